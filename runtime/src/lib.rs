@@ -1,1 +1,3 @@
 //! slotflow-runtime
+
+pub mod error;
