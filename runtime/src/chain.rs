@@ -1,0 +1,155 @@
+//! The chain: an operator and what it pushes into, as one.
+//!
+//! Fusion is composition. A `Chain` is itself an output, so operators nest to any depth, and since
+//! every piece of glue is inlined the compiler sees one loop body. No operator owns its
+//! predecessor, so none repeats the plumbing.
+
+use crate::context::Blame;
+use crate::control::{Barrier, LatencyMark};
+use crate::{Build, Context, Family, Flow, Operator, Output, Result, SubtaskContext, Timestamp};
+
+/// Where a chain ends: a sink's writer, or the outlets towards other subtasks.
+///
+/// Called by the subtask between records, on its slot's thread.
+pub trait Tail: 'static {
+    /// How many records it can take now; the subtask takes no more input than that.
+    fn room(&mut self) -> usize;
+    /// Passes on what is staged. `false` means that something still waits for room.
+    fn flush(&mut self, now_ns: u64) -> Result<bool>;
+    /// A barrier has come through, behind everything pushed before it.
+    fn barrier(&mut self, barrier: Barrier);
+    /// A latency mark has come through.
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64);
+    /// Says that everything pushed so far has event time above `watermark` behind it.
+    fn forward_watermark(&mut self, watermark: Timestamp);
+    /// Says that this input is idle and holds nobody up.
+    fn forward_idle(&mut self);
+    /// Says that nothing more will come. Called once, after every operator has ended.
+    fn close(&mut self);
+    /// After [`close`](Tail::close), once [`flush`](Tail::flush) is through: whether everything has
+    /// arrived where it was going.
+    fn finished(&mut self) -> bool;
+    /// The subtask waits for room: charges the time to whoever keeps it waiting.
+    fn charge_blocked(&mut self, now_ns: u64);
+}
+
+/// Takes records and the control elements between them: a chain's rest, down to its tail.
+pub trait Consumer<F: Family>: Output<F> + Tail {
+    /// Hands the watermark to every operator, then to the tail.
+    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow;
+    /// Lets every operator emit what is left, first to last.
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow;
+}
+
+/// How the rest of a chain comes to be; the counterpart of [`Build`].
+pub trait Downstream<F: Family>: Clone + Send + 'static {
+    /// What is built.
+    type Consumer: Consumer<F>;
+    /// Builds it on its slot.
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer>;
+}
+
+/// An operator and what it pushes into; also the description of one.
+#[derive(Clone)]
+pub struct Chain<A, B> {
+    /// The operator's number in the job, for blame.
+    pub operator: u32,
+    /// The operator.
+    pub head: A,
+    /// What it pushes into.
+    pub rest: B,
+}
+
+/// Notes the running operator when dropped by a panic; forgotten otherwise.
+struct Guard<'s> {
+    blame: &'s Blame,
+    operator: u32,
+}
+
+impl Drop for Guard<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.blame.note(self.operator);
+    }
+}
+
+impl<'s> Guard<'s> {
+    #[inline(always)]
+    fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
+        Guard { blame: ctx.blame(), operator }
+    }
+
+    /// The call came back: nobody is to blame.
+    #[inline(always)]
+    fn clear(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
+    #[inline(always)]
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        let guard = Guard::new(self.operator, ctx);
+        self.head.process(record, ctx, &mut self.rest);
+        guard.clear();
+    }
+}
+
+impl<A: 'static, B: Tail> Tail for Chain<A, B> {
+    fn room(&mut self) -> usize {
+        self.rest.room()
+    }
+    fn flush(&mut self, now_ns: u64) -> Result<bool> {
+        self.rest.flush(now_ns)
+    }
+    fn barrier(&mut self, barrier: Barrier) {
+        self.rest.barrier(barrier);
+    }
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.rest.mark(mark, now_ns);
+    }
+    fn forward_watermark(&mut self, watermark: Timestamp) {
+        self.rest.forward_watermark(watermark);
+    }
+    fn forward_idle(&mut self) {
+        self.rest.forward_idle();
+    }
+    fn close(&mut self) {
+        self.rest.close();
+    }
+    fn finished(&mut self) -> bool {
+        self.rest.finished()
+    }
+    fn charge_blocked(&mut self, now_ns: u64) {
+        self.rest.charge_blocked(now_ns);
+    }
+}
+
+impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B> {
+    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
+        let guard = Guard::new(self.operator, ctx);
+        let flow = self.head.watermark(watermark, ctx, &mut self.rest);
+        guard.clear();
+        match flow {
+            Flow::Done => self.rest.watermark(watermark, ctx),
+            Flow::More => Flow::More,
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let guard = Guard::new(self.operator, ctx);
+        let flow = self.head.end(ctx, &mut self.rest);
+        guard.clear();
+        match flow {
+            Flow::Done => self.rest.end(ctx),
+            Flow::More => Flow::More,
+        }
+    }
+}
+
+impl<F: Family, A: Build<F>, B: Downstream<A::Out>> Downstream<F> for Chain<A, B> {
+    type Consumer = Chain<A::Operator, B::Consumer>;
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        Ok(Chain { operator: self.operator, head: self.head.build(subtask)?, rest: self.rest.build(subtask)? })
+    }
+}

@@ -1,0 +1,167 @@
+//! The reading end of an edge at one subtask: merges its origins, aligns their barriers and keeps
+//! the lowest watermark.
+
+use super::ring::{Next, Receiver};
+use crate::control::{Barrier, Control};
+use crate::head::{Drive, Event, Head};
+use crate::time::MIN_TIMESTAMP;
+use crate::{Context, Error, Output, Owned, Result, Time, Timestamp};
+
+/// One origin: its ring and what it has said so far.
+struct Origin<R> {
+    ring: Receiver<R>,
+    watermark: Timestamp,
+    idle: bool,
+    ended: bool,
+    /// Waits at a barrier for the others; its ring is not read.
+    at_barrier: bool,
+}
+
+/// Reads the rings of a subtask's origins.
+pub struct Inlet<T: 'static, M: Time> {
+    origins: Vec<Origin<(T, M::Stamp)>>,
+    /// The origin to read first, so that none starves.
+    turn: usize,
+    watermark: Timestamp,
+    idle: bool,
+    /// The barrier that the origins in `at_barrier` wait at.
+    barrier: Option<Barrier>,
+}
+
+impl<T: 'static, M: Time> Inlet<T, M> {
+    /// An inlet over the rings of all its origins; without any it ends at once.
+    pub fn new(rings: Vec<Receiver<(T, M::Stamp)>>) -> Self {
+        let origins = rings.into_iter().map(|ring| Origin {
+            ring,
+            watermark: MIN_TIMESTAMP,
+            idle: false,
+            ended: false,
+            at_barrier: false,
+        });
+        Inlet { origins: origins.collect(), turn: 0, watermark: MIN_TIMESTAMP, idle: false, barrier: None }
+    }
+
+    /// What a control element of one origin means for the subtask.
+    fn control(&mut self, index: usize, control: Control) -> Option<Event> {
+        let origin = &mut self.origins[index];
+        match control {
+            Control::Watermark(watermark) => {
+                origin.watermark = watermark;
+                origin.idle = false;
+                self.merge_time()
+            }
+            Control::Idle => {
+                origin.idle = true;
+                self.merge_time()
+            }
+            Control::Barrier(barrier) => {
+                origin.at_barrier = true;
+                self.barrier = Some(barrier);
+                self.aligned()
+            }
+            Control::Mark(mark) => Some(Event::Mark(mark)),
+            Control::End => {
+                origin.ended = true;
+                self.ended()
+            }
+        }
+    }
+
+    /// The lowest watermark of the origins that count: neither idle nor ended.
+    fn merge_time(&mut self) -> Option<Event> {
+        let live = self.origins.iter().filter(|origin| !origin.ended && !origin.idle);
+        let Some(lowest) = live.map(|origin| origin.watermark).min() else {
+            return self.all_idle();
+        };
+        self.idle = false;
+        if lowest <= self.watermark {
+            return None;
+        }
+        self.watermark = lowest;
+        Some(Event::Watermark(lowest))
+    }
+
+    /// Nobody counts: idle, unless all have ended, which is for the end to say.
+    fn all_idle(&mut self) -> Option<Event> {
+        let some_live = self.origins.iter().any(|origin| !origin.ended);
+        if !some_live || self.idle {
+            return None;
+        }
+        self.idle = true;
+        Some(Event::Idle)
+    }
+
+    /// The barrier, once every origin that has not ended waits at it.
+    fn aligned(&mut self) -> Option<Event> {
+        let barrier = self.barrier?;
+        if self.origins.iter().any(|origin| !origin.ended && !origin.at_barrier) {
+            return None;
+        }
+        self.origins.iter_mut().for_each(|origin| origin.at_barrier = false);
+        self.barrier = None;
+        Some(Event::Barrier(barrier))
+    }
+
+    /// An origin has ended: that can be the end of all, or what a barrier or event time waited for.
+    fn ended(&mut self) -> Option<Event> {
+        if self.origins.iter().all(|origin| origin.ended) {
+            // Those that waited at a barrier have none behind it: it is aligned, and then comes the end.
+            return Some(Event::End);
+        }
+        self.aligned().or_else(|| self.merge_time())
+    }
+
+    fn broken() -> Error {
+        Error::bug("an edge was dropped without its end by the subtask that writes it")
+    }
+}
+
+impl<T: 'static, M: Time> Head for Inlet<T, M> {
+    type Item = Owned<T>;
+
+    #[inline(always)]
+    fn drive<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<T>>,
+    ) -> Result<Drive> {
+        let mut records = 0;
+        let count = self.origins.len();
+        if count == 0 {
+            return Ok(Drive { records, event: Some(Event::End) });
+        }
+        for step in 0..count {
+            let index = if self.turn + step < count { self.turn + step } else { self.turn + step - count };
+            while records < budget {
+                let origin = &mut self.origins[index];
+                if origin.ended || origin.at_barrier {
+                    break;
+                }
+                match origin.ring.next() {
+                    Next::Records(available) => {
+                        let taken = available.min(budget - records);
+                        origin.ring.take(taken, |(record, stamp)| {
+                            M::restore(stamp, ctx);
+                            out.push(record, ctx);
+                        });
+                        records += taken;
+                    }
+                    Next::Control(control) => {
+                        if let Some(event) = self.control(index, control) {
+                            return Ok(Drive { records, event: Some(event) });
+                        }
+                    }
+                    Next::Nothing => break,
+                    Next::Broken => return Err(Self::broken()),
+                }
+            }
+        }
+        self.turn = if self.turn + 1 == count { 0 } else { self.turn + 1 };
+        Ok(Drive { records, event: None })
+    }
+
+    fn fill(&self) -> usize {
+        self.origins.iter().map(|origin| origin.ring.fill()).sum()
+    }
+}

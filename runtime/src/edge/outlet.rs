@@ -1,0 +1,107 @@
+//! The writing end of an edge at one subtask.
+
+use super::partition::Route;
+use super::ring::Sender;
+use crate::control::{Barrier, Control, LatencyMark};
+use crate::{Consumer, Context, Error, Flow, Output, Owned, Result, Tail, Time, Timestamp};
+
+/// Routes a subtask's records to the rings of its targets.
+pub struct Outlet<T, M: Time, R> {
+    targets: Vec<Sender<(T, M::Stamp)>>,
+    route: R,
+    /// How many records may wait for room behind all the rings together.
+    overflow_records: usize,
+    overflow_bytes: usize,
+    closed: bool,
+}
+
+impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
+    /// An outlet towards `targets`; one record may expand to `overflow_bytes` beyond the room.
+    pub fn new(targets: Vec<Sender<(T, M::Stamp)>>, route: R, overflow_bytes: usize) -> Self {
+        let record_bytes = size_of::<(T, M::Stamp)>().max(1);
+        Outlet { targets, route, overflow_records: overflow_bytes / record_bytes, overflow_bytes, closed: false }
+    }
+
+    fn control(&mut self, control: Control) {
+        self.targets.iter_mut().for_each(|target| target.control(control));
+    }
+
+    fn check_overflow(&self) -> Result<()> {
+        let waiting: usize = self.targets.iter().map(Sender::staged).sum();
+        if waiting <= self.overflow_records {
+            return Ok(());
+        }
+        Err(Error::user(format!(
+            "{waiting} records wait behind full rings, more than edges.overflow_bytes = {} allows; \
+             emit fewer records for each input, or raise it",
+            self.overflow_bytes
+        )))
+    }
+}
+
+impl<T: 'static, M: Time, R: Route<T>> Output<Owned<T>> for Outlet<T, M, R> {
+    #[inline(always)]
+    fn push<'s>(&mut self, record: T, ctx: &mut Context<'s>) {
+        self.route.send(record, M::stamp(ctx), &mut self.targets);
+    }
+}
+
+impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
+    fn room(&mut self) -> usize {
+        self.targets.iter().map(Sender::room).min().unwrap_or(usize::MAX)
+    }
+
+    fn flush(&mut self, now_ns: u64) -> Result<bool> {
+        let mut clear = true;
+        for target in &mut self.targets {
+            clear &= target.flush(now_ns);
+        }
+        if !clear {
+            self.check_overflow()?;
+        }
+        Ok(clear)
+    }
+
+    fn barrier(&mut self, barrier: Barrier) {
+        self.control(Control::Barrier(barrier));
+    }
+
+    fn mark(&mut self, mark: LatencyMark, _: u64) {
+        self.control(Control::Mark(mark));
+    }
+
+    fn forward_watermark(&mut self, watermark: Timestamp) {
+        self.control(Control::Watermark(watermark));
+    }
+
+    fn forward_idle(&mut self) {
+        self.control(Control::Idle);
+    }
+
+    fn close(&mut self) {
+        self.control(Control::End);
+        self.closed = true;
+    }
+
+    fn finished(&mut self) -> bool {
+        self.closed
+    }
+
+    fn charge_blocked(&mut self, now_ns: u64) {
+        for target in &mut self.targets {
+            let full = target.room() == 0;
+            target.charge(full, now_ns);
+        }
+    }
+}
+
+impl<T: 'static, M: Time, R: Route<T>> Consumer<Owned<T>> for Outlet<T, M, R> {
+    fn watermark(&mut self, watermark: Timestamp, _: &mut Context<'_>) -> Flow {
+        self.forward_watermark(watermark);
+        Flow::Done
+    }
+
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+}

@@ -1,0 +1,162 @@
+//! Partitioners: which target gets a record.
+
+use super::ring::Sender;
+use crate::SubtaskContext;
+use crate::key::{Key, KeyGroups};
+use crate::plan::Partitioner;
+
+/// Gives each record to its target, or targets.
+pub trait Route<T>: 'static {
+    /// Stages `record` with its stamp for one of `targets`, of which there is at least one.
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]);
+}
+
+/// The targets of partitioners that do not look at the record.
+#[derive(Clone, Debug)]
+pub enum Spread {
+    /// Always the same target: forward, global.
+    To(usize),
+    /// One after the other, from this one: rebalance, rescale.
+    RoundRobin(usize),
+    /// Uniformly at random, seeded: shuffle.
+    Random(u64),
+}
+
+impl Spread {
+    #[inline(always)]
+    fn next(&mut self, targets: usize) -> usize {
+        match self {
+            Spread::To(target) => *target,
+            Spread::RoundRobin(next) => {
+                let target = *next;
+                *next = if target + 1 == targets { 0 } else { target + 1 };
+                target
+            }
+            Spread::Random(state) => random_below(state, targets),
+        }
+    }
+}
+
+/// Steele, Lea, Flood: Fast splittable pseudorandom number generators (OOPSLA 2014).
+pub(crate) fn random_below(state: &mut u64, bound: usize) -> usize {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((u128::from(mixed ^ (mixed >> 31)) * bound as u128) >> 64) as usize
+}
+
+impl<T: 'static> Route<T> for Spread {
+    #[inline(always)]
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+        let target = self.next(targets.len());
+        targets[target].stage((record, stamp));
+    }
+}
+
+/// By key group: all the records of a key meet at one target, in order.
+#[derive(Clone)]
+pub struct Hash<F> {
+    key: F,
+    groups: KeyGroups,
+}
+
+impl<F> Hash<F> {
+    /// Routes by `key`, whose groups are spread over the targets as `groups` says.
+    pub fn new(key: F, groups: KeyGroups) -> Hash<F> {
+        Hash { key, groups }
+    }
+}
+
+impl<T: 'static, K: Key, F: FnMut(&T) -> K + 'static> Route<T> for Hash<F> {
+    #[inline(always)]
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+        let target = self.groups.subtask_of((self.key)(&record).hash());
+        targets[target].stage((record, stamp));
+    }
+}
+
+/// By a closure of the user's: `(record, targets) -> target`, taken modulo the targets.
+#[derive(Clone)]
+pub struct Custom<F>(pub F);
+
+impl<T: 'static, F: FnMut(&T, usize) -> usize + 'static> Route<T> for Custom<F> {
+    #[inline(always)]
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+        let target = (self.0)(&record, targets.len()) % targets.len();
+        targets[target].stage((record, stamp));
+    }
+}
+
+/// To all the targets; the record is cloned for all but the last.
+#[derive(Clone, Debug)]
+pub struct Broadcast;
+
+impl<T: Clone + 'static> Route<T> for Broadcast {
+    #[inline(always)]
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+        if let Some((last, others)) = targets.split_last_mut() {
+            others.iter_mut().for_each(|target| target.stage((record.clone(), stamp)));
+            last.stage((record, stamp));
+        }
+    }
+}
+
+/// What a plan says about the partitioner of one edge.
+#[derive(Clone, Debug)]
+pub struct RoutePlan {
+    /// What it has become.
+    pub partitioner: Partitioner,
+    /// How many subtasks read the edge.
+    pub readers: usize,
+    /// How many key groups there are.
+    pub groups: usize,
+}
+
+/// How the partitioner of one subtask comes to be.
+pub trait BuildRoute<T>: Clone + Send + 'static {
+    /// The partitioner.
+    type Route: Route<T>;
+    /// Makes it on its slot, for `targets` rings.
+    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Self::Route;
+}
+
+/// Whatever the plan says, of what needs no look at the record.
+#[derive(Clone, Copy, Debug)]
+pub struct AsPlanned;
+
+impl<T: 'static> BuildRoute<T> for AsPlanned {
+    type Route = Spread;
+    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Spread {
+        match plan.partitioner {
+            Partitioner::Forward | Partitioner::Global => Spread::To(0),
+            Partitioner::Shuffle => Spread::Random(subtask.index as u64),
+            // Each begins elsewhere, so that short inputs do not all go to the first.
+            _ => Spread::RoundRobin(subtask.index % targets.max(1)),
+        }
+    }
+}
+
+/// By the key a closure finds.
+#[derive(Clone)]
+pub struct ByKey<F>(pub F);
+
+impl<T: 'static, K: Key, F: FnMut(&T) -> K + Clone + Send + 'static> BuildRoute<T> for ByKey<F> {
+    type Route = Hash<F>;
+    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Hash<F> {
+        Hash::new(self.0, KeyGroups::new(plan.groups, plan.readers))
+    }
+}
+
+impl<T: 'static, F: FnMut(&T, usize) -> usize + Clone + Send + 'static> BuildRoute<T> for Custom<F> {
+    type Route = Custom<F>;
+    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Custom<F> {
+        self
+    }
+}
+
+impl<T: Clone + 'static> BuildRoute<T> for Broadcast {
+    type Route = Broadcast;
+    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Broadcast {
+        self
+    }
+}

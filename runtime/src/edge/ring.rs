@@ -1,0 +1,323 @@
+//! One pair of subtasks: a ring of records and, beside it, a lane of control elements.
+//!
+//! # The protocol
+//!
+//! 1. The data ring holds records only. A control element is an entry `(position, control)` of the
+//!    lane: it stands after `position` records, counted since the start.
+//! 2. The writer publishes an entry **before** any record beyond its position. So it offers its
+//!    waiting entries first, then publishes records up to the first entry that found no room.
+//! 3. The reader reads the data ring's tail **first**, the lane second. A record it can see was
+//!    published after every entry before it, so that entry is in the lane by then. Read the other
+//!    way round, an entry could be published between the two reads and be overtaken by its records.
+//! 4. The reader takes records up to the next entry's position, then the entry.
+//! 5. Watermarks coalesce while they wait at one position: the last one says it all. Barriers, marks
+//!    and the end never do.
+//! 6. The end is an entry. A ring whose writer is gone without it is broken, and the reader's job
+//!    fails.
+//! 7. Order within a pair: overflow before staging before ring. The staging buffer is the overflow:
+//!    what one record expands to beyond the room waits there, in order, and the subtask takes no
+//!    input until it is empty.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::control::Control;
+use crate::metrics::RingMeter;
+
+/// Entries of a control lane. A step puts at most a few in; more wait with the writer.
+const LANE_CAPACITY: usize = 32;
+
+/// A control element and how many records stand before it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    position: u64,
+    control: Control,
+}
+
+/// Makes the two ends of a pair; `capacity` is in records and at least 1.
+pub fn ring<R>(capacity: usize, meter: Arc<RingMeter>) -> (Sender<R>, Receiver<R>) {
+    let (data_in, data_out) = RingBuffer::new(capacity);
+    let (lane_in, lane_out) = RingBuffer::new(LANE_CAPACITY.min(capacity.max(2)));
+    let sender = Sender {
+        data: data_in,
+        lane: lane_in,
+        staged: Vec::with_capacity(capacity),
+        waiting: VecDeque::with_capacity(4),
+        published: 0,
+        meter: meter.clone(),
+        blocked_since_ns: 0,
+        sampled_ns: 0,
+        sampled_fill: 0,
+    };
+    (sender, Receiver { data: data_out, lane: lane_out, taken: 0, meter })
+}
+
+/// The writing end of a pair.
+pub struct Sender<R> {
+    data: Producer<R>,
+    lane: Producer<Entry>,
+    /// Records that are not published yet, oldest first.
+    staged: Vec<R>,
+    /// Control elements that are not published yet, oldest first.
+    waiting: VecDeque<Entry>,
+    /// Records published since the start.
+    published: u64,
+    meter: Arc<RingMeter>,
+    /// When this ring began to hold its writer up; 0 when it does not.
+    blocked_since_ns: u64,
+    sampled_ns: u64,
+    sampled_fill: usize,
+}
+
+impl<R> Sender<R> {
+    /// Stages a record; it is published at the end of the step.
+    #[inline(always)]
+    pub fn stage(&mut self, record: R) {
+        self.staged.push(record);
+    }
+
+    /// How many records are staged.
+    #[inline(always)]
+    pub fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// How many more records fit. A lower bound: the reader may be making room.
+    pub fn room(&self) -> usize {
+        self.data.slots().saturating_sub(self.staged.len())
+    }
+
+    /// Puts a control element behind everything staged so far.
+    pub fn control(&mut self, control: Control) {
+        let position = self.published + self.staged.len() as u64;
+        if let (Control::Watermark(_), Some(last)) = (control, self.waiting.back_mut()) {
+            let same_place = last.position == position;
+            if same_place && matches!(last.control, Control::Watermark(_)) {
+                last.control = control;
+                return;
+            }
+        }
+        self.waiting.push_back(Entry { position, control });
+    }
+
+    /// Publishes what has room, control before the records behind it. `true` once nothing waits.
+    pub fn flush(&mut self, now_ns: u64) -> bool {
+        if self.staged.is_empty() && self.waiting.is_empty() {
+            return true;
+        }
+        self.sample(now_ns);
+        self.publish_control();
+        self.publish_records();
+        let clear = self.staged.is_empty() && self.waiting.is_empty();
+        self.charge(!clear, now_ns);
+        clear
+    }
+
+    fn publish_control(&mut self) {
+        while let Some(entry) = self.waiting.front() {
+            if self.lane.push(*entry).is_err() {
+                return;
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    fn publish_records(&mut self) {
+        let allowed = match self.waiting.front() {
+            Some(entry) => (entry.position - self.published) as usize,
+            None => self.staged.len(),
+        };
+        let count = allowed.min(self.staged.len());
+        if count == 0 {
+            return;
+        }
+        let count = count.min(self.data.slots());
+        if count == 0 {
+            return;
+        }
+        if let Ok(chunk) = self.data.write_chunk_uninit(count) {
+            self.published += chunk.fill_from_iter(self.staged.drain(..count)) as u64;
+        }
+    }
+
+    /// Charges the time the writer was held up to this ring, and starts or stops the watch.
+    pub fn charge(&mut self, blocked: bool, now_ns: u64) {
+        if self.blocked_since_ns != 0 {
+            self.meter.add_blocked(now_ns.saturating_sub(self.blocked_since_ns));
+        }
+        self.blocked_since_ns = if blocked { now_ns } else { 0 };
+    }
+
+    /// Notes how full the ring was since the last sample. Taken before the push: after it, a slow
+    /// reader and a fast writer look alike.
+    fn sample(&mut self, now_ns: u64) {
+        if self.sampled_ns != 0 {
+            self.meter.add_fill(self.sampled_fill, now_ns.saturating_sub(self.sampled_ns));
+        }
+        self.sampled_fill = self.data.buffer().capacity() - self.data.slots();
+        self.sampled_ns = now_ns;
+    }
+
+    /// Whether the reader is gone.
+    pub fn is_broken(&self) -> bool {
+        self.data.is_abandoned()
+    }
+}
+
+/// What a reader finds next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This many records can be taken.
+    Records(usize),
+    /// A control element, already taken.
+    Control(Control),
+    /// Nothing now.
+    Nothing,
+    /// Nothing ever: the writer is gone without saying that it ended.
+    Broken,
+}
+
+/// The reading end of a pair.
+pub struct Receiver<R> {
+    data: Consumer<R>,
+    lane: Consumer<Entry>,
+    /// Records taken since the start.
+    taken: u64,
+    meter: Arc<RingMeter>,
+}
+
+impl<R> Receiver<R> {
+    /// Looks what is next and takes it if it is a control element. The order of the two reads is
+    /// rule 3 of the protocol.
+    #[allow(clippy::should_implement_trait)] // An iterator would promise an end; a ring has pauses.
+    pub fn next(&mut self) -> Next {
+        let gone = self.data.is_abandoned();
+        let available = self.data.slots();
+        let Ok(entry) = self.lane.peek().copied() else {
+            return match available {
+                0 if gone => Next::Broken,
+                0 => Next::Nothing,
+                n => self.seen(n, n),
+            };
+        };
+        let before = (entry.position - self.taken) as usize;
+        if before == 0 {
+            let _taken = self.lane.pop();
+            return Next::Control(entry.control);
+        }
+        match available.min(before) {
+            0 if gone => Next::Broken,
+            0 => Next::Nothing,
+            n => self.seen(n, available),
+        }
+    }
+
+    fn seen(&self, next: usize, available: usize) -> Next {
+        self.meter.note_seen(available);
+        Next::Records(next)
+    }
+
+    /// Takes `count` records, which [`next`](Receiver::next) has promised.
+    #[inline(always)]
+    pub fn take(&mut self, count: usize, mut with: impl FnMut(R)) {
+        let Ok(chunk) = self.data.read_chunk(count) else { return };
+        // Counted first: if `with` panics the job ends, and nothing is taken twice.
+        self.taken += count as u64;
+        for record in chunk {
+            with(record);
+        }
+    }
+
+    /// How many records lie in the ring.
+    pub fn fill(&self) -> usize {
+        self.data.slots()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Barrier;
+
+    fn pair(capacity: usize) -> (Sender<u32>, Receiver<u32>) {
+        ring(capacity, Arc::new(RingMeter::new(capacity)))
+    }
+
+    fn all(receiver: &mut Receiver<u32>) -> String {
+        let mut text = String::new();
+        loop {
+            match receiver.next() {
+                Next::Records(n) => receiver.take(n, |record| text += &format!("{record} ")),
+                Next::Control(Control::Watermark(at)) => text += &format!("|{at} "),
+                Next::Control(Control::Barrier(barrier)) => text += &format!("#{} ", barrier.id),
+                Next::Control(other) => text += &format!("{other:?} "),
+                Next::Nothing => return text.trim_end().into(),
+                Next::Broken => return text + "broken",
+            }
+        }
+    }
+
+    #[test]
+    fn control_stands_where_it_was_put() {
+        let (mut sender, mut receiver) = pair(8);
+        sender.stage(1);
+        sender.control(Control::Barrier(Barrier { id: 1 }));
+        sender.stage(2);
+        sender.control(Control::End);
+        assert!(sender.flush(1));
+        assert_eq!(all(&mut receiver), "1 #1 2 End");
+    }
+
+    #[test]
+    fn watermarks_coalesce_and_barriers_do_not() {
+        let (mut sender, mut receiver) = pair(8);
+        for at in 0..100 {
+            sender.control(Control::Watermark(at));
+        }
+        for id in 1..4 {
+            sender.control(Control::Barrier(Barrier { id }));
+        }
+        assert!(sender.flush(1));
+        assert_eq!(all(&mut receiver), "|99 #1 #2 #3");
+    }
+
+    #[test]
+    fn a_full_lane_holds_back_the_records_behind_it() {
+        let (mut sender, mut receiver) = pair(2);
+        for id in 0..10 {
+            sender.control(Control::Barrier(Barrier { id }));
+            sender.stage(id as u32);
+        }
+        let mut seen = String::new();
+        for _ in 0..20 {
+            sender.flush(1);
+            seen = seen + " " + &all(&mut receiver);
+        }
+        let expected: Vec<_> = (0..10).map(|id| format!("#{id} {id}")).collect();
+        assert_eq!(seen.split_whitespace().collect::<Vec<_>>().join(" "), expected.join(" "));
+    }
+
+    #[test]
+    fn a_dropped_writer_without_an_end_is_broken() {
+        let (mut sender, mut receiver) = pair(2);
+        sender.stage(1);
+        assert!(sender.flush(1));
+        drop(sender);
+        assert_eq!(all(&mut receiver), "1 broken");
+    }
+
+    #[test]
+    fn blocked_time_is_charged_to_the_ring() {
+        let meter = Arc::new(RingMeter::new(1));
+        let (mut sender, mut receiver) = ring(1, meter.clone());
+        sender.stage(1);
+        sender.stage(2);
+        assert!(!sender.flush(10));
+        assert!(!sender.flush(15));
+        assert_eq!(all(&mut receiver), "1");
+        assert!(sender.flush(30));
+        assert_eq!(meter.snapshot().blocked_ns, 20);
+    }
+}

@@ -1,0 +1,178 @@
+//! Where a chain begins: a source's reader, or an inlet.
+
+use std::sync::Arc;
+
+use crate::control::{Barrier, LatencyMark};
+use crate::job::JobControl;
+use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
+use crate::{Context, Family, Output, Polled, Result, SourceReader, Timestamp};
+
+/// How often a source sends a latency mark while records flow (a guess: a thousand samples a second
+/// cost nothing and fill a histogram).
+const MARK_INTERVAL_NS: u64 = 1_000_000;
+
+/// What a head found between records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Event time has reached this.
+    Watermark(Timestamp),
+    /// No input counts for event time at present.
+    Idle,
+    /// A barrier of all inputs.
+    Barrier(Barrier),
+    /// A latency mark.
+    Mark(LatencyMark),
+    /// Nothing more will come.
+    End,
+}
+
+/// The outcome of driving a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// How many records were pushed.
+    pub records: usize,
+    /// What comes after them.
+    pub event: Option<Event>,
+}
+
+/// Pushes a bounded number of records into a chain.
+pub trait Head: 'static {
+    /// The records.
+    type Item: Family;
+
+    /// Pushes at most `budget` records, up to the first event.
+    fn drive<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Item>,
+    ) -> Result<Drive>;
+
+    /// When it wants to be asked again although nobody wakes it, in nanoseconds of the host's clock;
+    /// `u64::MAX` for never.
+    fn due_ns(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// How many records lie in its rings.
+    fn fill(&self) -> usize;
+}
+
+/// The head of a source's chain: its reader, and what the job asks of it.
+pub struct SourceHead<R> {
+    reader: R,
+    /// The source subtask's number in the job, under which it reports offsets.
+    number: usize,
+    control: Arc<JobControl>,
+    watermark: Timestamp,
+    idle: bool,
+    injected: u64,
+    marked_ns: u64,
+    due_ns: u64,
+    flowing: bool,
+    exhausted: bool,
+}
+
+impl<R: SourceReader> SourceHead<R> {
+    /// A head over `reader`.
+    pub fn new(reader: R, number: usize, control: Arc<JobControl>) -> Self {
+        SourceHead {
+            reader,
+            number,
+            control,
+            watermark: MIN_TIMESTAMP,
+            idle: false,
+            injected: 0,
+            marked_ns: 0,
+            due_ns: u64::MAX,
+            flowing: false,
+            exhausted: false,
+        }
+    }
+
+    /// What is to be said before the next records, if anything.
+    fn event(&mut self, now_ns: u64) -> Option<Event> {
+        let requested = self.control.requested_barrier();
+        if requested > self.injected {
+            self.injected = requested;
+            self.control.report_offsets(self.number, requested, self.reader.offsets());
+            return Some(Event::Barrier(Barrier { id: requested }));
+        }
+        if self.exhausted || self.control.is_draining() {
+            return Some(self.ended());
+        }
+        self.time().or_else(|| self.mark(now_ns))
+    }
+
+    fn time(&mut self) -> Option<Event> {
+        if self.reader.idle() != self.idle {
+            self.idle = !self.idle;
+            return self.idle.then_some(Event::Idle);
+        }
+        let watermark = self.reader.watermark()?;
+        if watermark <= self.watermark || watermark == MAX_TIMESTAMP {
+            return None;
+        }
+        self.watermark = watermark;
+        Some(Event::Watermark(watermark))
+    }
+
+    fn mark(&mut self, now_ns: u64) -> Option<Event> {
+        if !self.flowing || now_ns < self.marked_ns + MARK_INTERVAL_NS {
+            return None;
+        }
+        self.marked_ns = now_ns;
+        Some(Event::Mark(LatencyMark { sent_ns: now_ns }))
+    }
+
+    fn ended(&mut self) -> Event {
+        self.control.report_end(self.number, self.reader.offsets());
+        Event::End
+    }
+}
+
+impl<R: SourceReader> Head for SourceHead<R> {
+    type Item = R::Item;
+
+    #[inline(always)]
+    fn drive<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<R::Item>,
+    ) -> Result<Drive> {
+        if let Some(event) = self.event(ctx.now_ns()) {
+            return Ok(Drive { records: 0, event: Some(event) });
+        }
+        self.due_ns = u64::MAX;
+        match self.reader.poll(budget, ctx, out)? {
+            Polled::Records(records) => {
+                self.flowing = records > 0;
+                Ok(Drive { records, event: None })
+            }
+            Polled::Idle => {
+                self.flowing = false;
+                Ok(Drive { records: 0, event: None })
+            }
+            Polled::Until(due_ns) => {
+                self.flowing = false;
+                self.due_ns = due_ns;
+                Ok(Drive { records: 0, event: None })
+            }
+            Polled::End => {
+                // The reader is lent until the step is over: its last offsets are read at the next.
+                self.exhausted = true;
+                self.due_ns = 0;
+                Ok(Drive { records: 0, event: None })
+            }
+        }
+    }
+
+    fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    fn fill(&self) -> usize {
+        0
+    }
+}

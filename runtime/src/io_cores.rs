@@ -1,0 +1,62 @@
+//! Where threads that are no slots run: librdkafka's, the job's own, the watchdog.
+
+use std::sync::Arc;
+use std::thread::{self, Builder};
+
+use crate::machine::affinity;
+use crate::{Error, Result};
+
+/// The CPUs for threads that may wait. A thread inherits the mask of the one that makes it, so a
+/// client library must be opened, used and closed on a thread of these, or its own threads end up on
+/// a slot's core.
+#[derive(Clone, Debug, Default)]
+pub struct IoCores {
+    /// `None` leaves the mask as it is.
+    cpus: Option<Arc<[usize]>>,
+}
+
+impl IoCores {
+    /// Threads on these CPUs.
+    pub fn on(cpus: &[usize]) -> IoCores {
+        IoCores { cpus: Some(cpus.into()) }
+    }
+
+    /// The CPUs, if they are restricted.
+    pub fn cpus(&self) -> Option<&[usize]> {
+        self.cpus.as_deref()
+    }
+
+    /// Runs `work` on a thread of its own and waits for it. Never call this from a slot.
+    pub fn run<X: Send>(&self, work: impl FnOnce() -> X + Send) -> Result<X> {
+        thread::scope(|scope| {
+            let thread = Builder::new().name("slotflow-io".into()).spawn_scoped(scope, || {
+                self.enter();
+                work()
+            });
+            let outcome = thread.map_err(no_thread)?.join();
+            outcome.map_err(|panic| Error::panicked(&*panic))
+        })
+    }
+
+    /// Starts a thread that does `work`.
+    pub fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+        let here = self.clone();
+        let thread = Builder::new().name(name.into()).spawn(move || {
+            here.enter();
+            work();
+        });
+        thread.map_err(no_thread)
+    }
+
+    fn enter(&self) {
+        if let Some(cpus) = &self.cpus
+            && let Err(error) = affinity::set_mask(cpus)
+        {
+            tracing::warn!("an I/O thread stays where it is: {error}");
+        }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::world(format!("a thread cannot be made: {error}"), "raise the limit of threads (ulimit -u)")
+}

@@ -1,0 +1,130 @@
+//! The commit rule, as a state machine.
+//!
+//! 1. Every interval the coordinator asks for barrier `k`. Each source injects it between two records
+//!    and reports the offsets at which it reads on.
+//! 2. The barrier travels behind everything read before it, and no ring or operator lets it overtake.
+//! 3. A sink says "arrived `k`" once everything before `k` has been acknowledged by the outside.
+//! 4. When every sink has said so, each source's offsets of `k` are committed. So an offset is never
+//!    committed before the records in front of it have arrived: at-least-once.
+//! 5. A source that has ended reports its last offsets; they are committed when every subtask is
+//!    done, which a sink only is once all it wrote has been acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use super::control::{Arrivals, JobControl, Report};
+use crate::{Committer, Offsets, Result};
+
+/// At most this many barriers may be under way; more would only queue behind a slow sink.
+const BARRIERS_UNDER_WAY: u64 = 4;
+
+/// One source subtask's side of the rule.
+struct SourceSide {
+    committer: Option<Box<dyn Committer>>,
+    reported: VecDeque<(u64, Offsets)>,
+    last: Option<Offsets>,
+}
+
+/// Decides when barriers are asked for and which offsets are committed.
+pub struct Coordinator {
+    control: Arc<JobControl>,
+    inbox: Receiver<Report>,
+    sources: Vec<SourceSide>,
+    sinks: Vec<Arc<Arrivals>>,
+    interval_ns: u64,
+    requested_ns: u64,
+    committed: u64,
+}
+
+impl Coordinator {
+    /// A coordinator over the committers of the source subtasks, by number, and the sinks' arrivals.
+    pub fn new(
+        control: Arc<JobControl>,
+        inbox: Receiver<Report>,
+        committers: Vec<Option<Box<dyn Committer>>>,
+        sinks: Vec<Arc<Arrivals>>,
+        interval_ns: u64,
+    ) -> Coordinator {
+        let side = |committer| SourceSide { committer, reported: VecDeque::new(), last: None };
+        let sources = committers.into_iter().map(side).collect();
+        Coordinator { control, inbox, sources, sinks, interval_ns, requested_ns: 0, committed: 0 }
+    }
+
+    /// Whether any source has somewhere to commit; without one no barrier is ever asked for.
+    pub fn commits(&self) -> bool {
+        self.sources.iter().any(|source| source.committer.is_some())
+    }
+
+    /// The last barrier whose offsets are committed.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Looks what has arrived, commits it, and asks for the next barrier when it is due.
+    pub fn tick(&mut self, now_ns: u64) -> Result<()> {
+        self.collect();
+        self.commit_arrived()?;
+        let under_way = self.control.requested_barrier().saturating_sub(self.committed);
+        let due = now_ns >= self.requested_ns + self.interval_ns;
+        if self.commits() && due && under_way < BARRIERS_UNDER_WAY && !self.control.is_draining() {
+            self.requested_ns = now_ns;
+            self.control.request_barrier(self.control.requested_barrier() + 1);
+        }
+        Ok(())
+    }
+
+    /// The job is over. Commits what has arrived; after a clean end, the last offsets too.
+    pub fn close(&mut self, clean: bool) -> Result<()> {
+        self.collect();
+        if !clean {
+            return self.commit_arrived();
+        }
+        for source in &mut self.sources {
+            let last = source.last.take().or_else(|| source.reported.pop_back().map(|(_, offsets)| offsets));
+            source.commit(last)?;
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) {
+        while let Ok(report) = self.inbox.try_recv() {
+            let source = &mut self.sources[report.source];
+            match report.barrier {
+                Some(barrier) => source.reported.push_back((barrier, report.offsets)),
+                None => source.last = Some(report.offsets),
+            }
+        }
+    }
+
+    fn commit_arrived(&mut self) -> Result<()> {
+        let Some(arrived) = self.sinks.iter().map(|sink| sink.value()).min() else { return Ok(()) };
+        if arrived <= self.committed {
+            return Ok(());
+        }
+        for source in &mut self.sources {
+            let offsets = source.take_up_to(arrived);
+            source.commit(offsets)?;
+        }
+        self.committed = arrived;
+        Ok(())
+    }
+}
+
+impl SourceSide {
+    /// The newest offsets at or before barrier `arrived`.
+    fn take_up_to(&mut self, arrived: u64) -> Option<Offsets> {
+        let mut newest = None;
+        while self.reported.front().is_some_and(|(barrier, _)| *barrier <= arrived) {
+            newest = self.reported.pop_front().map(|(_, offsets)| offsets);
+        }
+        newest
+    }
+
+    fn commit(&mut self, offsets: Option<Offsets>) -> Result<()> {
+        match (&mut self.committer, offsets) {
+            (Some(committer), Some(offsets)) if !offsets.is_empty() => committer.commit(&offsets),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The handle of a running job.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::control::{JobControl, Phase};
+use super::snapshot::JobMetrics;
+use crate::install::Installed;
+use crate::plan::Plan;
+use crate::slot::Slots;
+use crate::{Clock, Result};
+
+/// How long `stop` and `abort` wait for steps that are under way (a guess: far more than a step
+/// takes, little enough for a shutdown).
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What belongs to a running job besides its control.
+pub(super) struct Parts {
+    pub plan: Arc<Plan>,
+    pub installed: Installed,
+    pub slots: Slots,
+    /// The pool's number of each of the job's slots.
+    pub lease: Vec<usize>,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All its sources ended by themselves.
+    Finished,
+    /// It was drained: everything read has been processed, flushed and committed.
+    Drained,
+    /// It was stopped: what was acknowledged is committed, the rest discarded.
+    Stopped,
+    /// It was aborted: nothing more was committed.
+    Aborted,
+}
+
+/// What a job says when it has ended.
+#[derive(Clone, Debug)]
+pub struct JobReport {
+    /// The job's name.
+    pub job: String,
+    /// How it ended.
+    pub ending: Ending,
+    /// From its start to its end.
+    pub took: Duration,
+    /// Records that came into the job from its sources.
+    pub records: u64,
+    /// Subtasks that were not done when the job was cut off, with their slot.
+    pub unfinished: Vec<String>,
+}
+
+impl fmt::Display for JobReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let JobReport { job, ending, took, records, unfinished } = self;
+        let ending = format!("{ending:?}").to_lowercase();
+        write!(f, "job \"{job}\" {ending} after {:.3} s with {records} records", took.as_secs_f64())?;
+        if !unfinished.is_empty() {
+            write!(f, "; not done: {}", unfinished.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A running job. Dropping the handle stops the job.
+///
+/// The methods are for the host's threads; they wait, so never call them from an operator.
+pub struct Job {
+    control: Arc<JobControl>,
+    parts: Parts,
+    clock: Clock,
+    started: Instant,
+    started_ns: u64,
+}
+
+impl Job {
+    pub(super) fn new(control: Arc<JobControl>, parts: Parts, clock: Clock) -> Job {
+        let started_ns = clock.now_ns();
+        Job { control, parts, clock, started: Instant::now(), started_ns }
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.control.name
+    }
+
+    /// How the job runs.
+    pub fn plan(&self) -> &Plan {
+        &self.parts.plan
+    }
+
+    /// Whether the job has ended, in whatever way.
+    pub fn has_ended(&self) -> bool {
+        self.control.is_closed()
+    }
+
+    /// What the job has measured so far.
+    pub fn metrics(&self) -> JobMetrics {
+        let since_ns = self.clock.now_ns() - self.started_ns;
+        let Parts { plan, installed, slots, lease } = &self.parts;
+        JobMetrics::new(plan, installed, slots, lease, since_ns)
+    }
+
+    /// Waits until the job ends by itself.
+    ///
+    /// # Errors
+    /// What made it fail: the operator, the subtask and the cause.
+    pub fn wait(self) -> Result<JobReport> {
+        while !self.control.is_closed() {
+            self.control.wait_closed(Duration::from_secs(1));
+        }
+        self.report(Ending::Finished)
+    }
+
+    /// Ends the sources, lets everything in flight go through, be flushed and committed. What is not
+    /// done by the deadline is stopped, and the report names it.
+    ///
+    /// # Errors
+    /// What made the job fail before or while it was drained.
+    pub fn drain(self, deadline: Duration) -> Result<JobReport> {
+        self.control.advance(Phase::Draining);
+        self.leave_by(Instant::now() + deadline);
+        if self.control.is_closed() {
+            return self.report(Ending::Drained);
+        }
+        let unfinished = self.unfinished();
+        let mut report = self.stop()?;
+        report.unfinished = unfinished;
+        Ok(report)
+    }
+
+    /// Stops at once: what is acknowledged is committed, what is in flight is discarded and will be
+    /// read again.
+    ///
+    /// # Errors
+    /// What made the job fail before it was stopped.
+    pub fn stop(self) -> Result<JobReport> {
+        self.leave(Phase::Stopping, Ending::Stopped)
+    }
+
+    /// Stops at once and commits nothing more.
+    ///
+    /// # Errors
+    /// What made the job fail before it was aborted.
+    pub fn abort(self) -> Result<JobReport> {
+        self.leave(Phase::Aborting, Ending::Aborted)
+    }
+
+    /// Why the job is slow, in words: an operator, a neighbour in its slot, or the machine.
+    pub fn why_slow(&self) -> String {
+        self.metrics().why_slow()
+    }
+
+    fn leave(self, phase: Phase, ending: Ending) -> Result<JobReport> {
+        self.control.advance(phase);
+        self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+        self.report(ending)
+    }
+
+    fn leave_by(&self, deadline: Instant) {
+        while !self.control.is_closed() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.control.wait_closed(left);
+        }
+    }
+
+    fn report(self, ending: Ending) -> Result<JobReport> {
+        if let Some(error) = self.control.take_failure() {
+            return Err(error);
+        }
+        let unfinished = if self.control.is_closed() { Vec::new() } else { self.unfinished() };
+        Ok(JobReport {
+            job: self.control.name.clone(),
+            ending,
+            took: self.started.elapsed(),
+            records: self.metrics().records_in(),
+            unfinished,
+        })
+    }
+
+    /// What the job's slots are busy with.
+    fn unfinished(&self) -> Vec<String> {
+        let Parts { slots, lease, .. } = &self.parts;
+        let mut running = slots.running(lease);
+        if running.is_empty() && self.control.remaining() > 0 {
+            running.push(format!("{} subtasks that wait for others", self.control.remaining()));
+        }
+        running
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if !self.control.is_closed() {
+            self.control.advance(Phase::Stopping);
+            self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("name", &self.control.name).field("phase", &self.control.phase()).finish()
+    }
+}
+

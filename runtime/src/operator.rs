@@ -1,0 +1,119 @@
+//! The operator: takes records, pushes records.
+
+use crate::{Context, Family, Result, SubtaskContext, Timestamp};
+
+/// Receives records.
+///
+/// `push` never refuses: a subtask takes input only while its outlets have room, so operators are
+/// straight-line code (ARCHITECTURE.md, the story of backpressure).
+pub trait Output<F: Family> {
+    /// Takes one record.
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>);
+}
+
+/// Whether an operator has said everything it has to say at a watermark or at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// There is nothing left to emit; saying so again is harmless.
+    Done,
+    /// There is more: the engine comes back with the same call once there is room.
+    More,
+}
+
+/// How many records one call of [`Operator::watermark`] or [`Operator::end`] should emit at most
+/// before it returns [`Flow::More`] (a guess: a quarter of a ring).
+pub const FIRING_BUDGET: usize = 1024;
+
+/// Turns records into records.
+///
+/// Called by one subtask on its slot's thread, in this order: any number of [`process`] and
+/// [`watermark`], then [`end`] once the input has truly ended. A call must not block, and must not
+/// panic on bad input: a fallible operator calls [`Context::fail`] and emits nothing more. State
+/// lives in the operator's fields and needs neither `Send` nor `Clone` when the operator is made by
+/// a factory.
+///
+/// The input is the trait's parameter so that one operator can serve many record types, and named
+/// by [`Family`] so that records may borrow from the step.
+///
+/// ```
+/// use slotflow_runtime::{Context, Operator, Output, Owned};
+///
+/// /// Passes every second record.
+/// #[derive(Clone, Default)]
+/// struct EverySecond { odd: bool }
+///
+/// impl<T: 'static> Operator<Owned<T>> for EverySecond {
+///     type Out = Owned<T>;
+///     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<T>>) {
+///         self.odd = !self.odd;
+///         if !self.odd {
+///             out.push(record, ctx);
+///         }
+///     }
+/// }
+/// ```
+///
+/// [`process`]: Operator::process
+/// [`watermark`]: Operator::watermark
+/// [`end`]: Operator::end
+pub trait Operator<F: Family>: 'static {
+    /// The records it gives.
+    type Out: Family;
+
+    /// Handles one record.
+    fn process<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
+
+    /// Event time has reached `watermark`. The chain forwards the watermark itself, once this is
+    /// [`Flow::Done`]. The default emits nothing.
+    fn watermark<'s>(
+        &mut self,
+        _watermark: Timestamp,
+        _ctx: &mut Context<'s>,
+        _out: &mut impl Output<Self::Out>,
+    ) -> Flow {
+        Flow::Done
+    }
+
+    /// The input has ended: emit what is left. The default emits nothing.
+    fn end<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
+        Flow::Done
+    }
+}
+
+/// How the operator of one subtask comes to be; called once for each subtask.
+///
+/// The description is cloned on the host's thread and sent to the slot, where `build` runs: state
+/// is made where it is used.
+pub trait Build<F: Family>: Clone + Send + 'static {
+    /// The records the operator gives.
+    type Out: Family;
+    /// The operator.
+    type Operator: Operator<F, Out = Self::Out>;
+    /// Makes the operator on its slot.
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator>;
+}
+
+/// Describes an operator that is cloned for each subtask.
+#[derive(Clone)]
+pub struct Cloned<O>(pub O);
+
+impl<F: Family, O: Operator<F> + Clone + Send> Build<F> for Cloned<O> {
+    type Out = O::Out;
+    type Operator = O;
+    fn build(self, _: &SubtaskContext) -> Result<O> {
+        Ok(self.0)
+    }
+}
+
+/// Describes an operator that a factory makes on the slot, so it need be neither `Clone` nor `Send`.
+#[derive(Clone)]
+pub struct With<M>(pub M);
+
+impl<F: Family, O: Operator<F>, M: Fn(&SubtaskContext) -> Result<O> + Clone + Send + 'static> Build<F> for With<M> {
+    type Out = O::Out;
+    type Operator = O;
+    fn build(self, subtask: &SubtaskContext) -> Result<O> {
+        (self.0)(subtask)
+    }
+}

@@ -1,0 +1,201 @@
+//! The typed description of a pipeline: from a source or an inlet through operators and possible cuts.
+//!
+//! A [`Pipe`] is built front to back by the typed API and installed back to front: each piece takes
+//! the description of everything behind it and passes a longer one on, until the head is reached and
+//! the subtasks can be made. Where a cut is possible, both forms are compiled: fused, the description
+//! passes through; cut, it becomes a chain of its own behind an edge. So `n` possible cuts cost
+//! `n * n` pieces of code, not two to the power of `n`.
+
+use std::marker::PhantomData;
+
+use crate::edge::inlet::Inlet;
+use crate::edge::outlet::Outlet;
+use crate::edge::partition::{BuildRoute, RoutePlan};
+use crate::edge::ring::Sender;
+use crate::head::SourceHead;
+use crate::install::{Installer, Seats};
+use crate::plan::{EdgeId, Graph, OperatorId};
+use crate::{
+    Build, Chain, Downstream, Family, Owned, Result, Source, SourceReader, SubtaskContext, Time,
+};
+
+/// A pipeline up to some operator.
+pub trait Pipe: Sized + Send + 'static {
+    /// The records at its end.
+    type Out: Family;
+    /// Whether they carry event time.
+    type Time: Time;
+
+    /// Asks the sources at its front how they are divided, and notes it in the graph.
+    fn discover(&mut self, graph: &mut Graph) -> Result<()>;
+
+    /// Makes the subtasks of the pipeline, with `rest` behind it.
+    fn install<D: Downstream<Self::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()>;
+}
+
+/// A pipeline that begins with a source.
+pub struct Begin<S> {
+    /// The source's number in the graph.
+    pub operator: OperatorId,
+    /// The source.
+    pub source: S,
+}
+
+impl<S: Source> Pipe for Begin<S> {
+    type Out = <S::Reader as SourceReader>::Item;
+    type Time = <S::Reader as SourceReader>::Time;
+
+    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
+        if graph.operator(self.operator).splits.is_none() {
+            let splits = self.source.splits()?;
+            graph.operator_mut(self.operator).splits = Some(splits);
+        }
+        Ok(())
+    }
+
+    fn install<D: Downstream<Self::Out>>(mut self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        for index in 0..installer.parallelism(self.operator) {
+            let context = installer.context(self.operator, index);
+            let splits = installer.plan().splits(self.operator, index);
+            let mut reader = self.source.open(&context, &splits).map_err(|error| installer.locate(error, &context))?;
+            let number = installer.source(reader.committer());
+            let head = SourceHead::new(reader, number, installer.control().clone());
+            installer.spawn(self.operator, context, head, rest.clone());
+        }
+        Ok(())
+    }
+}
+
+/// A pipeline that begins at edges from other pipelines.
+pub struct Merge<T, M> {
+    operator: OperatorId,
+    edges: Vec<EdgeId>,
+    records: PhantomData<fn() -> (T, M)>,
+}
+
+impl<T, M> Merge<T, M> {
+    /// Begins with what comes over `edges`, all of which lead to `operator`.
+    pub fn new(operator: OperatorId, edges: Vec<EdgeId>) -> Self {
+        Merge { operator, edges, records: PhantomData }
+    }
+}
+
+impl<T: Send + 'static, M: Time> Pipe for Merge<T, M> {
+    type Out = Owned<T>;
+    type Time = M;
+
+    fn discover(&mut self, _: &mut Graph) -> Result<()> {
+        Ok(())
+    }
+
+    fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        let mut rings: Vec<Vec<_>> = Vec::new();
+        for edge in &self.edges {
+            let readers = installer.readers::<(T, M::Stamp)>(*edge)?;
+            rings.resize_with(readers.len(), Vec::new);
+            rings.iter_mut().zip(readers).for_each(|(all, some)| all.extend(some));
+        }
+        for (index, rings) in rings.into_iter().enumerate() {
+            let context = installer.context(self.operator, index);
+            installer.spawn(self.operator, context, Inlet::<T, M>::new(rings), rest.clone());
+        }
+        Ok(())
+    }
+}
+
+/// A pipeline and an operator behind it, always in one chain.
+pub struct Then<P, B> {
+    /// The pipeline.
+    pub pipe: P,
+    /// The operator's number in the graph.
+    pub operator: OperatorId,
+    /// The edge between the two, in case a cut is wanted later.
+    pub edge: EdgeId,
+    /// The operator.
+    pub build: B,
+}
+
+impl<P: Pipe, B: Build<P::Out>> Pipe for Then<P, B> {
+    type Out = B::Out;
+    type Time = P::Time;
+
+    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
+        self.pipe.discover(graph)
+    }
+
+    fn install<D: Downstream<B::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        self.pipe.install(installer, Chain { operator: self.operator, head: self.build, rest })
+    }
+}
+
+/// A pipeline that may end here, and another begin behind an edge.
+pub struct Cut<P, R> {
+    /// The pipeline in front.
+    pub pipe: P,
+    /// The edge, if it is cut.
+    pub edge: EdgeId,
+    /// The partitioner, if it is cut.
+    pub route: R,
+}
+
+impl<T, P, R> Pipe for Cut<P, R>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    R: BuildRoute<T>,
+{
+    type Out = Owned<T>;
+    type Time = P::Time;
+
+    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
+        self.pipe.discover(graph)
+    }
+
+    fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        if installer.plan().edges[self.edge].fused {
+            return self.pipe.install(installer, rest);
+        }
+        let reader = installer.plan().graph.edges[self.edge].to;
+        Merge::<T, P::Time>::new(reader, vec![self.edge]).install(installer, rest)?;
+        let outlet = OutletPlan::<T, P::Time, R>::new(installer, self.edge, self.route)?;
+        self.pipe.install(installer, outlet)
+    }
+}
+
+/// The outlets of one edge, one for each writing subtask.
+pub struct OutletPlan<T, M: Time, R> {
+    writers: Seats<Vec<Sender<(T, M::Stamp)>>>,
+    route: R,
+    plan: RoutePlan,
+    overflow_bytes: usize,
+}
+
+impl<T: Send + 'static, M: Time, R: BuildRoute<T>> OutletPlan<T, M, R> {
+    /// Takes the writing ends of `edge`.
+    pub fn new(installer: &mut Installer<'_>, edge: EdgeId, route: R) -> Result<Self> {
+        let writers = Seats::new(installer.writers::<(T, M::Stamp)>(edge)?);
+        let plan = installer.route(edge);
+        Ok(OutletPlan { writers, route, plan, overflow_bytes: installer.overflow_bytes() })
+    }
+}
+
+impl<T, M: Time, R: Clone> Clone for OutletPlan<T, M, R> {
+    fn clone(&self) -> Self {
+        OutletPlan {
+            writers: self.writers.clone(),
+            route: self.route.clone(),
+            plan: self.plan.clone(),
+            overflow_bytes: self.overflow_bytes,
+        }
+    }
+}
+
+impl<T: Send + 'static, M: Time, R: BuildRoute<T>> Downstream<Owned<T>> for OutletPlan<T, M, R> {
+    type Consumer = Outlet<T, M, R::Route>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        let targets = self.writers.take(subtask.index)?;
+        let route = self.route.build(subtask, &self.plan, targets.len());
+        Ok(Outlet::new(targets, route, self.overflow_bytes))
+    }
+}

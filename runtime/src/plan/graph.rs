@@ -1,0 +1,166 @@
+//! The logical graph: what the user described, before anything is decided.
+
+use std::sync::Arc;
+
+use crate::{Guarantee, Splits};
+
+/// An operator's number in its job; inputs have lower numbers than what they feed.
+pub type OperatorId = u32;
+
+/// An edge's number in its job.
+pub type EdgeId = usize;
+
+/// What an operator is to the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Has no input.
+    Source,
+    /// Has inputs and an output.
+    Operator,
+    /// Has no output.
+    Sink,
+}
+
+/// Whether an operator may share a chain with its neighbours, as in Flink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chaining {
+    /// With both.
+    #[default]
+    Always,
+    /// Only with those behind it: `start_new_chain`.
+    Head,
+    /// With neither: `disable_chaining`.
+    Never,
+}
+
+/// Which subtask of the next operator gets a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitioner {
+    /// The one with the same number; between different parallelisms it becomes a rebalance.
+    Forward,
+    /// By key group.
+    Hash,
+    /// All in turn.
+    Rebalance,
+    /// Those of its own share in turn.
+    Rescale,
+    /// Any, at random.
+    Shuffle,
+    /// All.
+    Broadcast,
+    /// The first.
+    Global,
+    /// As a closure says.
+    Custom,
+}
+
+impl Partitioner {
+    /// The word for it in plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Partitioner::Forward => "forward",
+            Partitioner::Hash => "hash",
+            Partitioner::Rebalance => "rebalance",
+            Partitioner::Rescale => "rescale",
+            Partitioner::Shuffle => "shuffle",
+            Partitioner::Broadcast => "broadcast",
+            Partitioner::Global => "global",
+            Partitioner::Custom => "custom",
+        }
+    }
+}
+
+/// One operator as described.
+#[derive(Clone, Debug)]
+pub struct OperatorSpec {
+    /// Its name: the user's, or what it does.
+    pub name: Arc<str>,
+    /// The user's stable identity for it.
+    pub uid: Option<String>,
+    /// What it is to the graph.
+    pub role: Role,
+    /// Its own parallelism, if it was given one.
+    pub parallelism: Option<usize>,
+    /// Its slot sharing group, if it was given one.
+    pub group: Option<String>,
+    /// Whether it may be chained.
+    pub chaining: Chaining,
+    /// A source's division, once it has been asked.
+    pub splits: Option<Splits>,
+    /// What a sink promises.
+    pub guarantee: Option<Guarantee>,
+    /// Whether a source commits its offsets somewhere.
+    pub commits: bool,
+    /// Whether it keeps state from record to record.
+    pub stateful: bool,
+}
+
+/// One edge as described.
+#[derive(Clone, Debug)]
+pub struct EdgeSpec {
+    /// The operator that writes it.
+    pub from: OperatorId,
+    /// The operator that reads it.
+    pub to: OperatorId,
+    /// How records are spread.
+    pub partitioner: Partitioner,
+    /// Whether the code for a cut was compiled here.
+    pub can_cut: bool,
+    /// Whether its two ends are separate pipelines, so that it cannot be fused.
+    pub must_cut: bool,
+}
+
+/// Everything the user described.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// By number.
+    pub operators: Vec<OperatorSpec>,
+    /// By number.
+    pub edges: Vec<EdgeSpec>,
+}
+
+impl Graph {
+    /// Adds an operator and gives its number.
+    pub fn add(&mut self, name: &str, role: Role) -> OperatorId {
+        self.operators.push(OperatorSpec {
+            name: name.into(),
+            uid: None,
+            role,
+            parallelism: None,
+            group: None,
+            chaining: Chaining::Always,
+            splits: None,
+            guarantee: None,
+            commits: false,
+            stateful: false,
+        });
+        (self.operators.len() - 1) as OperatorId
+    }
+
+    /// Adds an edge that cannot be cut, and gives its number.
+    pub fn connect(&mut self, from: OperatorId, to: OperatorId) -> EdgeId {
+        let partitioner = Partitioner::Forward;
+        self.edges.push(EdgeSpec { from, to, partitioner, can_cut: false, must_cut: false });
+        self.edges.len() - 1
+    }
+
+    /// The operator of that number.
+    pub fn operator(&self, id: OperatorId) -> &OperatorSpec {
+        &self.operators[id as usize]
+    }
+
+    /// The operator of that number, to be described further.
+    pub fn operator_mut(&mut self, id: OperatorId) -> &mut OperatorSpec {
+        &mut self.operators[id as usize]
+    }
+
+    /// The edges into an operator.
+    pub fn inputs(&self, id: OperatorId) -> impl Iterator<Item = (EdgeId, &EdgeSpec)> {
+        self.edges.iter().enumerate().filter(move |(_, edge)| edge.to == id)
+    }
+
+    /// The edges out of an operator.
+    pub fn outputs(&self, id: OperatorId) -> impl Iterator<Item = (EdgeId, &EdgeSpec)> {
+        self.edges.iter().enumerate().filter(move |(_, edge)| edge.from == id)
+    }
+}

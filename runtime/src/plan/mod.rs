@@ -1,0 +1,133 @@
+//! The plan: from what the user described to chains, subtasks, edges and slots.
+
+mod check;
+pub mod graph;
+mod resolve;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use graph::{Chaining, EdgeId, EdgeSpec, Graph, OperatorId, OperatorSpec, Partitioner, Role};
+
+use crate::config::Config;
+use crate::{Error, Result};
+
+/// The slot sharing group of operators that name none, as in Flink.
+pub const DEFAULT_GROUP: &str = "default";
+
+/// A chain: operators that run as one, in as many subtasks as its parallelism says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainPlan {
+    /// Its operators, head first.
+    pub operators: Vec<OperatorId>,
+    /// How many subtasks it has.
+    pub parallelism: usize,
+    /// Its slot sharing group.
+    pub group: String,
+    /// The longest way from a source, in edges.
+    pub depth: usize,
+    /// The CPU numbers it may run on, if that was said.
+    pub cores: Option<Vec<usize>>,
+}
+
+/// An edge, decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgePlan {
+    /// The chain that writes it.
+    pub from: usize,
+    /// The chain that reads it.
+    pub to: usize,
+    /// Whether both are one chain, so that there is nothing to cross.
+    pub fused: bool,
+    /// What the partitioner has become.
+    pub partitioner: Partitioner,
+}
+
+/// A slot sharing group, and its slots: slot `i` holds subtask `i` of every chain of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: String,
+    /// Its slots' numbers within the job.
+    pub slots: Range<usize>,
+}
+
+/// How a job will run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What was described.
+    pub graph: Graph,
+    /// By number.
+    pub chains: Vec<ChainPlan>,
+    /// By the number of the described edge.
+    pub edges: Vec<EdgePlan>,
+    /// In the order in which they were first named.
+    pub groups: Vec<GroupPlan>,
+    /// How many slots the job takes.
+    pub slots: usize,
+    /// How many key groups keyed state has.
+    pub max_parallelism: usize,
+    /// The chain of each operator.
+    pub chain_of: Vec<usize>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Decides, or says everything that is wrong at once.
+    pub fn new(graph: Graph, config: &Config) -> Result<Plan> {
+        let plan = resolve::resolve(graph, config);
+        let problems = check::check(&plan, config);
+        if problems.is_empty() { Ok(plan) } else { Err(Error::plan(problems)) }
+    }
+
+    /// The number of all subtasks.
+    pub fn subtasks(&self) -> usize {
+        self.chains.iter().map(|chain| chain.parallelism).sum()
+    }
+
+    /// The slot, within the job, of a chain's subtask.
+    pub fn slot(&self, chain: usize, index: usize) -> usize {
+        let group = self.groups.iter().find(|group| group.name == self.chains[chain].group);
+        group.map_or(0, |group| group.slots.start + index) % self.slots.max(1)
+    }
+
+    /// A chain's name: those of its operators.
+    pub fn chain_name(&self, chain: usize) -> String {
+        let names = self.chains[chain].operators.iter().map(|id| &*self.graph.operator(*id).name);
+        names.collect::<Vec<_>>().join(" -> ")
+    }
+
+    /// The operators' names, by number.
+    pub fn names(&self) -> Arc<[Arc<str>]> {
+        self.graph.operators.iter().map(|operator| operator.name.clone()).collect()
+    }
+
+    /// Which subtasks of the reading chain each subtask of the writing chain has a ring to.
+    pub fn targets(&self, edge: EdgeId) -> Vec<Vec<usize>> {
+        let EdgePlan { from, to, partitioner, .. } = self.edges[edge];
+        let (from, to) = (self.chains[from].parallelism, self.chains[to].parallelism);
+        let of = |index: usize| match partitioner {
+            Partitioner::Forward => vec![index],
+            Partitioner::Global => vec![0],
+            Partitioner::Rescale if to >= from => {
+                (0..to).filter(|target| target * from / to == index).collect()
+            }
+            Partitioner::Rescale => vec![index * to / from],
+            _ => (0..to).collect(),
+        };
+        (0..from).map(of).collect()
+    }
+
+    /// Which splits a source's subtask reads: every `parallelism`-th, as Flink assigns partitions.
+    pub fn splits(&self, source: OperatorId, index: usize) -> Vec<u32> {
+        let parallelism = self.chains[self.chain_of[source as usize]].parallelism as u32;
+        match self.graph.operator(source).splits {
+            Some(crate::Splits::Count(count)) => {
+                (0..count).filter(|split| split % parallelism == index as u32).collect()
+            }
+            Some(crate::Splits::Single) if index > 0 => Vec::new(),
+            _ => vec![index as u32],
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The tail of a chain that ends in a sink.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::control::{Barrier, LatencyMark};
+use crate::job::Arrivals;
+use crate::metrics::LatencyMeter;
+use crate::{Acknowledged, Consumer, Context, Family, Flow, Output, Result, SinkWriter, Tail, Timestamp};
+
+/// A sink's writer, and its word to the job about what has arrived.
+pub struct SinkTail<F, W> {
+    writer: W,
+    /// The last barrier that came through.
+    barrier: u64,
+    closed: bool,
+    arrivals: Arc<Arrivals>,
+    latency: Arc<LatencyMeter>,
+    records: PhantomData<fn(F)>,
+}
+
+impl<F: Family, W: SinkWriter<F>> SinkTail<F, W> {
+    /// A tail around `writer`.
+    pub fn new(writer: W, arrivals: Arc<Arrivals>, latency: Arc<LatencyMeter>) -> Self {
+        SinkTail { writer, barrier: 0, closed: false, arrivals, latency, records: PhantomData }
+    }
+
+    /// Tells the job which barrier's records have all arrived.
+    fn report(&mut self) {
+        let arrived = match self.writer.acknowledged() {
+            // No barrier will come any more, so none must wait for this sink.
+            Acknowledged::Everything if self.closed => u64::MAX,
+            Acknowledged::Everything => self.barrier,
+            Acknowledged::UpTo(barrier) => barrier,
+        };
+        self.arrivals.set(arrived);
+    }
+}
+
+impl<F: Family, W: SinkWriter<F>> Output<F> for SinkTail<F, W> {
+    #[inline(always)]
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        self.writer.write(record, ctx);
+    }
+}
+
+impl<F: Family, W: SinkWriter<F>> Tail for SinkTail<F, W> {
+    fn room(&mut self) -> usize {
+        self.writer.room()
+    }
+
+    fn flush(&mut self, _: u64) -> Result<bool> {
+        self.writer.flush()?;
+        self.report();
+        Ok(true)
+    }
+
+    fn barrier(&mut self, barrier: Barrier) {
+        self.writer.barrier(barrier);
+        self.barrier = barrier.id;
+    }
+
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.latency.add(now_ns.saturating_sub(mark.sent_ns));
+        self.writer.mark(mark, now_ns);
+    }
+
+    fn forward_watermark(&mut self, _: Timestamp) {}
+
+    fn forward_idle(&mut self) {}
+
+    fn close(&mut self) {
+        self.closed = true;
+    }
+
+    fn finished(&mut self) -> bool {
+        self.report();
+        self.writer.acknowledged() == Acknowledged::Everything
+    }
+
+    fn charge_blocked(&mut self, _: u64) {}
+}
+
+impl<F: Family, W: SinkWriter<F>> Consumer<F> for SinkTail<F, W> {
+    fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+}

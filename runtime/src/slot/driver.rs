@@ -1,0 +1,66 @@
+//! Drivers: what calls a core's turns. All of them call the same code and give the same results.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use super::core::Core;
+use super::{Pulse, thread};
+use crate::machine::affinity;
+use crate::{Error, Result};
+
+/// Which driver turns the cores of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverKind {
+    /// A glommio executor on each core thread.
+    Glommio,
+    /// A plain thread.
+    Thread,
+}
+
+/// Starts a core's thread and waits until it is pinned. The thread turns `core` until it exits.
+pub fn start(
+    core: Core,
+    number: usize,
+    cpu: Option<usize>,
+    kind: DriverKind,
+    pulse: Arc<Pulse>,
+    gone: Arc<AtomicBool>,
+) -> Result<JoinHandle<()>> {
+    let (ready, handshake) = channel();
+    let run = move || {
+        let pinned = cpu.map_or(Ok(()), affinity::pin);
+        let go = pinned.is_ok();
+        // The starter waits for this word, so somebody is there to hear it.
+        let _heard = ready.send(pinned);
+        if go {
+            pulse.enter_thread();
+            turn(core, kind);
+        }
+        gone.store(true, Ordering::Release);
+    };
+    let thread = Builder::new().name(format!("slotflow-core-{number}")).spawn(run).map_err(|error| {
+        Error::world(format!("a core's thread cannot be made: {error}"), "raise the limit of threads (ulimit -u)")
+    })?;
+    match handshake.recv() {
+        Ok(pinned) => pinned.map(|()| thread),
+        Err(_) => Err(Error::bug("a core's thread ended before it began")),
+    }
+}
+
+#[cfg(feature = "glommio")]
+fn turn(core: Core, kind: DriverKind) {
+    if kind == DriverKind::Thread {
+        return thread::run(core);
+    }
+    if let Err((core, error)) = super::glommio::run(core) {
+        tracing::warn!("the thread driver serves instead: {error}");
+        thread::run(core);
+    }
+}
+
+#[cfg(not(feature = "glommio"))]
+fn turn(core: Core, _: DriverKind) {
+    thread::run(core);
+}

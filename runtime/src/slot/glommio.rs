@@ -1,0 +1,47 @@
+//! The glommio driver: each core thread is one executor with one long-lived future.
+//!
+//! The executor brings io_uring to the slot. The data path touches none of its channels, timers or
+//! wakers: rings are polled from this loop, and an idle core sleeps in its own park, since glommio
+//! 0.9.0 can sleep for ever with runnable work when its own parking meets an early preempt timer.
+//! The default preempt timer stays, for the same reason.
+
+use glommio::{LocalExecutorBuilder, Placement, yield_if_needed};
+
+use super::core::{Core, CoreTurn};
+use super::thread::sleep;
+use crate::{Error, Result};
+
+/// Registered memory of an executor. The default of 10 MiB is for disks; slots do next to no disk
+/// I/O, and 64 KiB keeps memlock limits out of the way.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Turns `core` inside an executor on the calling thread until it is done. An executor that cannot
+/// be made gives the core back, with the reason.
+pub fn run(core: Core) -> Result<(), (Core, Error)> {
+    // `core_affinity` has pinned the thread already, and only one may set the mask.
+    let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(IO_MEMORY_BYTES).make();
+    match executor {
+        Ok(executor) => {
+            executor.run(turn(core));
+            Ok(())
+        }
+        Err(error) => {
+            let remedy = "set slots.driver = \"thread\", or raise the limit that the reason names";
+            Err((core, Error::world(format!("glommio cannot start: {error}"), remedy)))
+        }
+    }
+}
+
+async fn turn(mut core: Core) {
+    loop {
+        match core.turn() {
+            CoreTurn::Again => yield_if_needed().await,
+            CoreTurn::Yield => {
+                std::thread::yield_now();
+                yield_if_needed().await;
+            }
+            CoreTurn::Sleep(until_ns) => sleep(&mut core, until_ns),
+            CoreTurn::Exit => return,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A core's sign of life, for the watchdog.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a core is doing: written by the core, two stores a step, and read by the watchdog.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// When the running step began; 0 between rounds.
+    began_ns: AtomicU64,
+    /// Whose step it is, by its number in `labels`.
+    label: AtomicUsize,
+    /// The subtasks this core has ever had; grows only when a job is deployed.
+    labels: Mutex<Vec<Arc<str>>>,
+    /// The core's thread, as the system numbers it.
+    thread: Mutex<Option<String>>,
+}
+
+impl Pulse {
+    /// Gives a subtask the number under which its steps are announced.
+    pub fn register(&self, label: &str) -> usize {
+        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        labels.push(label.into());
+        labels.len() - 1
+    }
+
+    /// A step begins.
+    #[inline]
+    pub fn stepping(&self, label: usize, now_ns: u64) {
+        self.label.store(label, Relaxed);
+        self.began_ns.store(now_ns, Relaxed);
+    }
+
+    /// A round is over.
+    #[inline]
+    pub fn rested(&self) {
+        self.began_ns.store(0, Relaxed);
+    }
+
+    /// Who has been running for how long, if anybody is.
+    pub fn running(&self, now_ns: u64) -> Option<(Arc<str>, u64)> {
+        let began_ns = self.began_ns.load(Relaxed);
+        if began_ns == 0 {
+            return None;
+        }
+        let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        let label = labels.get(self.label.load(Relaxed))?;
+        Some((label.clone(), now_ns.saturating_sub(began_ns)))
+    }
+
+    /// The calling thread is the core's.
+    pub fn enter_thread(&self) {
+        let number = std::fs::read_link("/proc/thread-self").ok();
+        let number = number.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = number;
+    }
+
+    /// How long the core's thread was ready to run but was not let, since it began: the system's own
+    /// count (second field of `schedstat`).
+    pub fn preempted_ns(&self) -> Option<u64> {
+        let number = self.thread.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let text = std::fs::read_to_string(format!("/proc/self/task/{number}/schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
+    }
+}

@@ -1,0 +1,79 @@
+//! The watchdog: names whoever keeps a core, and pokes cores that should be awake.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::park::Waker;
+use super::pulse::Pulse;
+use crate::{Clock, IoCores, Result};
+
+/// A thread that looks at every core's pulse; it ends when this is dropped.
+pub struct Watchdog {
+    leave: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One core, as the watchdog knows it.
+struct Watched {
+    pulse: Arc<Pulse>,
+    waker: Waker,
+    /// Whether the present stall has been named already.
+    named: bool,
+}
+
+impl Watchdog {
+    /// Looks four times in every `stall`, so that a stall is named within one and a quarter of it.
+    pub fn start(
+        cores: Vec<(Arc<Pulse>, Waker)>,
+        clock: Clock,
+        stall: Duration,
+        io: &IoCores,
+    ) -> Result<Watchdog> {
+        let (leave, left) = channel::<()>();
+        let watched = |(pulse, waker)| Watched { pulse, waker, named: false };
+        let mut cores: Vec<Watched> = cores.into_iter().map(watched).collect();
+        let stall_ns = stall.as_nanos() as u64;
+        let thread = io.spawn("slotflow-watchdog", move || {
+            while left.recv_timeout(stall / 4) == Err(RecvTimeoutError::Timeout) {
+                let now_ns = clock.now_ns();
+                cores.iter_mut().for_each(|core| core.look(now_ns, stall_ns));
+            }
+        })?;
+        Ok(Watchdog { leave: Some(leave), thread: Some(thread) })
+    }
+}
+
+impl Watched {
+    fn look(&mut self, now_ns: u64, stall_ns: u64) {
+        match self.pulse.running(now_ns) {
+            Some((who, ns)) if ns >= stall_ns => self.stalled(&who, ns),
+            Some(_) => self.named = false,
+            None => {
+                self.named = false;
+                // Between rounds: asleep, or about to be. A core that sleeps although it has work
+                // cannot be told from here, so it gets to look for itself.
+                self.waker.wake_if_overdue(now_ns);
+            }
+        }
+    }
+
+    fn stalled(&mut self, who: &str, ns: u64) {
+        if !self.named {
+            tracing::warn!(stalled_ms = ns / 1_000_000, "{who} has not returned from its step");
+            self.pulse.note_stall(who);
+        }
+        self.named = true;
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.leave.take();
+        if let Some(thread) = self.thread.take() {
+            // It only ever waits for `leave`, which is gone.
+            let _ended = thread.join();
+        }
+    }
+}

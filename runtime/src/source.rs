@@ -1,0 +1,102 @@
+//! Where records come from.
+
+use crate::{Context, Family, Output, Result, SubtaskContext, Time, Timestamp};
+
+/// The number of a split: a part of the input that one subtask reads in order (a Kafka partition, a
+/// file).
+pub type SplitId = u32;
+
+/// A position in a split that can be stored: where to read on.
+pub type Offset = i64;
+
+/// The positions of one subtask at a barrier.
+pub type Offsets = Vec<(SplitId, Offset)>;
+
+/// How an input is divided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Splits {
+    /// Each subtask makes its own share, whatever the parallelism (a generator).
+    PerSubtask,
+    /// Only one subtask can read it (an iterator, an ingress handle); the others are idle.
+    Single,
+    /// These splits, numbered from 0; split `i` is read by subtask `i % parallelism`.
+    Count(u32),
+}
+
+/// Describes an input; opened once for each subtask.
+///
+/// Everything here runs on the thread that starts the job, before any slot is touched: an
+/// unreachable broker or an unknown topic is an error of `run`, not of a running job.
+pub trait Source: Send + 'static {
+    /// What reads one subtask's share.
+    type Reader: SourceReader;
+
+    /// A word for plans and errors, such as `kafka(words)`.
+    fn describe(&self) -> String;
+
+    /// Finds out how the input is divided.
+    fn splits(&mut self) -> Result<Splits>;
+
+    /// Opens the share of one subtask: the splits with these numbers, perhaps none.
+    fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<Self::Reader>;
+}
+
+/// What a poll found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// This many records were pushed and there may be more.
+    Records(usize),
+    /// There is nothing now; the subtask's waker is called when there is.
+    Idle,
+    /// There is nothing before this time, in nanoseconds of the host's clock; ask again then, or
+    /// when the waker is called.
+    Until(u64),
+    /// There will be nothing more.
+    End,
+}
+
+/// Reads one subtask's share of an input.
+///
+/// Called by one subtask on its slot's thread. Nothing here may block.
+pub trait SourceReader: Send + 'static {
+    /// The records it gives; they may borrow from the reader until the step ends.
+    type Item: Family;
+    /// Whether the records carry event time.
+    type Time: Time;
+
+    /// Pushes at most `budget` records (at least 1) and returns.
+    fn poll<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Item>,
+    ) -> Result<Polled>;
+
+    /// Where to read on, split by split, as of the last poll. Asked at a barrier; a position is
+    /// committed once everything read before it has arrived. The default has nothing to commit.
+    fn offsets(&self) -> Offsets {
+        Offsets::new()
+    }
+
+    /// How far event time has come, if this source says so by itself.
+    fn watermark(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Whether this reader has nothing to read for now and must not hold up event time, such as a
+    /// subtask without splits.
+    fn idle(&self) -> bool {
+        false
+    }
+
+    /// What makes offsets durable, taken once at the start. The default commits nowhere.
+    fn committer(&mut self) -> Option<Box<dyn Committer>> {
+        None
+    }
+}
+
+/// Makes offsets durable. Runs on the job's own thread, never on a slot, so it may wait.
+pub trait Committer: Send {
+    /// Stores where to read on after a restart.
+    fn commit(&mut self, offsets: &Offsets) -> Result<()>;
+}

@@ -1,0 +1,241 @@
+//! The subtask: one replica of a chain, stepped by its slot.
+//!
+//! A step goes through these doors, in this order:
+//! 1. What an earlier step staged goes out first; while it does not fit, the subtask is blocked.
+//! 2. What an earlier watermark or the end still has to emit comes next, before any new input.
+//! 3. The head pushes as many records as the budget and the tail's room allow, up to an event.
+//! 4. The event goes through the operators and on to the tail, behind the records before it.
+//! 5. What was staged is flushed, so nothing waits for a timer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::context::Blame;
+use crate::head::{Event, Head};
+use crate::metrics::SubtaskMeter;
+use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
+
+/// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
+/// answer takes, and a thousandth of a core).
+const POLL_INTERVAL_NS: u64 = 1_000_000;
+
+/// What a step came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Step {
+    /// It did something; this many records came in.
+    Progress(usize),
+    /// There was nothing to do; ask again at this time of the host's clock, or when woken.
+    Idle(u64),
+    /// There was no room; ask again at this time, or when woken.
+    Blocked(u64),
+    /// It has ended and everything it sent has arrived.
+    Done,
+    /// The job must stop.
+    Failed(Error),
+}
+
+/// What the slot grants a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// The host's clock.
+    pub now_ns: u64,
+    /// How many records it may take in.
+    pub budget: usize,
+}
+
+/// The unit a slot steps; the engine's one dynamic call is here.
+pub trait Subtask {
+    /// Does a bounded amount and returns; never waits.
+    fn step(&mut self, turn: Turn) -> Step;
+}
+
+/// How far a subtask is.
+enum Phase {
+    Running,
+    /// An event whose operators still have something to emit.
+    Firing(Event),
+    Closing,
+    Done,
+}
+
+/// A chain between its head and its tail.
+pub struct ChainSubtask<H, C> {
+    head: H,
+    /// Out of its place only while it runs: a local variable optimises like hand-written code.
+    chain: Option<C>,
+    phase: Phase,
+    arena: Arena,
+    blame: Blame,
+    context: SubtaskContext,
+    /// The names of the job's operators, by number.
+    names: Arc<[Arc<str>]>,
+    meter: Arc<SubtaskMeter>,
+}
+
+impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
+    /// A subtask at its start.
+    pub fn new(
+        head: H,
+        chain: C,
+        context: SubtaskContext,
+        names: Arc<[Arc<str>]>,
+        meter: Arc<SubtaskMeter>,
+    ) -> Self {
+        ChainSubtask {
+            head,
+            chain: Some(chain),
+            phase: Phase::Running,
+            arena: Arena::new(),
+            blame: Blame::default(),
+            context,
+            names,
+            meter,
+        }
+    }
+
+    fn advance(&mut self, turn: Turn) -> Result<Step> {
+        let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
+        if !chain.flush(turn.now_ns)? {
+            return Ok(self.blocked(turn));
+        }
+        match self.phase {
+            Phase::Running => self.run(turn),
+            Phase::Firing(event) => self.fire(event, turn),
+            Phase::Closing => self.closing(turn),
+            Phase::Done => Ok(Step::Done),
+        }
+    }
+
+    fn run(&mut self, turn: Turn) -> Result<Step> {
+        let mut taken = 0;
+        loop {
+            let room = self.chain.as_mut().map_or(0, |chain| chain.room());
+            let budget = (turn.budget - taken).min(room);
+            if budget == 0 {
+                return self.out_of(taken, room, turn);
+            }
+            let drive = self.drive(budget, turn)?;
+            taken += drive.records;
+            self.meter.records.add(drive.records as u64);
+            match drive.event {
+                Some(event) => match self.fire(event, turn)? {
+                    Step::Progress(_) if matches!(self.phase, Phase::Running) => {}
+                    step => return Ok(step),
+                },
+                None if taken == 0 => return self.idle(turn),
+                None => return self.flushed(taken, turn),
+            }
+        }
+    }
+
+    /// The budget is used up, or there is no more room.
+    fn out_of(&mut self, taken: usize, room: usize, turn: Turn) -> Result<Step> {
+        if taken == 0 && room == 0 {
+            return Ok(self.blocked(turn));
+        }
+        self.flushed(taken, turn)
+    }
+
+    fn flushed(&mut self, taken: usize, turn: Turn) -> Result<Step> {
+        if let Some(chain) = &mut self.chain {
+            chain.flush(turn.now_ns)?;
+        }
+        Ok(Step::Progress(taken))
+    }
+
+    /// Lets the head push, with the chain in a local variable.
+    #[inline(always)]
+    fn drive(&mut self, budget: usize, turn: Turn) -> Result<crate::head::Drive> {
+        let Some(mut chain) = self.chain.take() else {
+            return Err(Error::bug("a subtask was stepped after its chain was lost"));
+        };
+        let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        ctx.set_watermark(self.meter.watermark.value() as i64);
+        let drive = self.head.drive(budget, &mut ctx, &mut chain);
+        let error = ctx.into_error();
+        self.chain = Some(chain);
+        error.map_or(drive, Err)
+    }
+
+    /// Takes an event through the operators, then to the tail.
+    fn fire(&mut self, event: Event, turn: Turn) -> Result<Step> {
+        let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
+        let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        let flow = match event {
+            Event::Watermark(watermark) => {
+                self.meter.watermark.set(watermark as u64);
+                ctx.set_watermark(watermark);
+                chain.watermark(watermark, &mut ctx)
+            }
+            Event::End => chain.end(&mut ctx),
+            Event::Idle => {
+                chain.forward_idle();
+                Flow::Done
+            }
+            Event::Barrier(barrier) => {
+                chain.barrier(barrier);
+                Flow::Done
+            }
+            Event::Mark(mark) => {
+                chain.mark(mark, turn.now_ns);
+                Flow::Done
+            }
+        };
+        if let Some(error) = ctx.into_error() {
+            return Err(error);
+        }
+        self.phase = match (flow, event) {
+            (Flow::More, _) => Phase::Firing(event),
+            (Flow::Done, Event::End) => {
+                chain.close();
+                Phase::Closing
+            }
+            (Flow::Done, _) => Phase::Running,
+        };
+        self.flushed(0, turn)
+    }
+
+    fn closing(&mut self, turn: Turn) -> Result<Step> {
+        let finished = self.chain.as_mut().is_none_or(|chain| chain.finished());
+        if !finished {
+            return Ok(Step::Idle(turn.now_ns + POLL_INTERVAL_NS));
+        }
+        self.phase = Phase::Done;
+        Ok(Step::Done)
+    }
+
+    fn idle(&mut self, turn: Turn) -> Result<Step> {
+        let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
+        chain.flush(turn.now_ns)?;
+        let waits = if chain.finished() { u64::MAX } else { turn.now_ns + POLL_INTERVAL_NS };
+        Ok(Step::Idle(waits.min(self.head.due_ns())))
+    }
+
+    fn blocked(&mut self, turn: Turn) -> Step {
+        if let Some(chain) = &mut self.chain {
+            chain.charge_blocked(turn.now_ns);
+        }
+        Step::Blocked(turn.now_ns + POLL_INTERVAL_NS)
+    }
+
+    /// The name of the operator that was running, or of the chain's head.
+    fn blamed(&self) -> &str {
+        let running = self.blame.operator().and_then(|number| self.names.get(number as usize));
+        running.unwrap_or(&self.context.operator)
+    }
+}
+
+impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
+    fn step(&mut self, turn: Turn) -> Step {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.advance(turn)));
+        self.arena.reset();
+        let error = match outcome {
+            Ok(Ok(step)) => return step,
+            Ok(Err(error)) => error,
+            Err(panic) => Error::panicked(&*panic),
+        };
+        self.phase = Phase::Done;
+        Step::Failed(error.at(self.blamed(), self.context.index))
+    }
+}
