@@ -1,3 +1,5 @@
 //! slotflow-runtime
 
+pub mod config;
 pub mod error;
+pub mod machine;
