@@ -150,6 +150,10 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
 impl<F: Family, A: Build<F>, B: Downstream<A::Out>> Downstream<F> for Chain<A, B> {
     type Consumer = Chain<A::Operator, B::Consumer>;
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
-        Ok(Chain { operator: self.operator, head: self.head.build(subtask)?, rest: self.rest.build(subtask)? })
+        Ok(Chain {
+            operator: self.operator,
+            head: self.head.build(subtask)?,
+            rest: self.rest.build(subtask)?,
+        })
     }
 }

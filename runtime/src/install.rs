@@ -281,5 +281,6 @@ impl<'p> Installer<'p> {
 
 fn take_end<X: 'static>(ends: &mut HashMap<EdgeId, Box<dyn Any>>, edge: EdgeId) -> Result<X> {
     let end = ends.remove(&edge).and_then(|end| end.downcast::<X>().ok());
-    end.map(|end| *end).ok_or_else(|| Error::bug(format!("the rings of edge {edge} have another record type")))
+    end.map(|end| *end)
+        .ok_or_else(|| Error::bug(format!("the rings of edge {edge} have another record type")))
 }

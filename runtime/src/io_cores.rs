@@ -1,9 +1,8 @@
 //! Where threads that are no slots run: librdkafka's, the job's own, the watchdog.
 
-use std::sync::Arc;
 use std::thread::{self, Builder};
 
-use crate::machine::affinity;
+use crate::machine::{Cpus, affinity};
 use crate::{Error, Result};
 
 /// The CPUs for threads that may wait. A thread inherits the mask of the one that makes it, so a
@@ -12,18 +11,18 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default)]
 pub struct IoCores {
     /// `None` leaves the mask as it is.
-    cpus: Option<Arc<[usize]>>,
+    cpus: Option<Cpus>,
 }
 
 impl IoCores {
     /// Threads on these CPUs.
-    pub fn on(cpus: &[usize]) -> IoCores {
-        IoCores { cpus: Some(cpus.into()) }
+    pub fn on(cpus: Cpus) -> IoCores {
+        IoCores { cpus: Some(cpus) }
     }
 
     /// The CPUs, if they are restricted.
-    pub fn cpus(&self) -> Option<&[usize]> {
-        self.cpus.as_deref()
+    pub fn cpus(&self) -> Option<&Cpus> {
+        self.cpus.as_ref()
     }
 
     /// Runs `work` on a thread of its own and waits for it. Never call this from a slot.
@@ -50,7 +49,7 @@ impl IoCores {
 
     fn enter(&self) {
         if let Some(cpus) = &self.cpus
-            && let Err(error) = affinity::set_mask(cpus)
+            && let Err(error) = affinity::set_current_mask(cpus)
         {
             tracing::warn!("an I/O thread stays where it is: {error}");
         }

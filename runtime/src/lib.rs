@@ -1,5 +1,50 @@
-//! slotflow-runtime
+//! The engine of slotflow: what runs a job. It names no operator and no connector.
+//!
+//! An operator pushes records into an output; a chain of operators is an operator; a subtask steps a
+//! chain between two edges; a slot steps subtasks on one pinned core; edges between subtasks are
+//! single-producer rings, and how full they are is the backpressure.
+//!
+//! Reading order: [`record`](Family), [`operator`](Operator), [`chain`](Chain), [`head`], [`subtask`],
+//! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`].
 
+mod arena;
+mod chain;
 pub mod config;
+mod context;
+mod control;
+pub mod edge;
 pub mod error;
+pub mod head;
+pub mod install;
+mod io_cores;
+pub mod job;
+mod key;
 pub mod machine;
+pub mod metrics;
+mod operator;
+pub mod pipe;
+pub mod plan;
+mod record;
+mod sink;
+mod sink_tail;
+pub mod slot;
+mod source;
+pub mod subtask;
+mod time;
+
+pub use arena::Arena;
+pub use chain::{Chain, Consumer, Downstream, Tail};
+pub use config::Config;
+pub use context::{Blame, Context, SubtaskContext};
+pub use control::{Barrier, Control, LatencyMark};
+pub use error::{Error, ErrorKind, Problem, Result};
+pub use io_cores::IoCores;
+pub use job::{Ending, Job, JobReport};
+pub use key::{Key, KeyGroups, key_group};
+pub use operator::{Build, Cloned, FIRING_BUDGET, Flow, Operator, Output, With};
+pub use record::{Borrowed, Family, Owned};
+pub use sink::{Acknowledged, Guarantee, InFlight, Sink, SinkWriter};
+pub use sink_tail::SinkTail;
+pub use slot::{Slots, Waker};
+pub use source::{Committer, Offset, Offsets, Polled, Source, SourceReader, SplitId, Splits};
+pub use time::{Clock, EventTime, MAX_TIMESTAMP, MIN_TIMESTAMP, Time, Timestamp, Untimed};

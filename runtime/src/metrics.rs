@@ -3,8 +3,8 @@
 //! Every meter has one writer, the thread that owns what it measures, and any number of readers: a
 //! count is a relaxed store of the writer's own value, never a read-modify-write.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Classes of a ring's fill, each an eighth of its capacity; the last one is the full ring.
 pub const FILL_CLASSES: usize = 9;
@@ -106,7 +106,8 @@ impl RingSnapshot {
     /// The time-weighted mean fill, from 0 to 1.
     pub fn mean_fill(&self) -> f64 {
         let total: u64 = self.fill_ns.iter().sum();
-        let weighted: f64 = self.fill_ns.iter().enumerate().map(|(class, ns)| class as f64 * *ns as f64).sum();
+        let weighted: f64 =
+            self.fill_ns.iter().enumerate().map(|(class, ns)| class as f64 * *ns as f64).sum();
         if total == 0 { 0.0 } else { weighted / total as f64 / (FILL_CLASSES - 1) as f64 }
     }
 }

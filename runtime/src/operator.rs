@@ -110,7 +110,9 @@ impl<F: Family, O: Operator<F> + Clone + Send> Build<F> for Cloned<O> {
 #[derive(Clone)]
 pub struct With<M>(pub M);
 
-impl<F: Family, O: Operator<F>, M: Fn(&SubtaskContext) -> Result<O> + Clone + Send + 'static> Build<F> for With<M> {
+impl<F: Family, O: Operator<F>, M: Fn(&SubtaskContext) -> Result<O> + Clone + Send + 'static> Build<F>
+    for With<M>
+{
     type Out = O::Out;
     type Operator = O;
     fn build(self, subtask: &SubtaskContext) -> Result<O> {

@@ -15,9 +15,7 @@ use crate::edge::ring::Sender;
 use crate::head::SourceHead;
 use crate::install::{Installer, Seats};
 use crate::plan::{EdgeId, Graph, OperatorId};
-use crate::{
-    Build, Chain, Downstream, Family, Owned, Result, Source, SourceReader, SubtaskContext, Time,
-};
+use crate::{Build, Chain, Downstream, Family, Owned, Result, Source, SourceReader, SubtaskContext, Time};
 
 /// A pipeline up to some operator.
 pub trait Pipe: Sized + Send + 'static {
@@ -57,7 +55,8 @@ impl<S: Source> Pipe for Begin<S> {
         for index in 0..installer.parallelism(self.operator) {
             let context = installer.context(self.operator, index);
             let splits = installer.plan().splits(self.operator, index);
-            let mut reader = self.source.open(&context, &splits).map_err(|error| installer.locate(error, &context))?;
+            let mut reader =
+                self.source.open(&context, &splits).map_err(|error| installer.locate(error, &context))?;
             let number = installer.source(reader.committer());
             let head = SourceHead::new(reader, number, installer.control().clone());
             installer.spawn(self.operator, context, head, rest.clone());

@@ -51,6 +51,9 @@ pub struct JobConfig {
     pub max_parallelism: usize,
     /// How often sources inject a barrier and commit the offsets before the last acknowledged one; default 1000.
     pub commit_interval_ms: u64,
+    /// Lets a job run that keeps state and commits offsets although no checkpoint stores the state: after a restart
+    /// the state is gone and its records are not read again. Default false.
+    pub best_effort: bool,
 }
 
 impl Default for JobConfig {
@@ -59,6 +62,7 @@ impl Default for JobConfig {
             parallelism: PARALLELISM,
             max_parallelism: MAX_PARALLELISM,
             commit_interval_ms: COMMIT_INTERVAL_MS,
+            best_effort: false,
         }
     }
 }

@@ -19,7 +19,13 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
     /// An outlet towards `targets`; one record may expand to `overflow_bytes` beyond the room.
     pub fn new(targets: Vec<Sender<(T, M::Stamp)>>, route: R, overflow_bytes: usize) -> Self {
         let record_bytes = size_of::<(T, M::Stamp)>().max(1);
-        Outlet { targets, route, overflow_records: overflow_bytes / record_bytes, overflow_bytes, closed: false }
+        Outlet {
+            targets,
+            route,
+            overflow_records: overflow_bytes / record_bytes,
+            overflow_bytes,
+            closed: false,
+        }
     }
 
     fn control(&mut self, control: Control) {

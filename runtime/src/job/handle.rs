@@ -208,4 +208,3 @@ impl fmt::Debug for Job {
         f.debug_struct("Job").field("name", &self.control.name).field("phase", &self.control.phase()).finish()
     }
 }
-

@@ -2,6 +2,13 @@
 
 mod control;
 mod coordinator;
+mod handle;
+mod run;
+mod snapshot;
+mod why_slow;
 
 pub use control::{Arrivals, JobControl, Phase, Report};
 pub use coordinator::Coordinator;
+pub use handle::{Ending, Job, JobReport};
+pub use run::start;
+pub use snapshot::{EdgeMetrics, JobMetrics, SlotMetrics, SubtaskMetrics};

@@ -31,7 +31,8 @@ pub fn start(
     let lease = slots.lease(name, plan.slots)?;
     let (control, inbox) = JobControl::new(name, plan.subtasks());
     let wakers = lease.wakers();
-    let mut installer = Installer::new(&plan, config, control.clone(), wakers.clone(), slots.io_cores().clone());
+    let mut installer =
+        Installer::new(&plan, config, control.clone(), wakers.clone(), slots.io_cores().clone());
     install(&mut installer)?;
     let mut installed = installer.finish();
     control.set_wakers(wakers);
@@ -41,7 +42,8 @@ pub fn start(
     let arrivals = installed.arrivals.clone();
     let interval_ns = config.job.commit_interval_ms * 1_000_000;
     let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
-    let parts = Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
+    let parts =
+        Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
     let job = Job::new(control.clone(), parts, slots.clock().clone());
     let clock = slots.clock().clone();
     lease.deploy(deployments);
@@ -72,4 +74,3 @@ fn look_after(control: &Arc<JobControl>, mut coordinator: Coordinator, clock: &C
         control.fail(error);
     }
 }
-

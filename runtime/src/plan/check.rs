@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::graph::{OperatorId, Role};
 use super::Plan;
+use super::graph::{OperatorId, Role};
 use crate::Splits;
 use crate::config::{Config, Overcommit};
 use crate::error::Problem;
@@ -67,7 +67,11 @@ fn parallelisms(plan: &Plan) -> Vec<Problem> {
         }
         if plan.graph.operators[head].splits == Some(Splits::Single) && parallelism > 1 {
             let what = format!("has parallelism {parallelism}, but only one subtask can read it");
-            problems.push(Problem::new(subject(plan, head), what, "leave it at 1 and call .rebalance() behind it"));
+            problems.push(Problem::new(
+                subject(plan, head),
+                what,
+                "leave it at 1 and call .rebalance() behind it",
+            ));
         }
     }
     problems
@@ -92,7 +96,10 @@ fn overrides(plan: &Plan, config: &Config) -> Vec<Problem> {
         }
         if !can_head(plan, *id) {
             let head = plan.chains[plan.chain_of[*id]].operators[0];
-            let what = format!("names an operator in the middle of the chain of \"{}\"", plan.graph.operator(head).name);
+            let what = format!(
+                "names an operator in the middle of the chain of \"{}\"",
+                plan.graph.operator(head).name
+            );
             let remedy = "name that one, or call .start_new_chain() on this one";
             problems.push(Problem::new(subject, what, remedy));
         }
@@ -117,8 +124,11 @@ fn slots(plan: &Plan, config: &Config) -> Option<Problem> {
     if given >= needed || config.slots.overcommit == Overcommit::Pack {
         return None;
     }
-    let shares: Vec<String> =
-        plan.groups.iter().map(|group| format!("{} for group \"{}\"", group.slots.len(), group.name)).collect();
+    let shares: Vec<String> = plan
+        .groups
+        .iter()
+        .map(|group| format!("{} for group \"{}\"", group.slots.len(), group.name))
+        .collect();
     let what = format!("is {given}, but the job needs {needed} slots: {}", shares.join(", "));
     let remedy = format!("set it to {needed}, lower the parallelism, or set slots.overcommit = \"pack\"");
     Some(Problem::new("slots.count", what, remedy))

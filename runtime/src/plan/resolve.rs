@@ -16,8 +16,7 @@ struct Decided {
 /// Decides everything.
 pub fn resolve(graph: Graph, config: &Config) -> Plan {
     let decided = decide(&graph, config);
-    let fused: Vec<bool> =
-        graph.edges.iter().map(|edge| is_fused(&graph, edge, &decided, config)).collect();
+    let fused: Vec<bool> = graph.edges.iter().map(|edge| is_fused(&graph, edge, &decided, config)).collect();
     let (chains, chain_of) = chains(&graph, &decided, &fused);
     let edges = edges(&graph, &fused, &decided, &chain_of);
     let groups = groups(&chains);

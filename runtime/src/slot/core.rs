@@ -80,14 +80,6 @@ pub enum CoreTurn {
     Exit,
 }
 
-/// A slot of this core.
-pub struct SlotSeat {
-    /// The slot's number in the pool.
-    pub number: usize,
-    /// What it is measured with.
-    pub meter: Arc<SlotMeter>,
-}
-
 /// A subtask in its seat.
 struct Seated {
     job: Arc<JobControl>,
@@ -111,7 +103,8 @@ struct Round {
 
 /// A core and what it steps.
 pub struct Core {
-    seats: Vec<SlotSeat>,
+    /// One for each slot it owns; what the core does, all of them do.
+    meters: Vec<Arc<SlotMeter>>,
     subtasks: Vec<Seated>,
     mailbox: Receiver<Command>,
     park: Arc<Park>,
@@ -139,7 +132,7 @@ enum Spent {
 impl Core {
     /// A core without subtasks.
     pub fn new(
-        seats: Vec<SlotSeat>,
+        meters: Vec<Arc<SlotMeter>>,
         mailbox: Receiver<Command>,
         park: Arc<Park>,
         pulse: Arc<Pulse>,
@@ -147,7 +140,7 @@ impl Core {
         settings: CoreSettings,
     ) -> Core {
         Core {
-            seats,
+            meters,
             subtasks: Vec::new(),
             mailbox,
             park,
@@ -217,7 +210,7 @@ impl Core {
         self.idle_since_ns = 0;
         let now_ns = self.clock.now_ns();
         self.book(since_ns);
-        self.seats.iter().for_each(|seat| seat.meter.parked_ns.add(now_ns.saturating_sub(since_ns)));
+        self.meters.iter().for_each(|meter| meter.parked_ns.add(now_ns.saturating_sub(since_ns)));
         self.booked_ns = now_ns;
     }
 
@@ -329,11 +322,11 @@ impl Core {
     fn book(&mut self, now_ns: u64) {
         let took_ns = if self.booked_ns == 0 { 0 } else { now_ns.saturating_sub(self.booked_ns) };
         self.booked_ns = now_ns;
-        for seat in &self.seats {
+        for meter in &self.meters {
             match self.spent_on {
-                Spent::Useful => seat.meter.useful_ns.add(took_ns),
-                Spent::Blocked => seat.meter.blocked_ns.add(took_ns),
-                Spent::Spinning => seat.meter.spinning_ns.add(took_ns),
+                Spent::Useful => meter.useful_ns.add(took_ns),
+                Spent::Blocked => meter.blocked_ns.add(took_ns),
+                Spent::Spinning => meter.spinning_ns.add(took_ns),
             }
         }
     }

@@ -1,47 +1,42 @@
 //! Drivers: what calls a core's turns. All of them call the same code and give the same results.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use super::core::Core;
 use super::{Pulse, thread};
-use crate::machine::affinity;
+use crate::machine::{Driver, affinity};
 use crate::{Error, Result};
 
-/// Which driver turns the cores of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriverKind {
-    /// A glommio executor on each core thread.
-    Glommio,
-    /// A plain thread.
-    Thread,
-}
-
-/// Starts a core's thread and waits until it is pinned. The thread turns `core` until it exits.
+/// Starts a core's thread and waits until it is pinned. The thread makes its core, whose subtasks
+/// never leave it, and turns it until it exits.
 pub fn start(
-    core: Core,
+    make: impl FnOnce() -> Core + Send + 'static,
     number: usize,
     cpu: Option<usize>,
-    kind: DriverKind,
+    driver: Driver,
     pulse: Arc<Pulse>,
     gone: Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>> {
     let (ready, handshake) = channel();
     let run = move || {
-        let pinned = cpu.map_or(Ok(()), affinity::pin);
+        let pinned = cpu.map_or(Ok(()), affinity::pin_current_thread);
         let go = pinned.is_ok();
         // The starter waits for this word, so somebody is there to hear it.
         let _heard = ready.send(pinned);
         if go {
             pulse.enter_thread();
-            turn(core, kind);
+            turn(make(), driver, &pulse);
         }
         gone.store(true, Ordering::Release);
     };
     let thread = Builder::new().name(format!("slotflow-core-{number}")).spawn(run).map_err(|error| {
-        Error::world(format!("a core's thread cannot be made: {error}"), "raise the limit of threads (ulimit -u)")
+        Error::world(
+            format!("a core's thread cannot be made: {error}"),
+            "raise the limit of threads (ulimit -u)",
+        )
     })?;
     match handshake.recv() {
         Ok(pinned) => pinned.map(|()| thread),
@@ -50,17 +45,17 @@ pub fn start(
 }
 
 #[cfg(feature = "glommio")]
-fn turn(core: Core, kind: DriverKind) {
-    if kind == DriverKind::Thread {
+fn turn(core: Core, driver: Driver, pulse: &Arc<Pulse>) {
+    if driver == Driver::Thread {
         return thread::run(core);
     }
-    if let Err((core, error)) = super::glommio::run(core) {
+    if let Err((core, error)) = super::glommio::run(core, &pulse) {
         tracing::warn!("the thread driver serves instead: {error}");
         thread::run(core);
     }
 }
 
 #[cfg(not(feature = "glommio"))]
-fn turn(core: Core, _: DriverKind) {
+fn turn(core: Core, _: Driver, _: &Arc<Pulse>) {
     thread::run(core);
 }

@@ -3,10 +3,15 @@
 //! The executor brings io_uring to the slot. The data path touches none of its channels, timers or
 //! wakers: rings are polled from this loop, and an idle core sleeps in its own park, since glommio
 //! 0.9.0 can sleep for ever with runnable work when its own parking meets an early preempt timer.
-//! The default preempt timer stays, for the same reason.
+//! The default preempt timer stays, for the same reason. Yielding to the executor can meet the same
+//! fault; the watchdog then pokes the future, which was measured to free it every time.
+
+use std::future::poll_fn;
+use std::task::Poll;
 
 use glommio::{LocalExecutorBuilder, Placement, yield_if_needed};
 
+use super::Pulse;
 use super::core::{Core, CoreTurn};
 use super::thread::sleep;
 use crate::{Error, Result};
@@ -17,12 +22,15 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 
 /// Turns `core` inside an executor on the calling thread until it is done. An executor that cannot
 /// be made gives the core back, with the reason.
-pub fn run(core: Core) -> Result<(), (Core, Error)> {
+pub fn run(core: Core, pulse: &Pulse) -> Result<(), (Core, Error)> {
     // `core_affinity` has pinned the thread already, and only one may set the mask.
     let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(IO_MEMORY_BYTES).make();
     match executor {
         Ok(executor) => {
-            executor.run(turn(core));
+            executor.run(async {
+                pulse.set_poke(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+                turn(core).await;
+            });
             Ok(())
         }
         Err(error) => {

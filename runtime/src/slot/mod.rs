@@ -1,13 +1,17 @@
 //! Slots: pinned cores and what they step.
 
 pub mod core;
+mod driver;
 #[cfg(feature = "glommio")]
 mod glommio;
 mod pace;
 mod park;
+mod pool;
 mod pulse;
 mod thread;
+mod watchdog;
 
 pub use core::{Core, CoreSettings, CoreTurn, Deployment, Idle};
 pub use park::{Park, Waker};
+pub use pool::Slots;
 pub use pulse::Pulse;

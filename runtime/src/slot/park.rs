@@ -147,6 +147,11 @@ impl Waker {
         wakers.iter().for_each(|waker| waker.0.wake_fenced());
     }
 
+    /// Whether the core sleeps or is about to.
+    pub fn is_asleep(&self) -> bool {
+        self.0.is_asleep()
+    }
+
     /// Whether both wake the same core.
     pub fn same_core(&self, other: &Waker) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,31 +1,26 @@
 //! The pool of slots: it belongs to the host, outlives jobs, and leases its slots to them.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::core::{Command, Core, CoreSettings, Deployment, Idle, SlotSeat};
-use super::driver::{self, DriverKind};
+use super::core::{Command, Core, CoreSettings, Deployment, Idle};
+use super::driver;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::watchdog::Watchdog;
 use crate::config::Config;
 use crate::error::Problem;
+use crate::machine::{Cpus, Driver, Placement, Probe};
 use crate::metrics::SlotMeter;
 use crate::{Clock, Error, IoCores, Result};
 
 /// How long the pool waits for its threads when it is dropped; a closure that never returns cannot
 /// be stopped, and must not keep the host from leaving.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Where the slots of a pool are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// For each core thread: its CPU if it is pinned, and how many slots it owns.
-    pub cores: Vec<(Option<usize>, usize)>,
-}
 
 /// A core thread, seen from outside.
 struct CoreThread {
@@ -52,31 +47,64 @@ pub struct Slots(Arc<Pool>);
 struct Pool {
     cores: Vec<CoreThread>,
     seats: Mutex<Vec<Seat>>,
+    placement: Placement,
     clock: Clock,
     io: IoCores,
     _watchdog: Watchdog,
 }
 
 impl Slots {
-    /// Starts the core threads of `layout`.
-    pub fn start(layout: &Layout, config: &Config, kind: DriverKind, io: IoCores) -> Result<Slots> {
-        let clock = Clock::system();
-        let settings = settings(config);
-        let mut cores: Vec<CoreThread> = Vec::new();
-        let mut seats = Vec::new();
-        for (number, (cpu, slots)) in layout.cores.iter().enumerate() {
-            let mut own = Vec::new();
-            for _ in 0..*slots {
-                let meter = Arc::new(SlotMeter::default());
-                own.push(SlotSeat { number: seats.len(), meter: meter.clone() });
-                seats.push(Seat { core: number, meter, job: None });
-            }
-            cores.push(CoreThread::start(number, *cpu, own, &clock, settings, kind)?);
+    /// A pool of `config.slots.count` slots, or of one for each core it may use.
+    ///
+    /// # Errors
+    /// Everything about the configuration and the machine that speaks against it, with remedies.
+    pub fn new(config: &Config) -> Result<Slots> {
+        let probe = Probe::run(Path::new("/"));
+        let count = config
+            .slots
+            .count
+            .unwrap_or_else(|| config.slots.cores.as_ref().map_or(probe.topology.allowed.len(), Vec::len));
+        Slots::with(config, &probe, &vec![None; count])
+    }
+
+    /// A pool with a slot for each entry of `slots`: the CPUs that it may use, if that matters.
+    pub(crate) fn with(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Slots> {
+        let mut problems = config.check();
+        let placement = Placement::choose(probe, config, slots).map_err(|mut unusable| {
+            problems.append(&mut unusable);
+            Error::plan(std::mem::take(&mut problems))
+        })?;
+        problems.extend(probe.problems_for(placement.threads.len(), config.slots.driver));
+        if !problems.is_empty() {
+            return Err(Error::plan(problems));
         }
-        let pulses = cores.iter().map(|core| (core.pulse.clone(), core.waker.clone())).collect();
+        let (driver, reason) = probe.driver(placement.threads.len(), config.slots.driver);
+        if let Some(reason) = reason {
+            tracing::warn!("the thread driver serves instead of glommio: {reason}");
+        }
+        placement.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Slots::start(placement, config, driver)
+    }
+
+    fn start(placement: Placement, config: &Config, driver: Driver) -> Result<Slots> {
+        let clock = Clock::system();
+        let settings = settings(config, placement.idle);
+        let io = IoCores::on(placement.io.clone());
+        let mut cores: Vec<CoreThread> = Vec::new();
+        let mut seats: Vec<Option<Seat>> = Vec::new();
+        for (core, thread) in placement.threads.iter().enumerate() {
+            let meters: Vec<Arc<SlotMeter>> = thread.slots.iter().map(|_| Arc::default()).collect();
+            for (slot, meter) in thread.slots.iter().zip(&meters) {
+                seats.resize_with(seats.len().max(slot + 1), || None);
+                seats[*slot] = Some(Seat { core, meter: meter.clone(), job: None });
+            }
+            cores.push(CoreThread::start(core, thread.cpu, meters, &clock, settings, driver)?);
+        }
+        let watched = cores.iter().map(|core| (core.pulse.clone(), core.waker.clone())).collect();
         let stall = Duration::from_millis(config.slots.stall_ms);
-        let watchdog = Watchdog::start(pulses, clock.clone(), stall, &io)?;
-        Ok(Slots(Arc::new(Pool { cores, seats: Mutex::new(seats), clock, io, _watchdog: watchdog })))
+        let watchdog = Watchdog::start(watched, clock.clone(), stall, &io)?;
+        let seats = Mutex::new(seats.into_iter().flatten().collect());
+        Ok(Slots(Arc::new(Pool { cores, seats, placement, clock, io, _watchdog: watchdog })))
     }
 
     /// How many slots there are.
@@ -88,6 +116,11 @@ impl Slots {
     pub fn cpu(&self, slot: usize) -> Option<usize> {
         let core = self.seats().get(slot)?.core;
         self.0.cores[core].cpu
+    }
+
+    /// Which core steps which slot.
+    pub fn placement(&self) -> &Placement {
+        &self.0.placement
     }
 
     /// Where threads that may wait run.
@@ -147,11 +180,15 @@ fn too_few(seats: &[Seat], job: &str, needed: usize, free: usize) -> Problem {
         .collect();
     let held = if shares.is_empty() { String::new() } else { format!("; held: {}", shares.join(", ")) };
     let what = format!("needs {needed} slots, but {free} of the pool's {} are free{held}", seats.len());
-    Problem::new(format!("job \"{job}\""), what, "make a larger pool (slots.count), or wait for the other job")
+    Problem::new(
+        format!("job \"{job}\""),
+        what,
+        "make a larger pool (slots.count), or wait for the other job",
+    )
 }
 
-fn settings(config: &Config) -> CoreSettings {
-    let idle = match config.slots.idle {
+fn settings(config: &Config, idle: crate::config::Idle) -> CoreSettings {
+    let idle = match idle {
         crate::config::Idle::Spin => Idle::Spin,
         crate::config::Idle::Yield => Idle::Yield,
         crate::config::Idle::Park => Idle::Park(config.slots.spin_us * 1_000),
@@ -163,16 +200,17 @@ impl CoreThread {
     fn start(
         number: usize,
         cpu: Option<usize>,
-        seats: Vec<SlotSeat>,
+        seats: Vec<Arc<SlotMeter>>,
         clock: &Clock,
         settings: CoreSettings,
-        kind: DriverKind,
+        driver: Driver,
     ) -> Result<CoreThread> {
         let (mailbox, inbox) = channel();
         let (park, pulse) = (Arc::new(Park::default()), Arc::new(Pulse::default()));
-        let core = Core::new(seats, inbox, park.clone(), pulse.clone(), clock.clone(), settings);
+        let (bed, sign, clock) = (park.clone(), pulse.clone(), clock.clone());
+        let core = move || Core::new(seats, inbox, bed, sign, clock, settings);
         let gone = Arc::new(AtomicBool::new(false));
-        let thread = driver::start(core, number, cpu, kind, pulse.clone(), gone.clone())?;
+        let thread = driver::start(core, number, cpu, driver, pulse.clone(), gone.clone())?;
         Ok(CoreThread { cpu, mailbox, waker: Waker::new(park), pulse, gone, thread: Some(thread) })
     }
 

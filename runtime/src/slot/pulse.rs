@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task;
 
 /// What a core is doing: written by the core, two stores a step, and read by the watchdog.
 #[derive(Debug, Default)]
@@ -14,6 +15,12 @@ pub struct Pulse {
     labels: Mutex<Vec<Arc<str>>>,
     /// The core's thread, as the system numbers it.
     thread: Mutex<Option<String>>,
+    /// Counts rounds.
+    beats: AtomicU64,
+    /// Wakes the future that turns the core, where there is one.
+    poke: Mutex<Option<task::Waker>>,
+    /// The last stall that was named, and how many there were.
+    stalls: Mutex<(u64, Option<String>)>,
 }
 
 impl Pulse {
@@ -35,6 +42,37 @@ impl Pulse {
     #[inline]
     pub fn rested(&self) {
         self.began_ns.store(0, Relaxed);
+        self.beats.store(self.beats.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// How many rounds there have been.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    /// The core is turned by a future that this wakes.
+    #[cfg(feature = "glommio")]
+    pub fn set_poke(&self, waker: task::Waker) {
+        *self.poke.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+    }
+
+    /// Wakes the future that turns the core. At most a few times a second: an executor keeps count of
+    /// wakes it has not seen yet in 16 bits.
+    pub fn poke(&self) {
+        if let Some(waker) = &*self.poke.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A stall has been named.
+    pub fn note_stall(&self, who: &str) {
+        let mut stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        *stalls = (stalls.0 + 1, Some(who.into()));
+    }
+
+    /// How many stalls were named, and the last one.
+    pub fn stalls(&self) -> (u64, Option<String>) {
+        self.stalls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Who has been running for how long, if anybody is.

@@ -1,7 +1,7 @@
 //! The watchdog: names whoever keeps a core, and pokes cores that should be awake.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ struct Watched {
     waker: Waker,
     /// Whether the present stall has been named already.
     named: bool,
+    /// The rounds it had made at the last look.
+    beats: u64,
 }
 
 impl Watchdog {
@@ -32,7 +34,7 @@ impl Watchdog {
         io: &IoCores,
     ) -> Result<Watchdog> {
         let (leave, left) = channel::<()>();
-        let watched = |(pulse, waker)| Watched { pulse, waker, named: false };
+        let watched = |(pulse, waker)| Watched { pulse, waker, named: false, beats: 0 };
         let mut cores: Vec<Watched> = cores.into_iter().map(watched).collect();
         let stall_ns = stall.as_nanos() as u64;
         let thread = io.spawn("slotflow-watchdog", move || {
@@ -52,11 +54,19 @@ impl Watched {
             Some(_) => self.named = false,
             None => {
                 self.named = false;
-                // Between rounds: asleep, or about to be. A core that sleeps although it has work
-                // cannot be told from here, so it gets to look for itself.
-                self.waker.wake_if_overdue(now_ns);
+                self.poke_if_lost();
             }
         }
+    }
+
+    /// A core that is awake, in no step, and has made no round since the last look is lost in its
+    /// executor.
+    fn poke_if_lost(&mut self) {
+        let beats = self.pulse.beats();
+        if beats == self.beats && !self.waker.is_asleep() {
+            self.pulse.poke();
+        }
+        self.beats = beats;
     }
 
     fn stalled(&mut self, who: &str, ns: u64) {
