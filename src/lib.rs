@@ -1,1 +1,20 @@
-//! slotflow
+//! slotflow: a low-latency, thread-per-core dataflow runtime.
+
+#![forbid(unsafe_code)]
+
+pub use slotflow_io as io;
+pub use slotflow_ops::{Environment, KeyedStream, Stream, Sunk};
+pub use slotflow_runtime as runtime;
+pub use slotflow_runtime::{
+    Config, Context, Error, Job, JobReport, Key, Operator, Output, Owned, Result, Slots,
+};
+
+/// What a job needs, in one line.
+pub mod prelude {
+    pub use slotflow_io::{Collected, callback, from_iterator, generate};
+    pub use slotflow_ops::{Environment, KeyedStream, Stream};
+    pub use slotflow_runtime::{
+        Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,
+        Result, Slots,
+    };
+}

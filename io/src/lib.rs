@@ -1,1 +1,13 @@
-//! slotflow-io
+//! The connectors of slotflow: where records come from and go to.
+
+#![deny(unsafe_code)]
+
+mod callback;
+mod collect;
+mod generator;
+mod iterator;
+
+pub use callback::{Callback, callback};
+pub use collect::{Collect, Collected};
+pub use generator::{Generator, generate};
+pub use iterator::{FromIterator, from_iterator};

@@ -131,8 +131,8 @@ impl<P: Pipe, B: Build<P::Out>> Pipe for Then<P, B> {
 pub struct Cut<P, R> {
     /// The pipeline in front.
     pub pipe: P,
-    /// The edge, if it is cut.
-    pub edge: EdgeId,
+    /// The edge that may be cut here; `None` where a cut in front of it is the same edge's.
+    pub edge: Option<EdgeId>,
     /// The partitioner, if it is cut.
     pub route: R,
 }
@@ -151,12 +151,12 @@ where
     }
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
-        if installer.plan().edges[self.edge].fused {
+        let plan = installer.plan();
+        let Some(edge) = self.edge.filter(|edge| !plan.edges[*edge].fused) else {
             return self.pipe.install(installer, rest);
-        }
-        let reader = installer.plan().graph.edges[self.edge].to;
-        Merge::<T, P::Time>::new(reader, vec![self.edge]).install(installer, rest)?;
-        let outlet = OutletPlan::<T, P::Time, R>::new(installer, self.edge, self.route)?;
+        };
+        Merge::<T, P::Time>::new(plan.graph.edges[edge].to, vec![edge]).install(installer, rest)?;
+        let outlet = OutletPlan::<T, P::Time, R>::new(installer, edge, self.route)?;
         self.pipe.install(installer, outlet)
     }
 }

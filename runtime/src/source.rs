@@ -34,6 +34,11 @@ pub trait Source: Send + 'static {
     /// A word for plans and errors, such as `kafka(words)`.
     fn describe(&self) -> String;
 
+    /// Whether its readers commit offsets to somewhere outside the job.
+    fn commits(&self) -> bool {
+        false
+    }
+
     /// Finds out how the input is divided.
     fn splits(&mut self) -> Result<Splits>;
 

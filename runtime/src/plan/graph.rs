@@ -100,7 +100,7 @@ pub struct OperatorSpec {
 pub struct EdgeSpec {
     /// The operator that writes it.
     pub from: OperatorId,
-    /// The operator that reads it.
+    /// The operator that reads it; the writing one itself as long as nothing was put behind it.
     pub to: OperatorId,
     /// How records are spread.
     pub partitioner: Partitioner,
@@ -156,11 +156,11 @@ impl Graph {
 
     /// The edges into an operator.
     pub fn inputs(&self, id: OperatorId) -> impl Iterator<Item = (EdgeId, &EdgeSpec)> {
-        self.edges.iter().enumerate().filter(move |(_, edge)| edge.to == id)
+        self.edges.iter().enumerate().filter(move |(_, edge)| edge.to == id && edge.from != id)
     }
 
     /// The edges out of an operator.
     pub fn outputs(&self, id: OperatorId) -> impl Iterator<Item = (EdgeId, &EdgeSpec)> {
-        self.edges.iter().enumerate().filter(move |(_, edge)| edge.from == id)
+        self.edges.iter().enumerate().filter(move |(_, edge)| edge.from == id && edge.to != id)
     }
 }

@@ -82,7 +82,7 @@ fn is_fused(graph: &Graph, edge: &EdgeSpec, decided: &[Decided], config: &Config
     if edge.must_cut {
         return false;
     }
-    if !edge.can_cut {
+    if !edge.can_cut || edge.from == edge.to {
         return true;
     }
     let (from, to) = (&decided[edge.from as usize], &decided[edge.to as usize]);

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::Problem;
 use crate::machine::{Cpus, Driver, Placement, Probe};
 use crate::metrics::SlotMeter;
+use crate::plan::Plan;
 use crate::{Clock, Error, IoCores, Result};
 
 /// How long the pool waits for its threads when it is dropped; a closure that never returns cannot
@@ -65,6 +66,20 @@ impl Slots {
             .count
             .unwrap_or_else(|| config.slots.cores.as_ref().map_or(probe.topology.allowed.len(), Vec::len));
         Slots::with(config, &probe, &vec![None; count])
+    }
+
+    /// A pool that is just what `plan` needs.
+    ///
+    /// # Errors
+    /// As [`new`](Slots::new).
+    pub fn for_plan(plan: &Plan, config: &Config, probe: &Probe) -> Result<Slots> {
+        let mut slots: Vec<Option<Cpus>> = vec![None; config.slots.count.unwrap_or(0).max(plan.slots)];
+        for (chain, spec) in plan.chains.iter().enumerate() {
+            let Some(cores) = &spec.cores else { continue };
+            let cores = Cpus::from_iter(cores.iter().copied());
+            (0..spec.parallelism).for_each(|index| slots[plan.slot(chain, index)] = Some(cores.clone()));
+        }
+        Slots::with(config, probe, &slots)
     }
 
     /// A pool with a slot for each entry of `slots`: the CPUs that it may use, if that matters.

@@ -1,0 +1,142 @@
+//! Records that are a function of their index.
+
+use slotflow_runtime::{
+    Context, Output, Owned, Polled, Result, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
+};
+
+/// Records `make(0)`, `make(1)`, ... `make(count - 1)`; subtask `w` of `p` makes `w, w + p, w + 2p, ...`.
+///
+/// ```
+/// # use slotflow::prelude::*;
+/// let env = Environment::with(Config::default());
+/// let squares = Collected::new();
+/// env.source(generate(4, |i| i * i)).sink(squares.sink());
+/// env.run("squares")?;
+/// assert_eq!(squares.take(), [0, 1, 4, 9]);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn generate<T, F>(count: u64, make: F) -> Generator<F>
+where
+    T: 'static,
+    F: FnMut(u64) -> T + Clone + Send + 'static,
+{
+    Generator { count, rate: 0, make }
+}
+
+/// See [`generate`].
+#[derive(Clone)]
+pub struct Generator<F> {
+    count: u64,
+    rate: u64,
+    make: F,
+}
+
+impl<F> Generator<F> {
+    /// Makes record `i` not before `i / records_per_s` after the start, whatever became of those
+    /// before it: an open loop, so a stalled job does not slow its input down.
+    pub fn rate(mut self, records_per_s: u64) -> Self {
+        self.rate = records_per_s;
+        self
+    }
+}
+
+impl<T, F> Source for Generator<F>
+where
+    T: 'static,
+    F: FnMut(u64) -> T + Clone + Send + 'static,
+{
+    type Reader = GeneratorReader<F>;
+
+    fn describe(&self) -> String {
+        "generate".into()
+    }
+
+    fn splits(&mut self) -> Result<Splits> {
+        Ok(Splits::PerSubtask)
+    }
+
+    fn open(&mut self, subtask: &SubtaskContext, _: &[SplitId]) -> Result<GeneratorReader<F>> {
+        let (index, stride) = (subtask.index as u64, subtask.parallelism as u64);
+        let share = (self.count + stride - 1 - index) / stride;
+        Ok(GeneratorReader {
+            next: 0,
+            share,
+            index,
+            stride,
+            rate: self.rate,
+            began_ns: 0,
+            make: self.make.clone(),
+        })
+    }
+}
+
+/// Makes one subtask's share.
+pub struct GeneratorReader<F> {
+    /// How many were made.
+    next: u64,
+    /// How many are to be made.
+    share: u64,
+    index: u64,
+    stride: u64,
+    rate: u64,
+    began_ns: u64,
+    make: F,
+}
+
+impl<F> GeneratorReader<F> {
+    /// How many of the own records are due at `now_ns`.
+    fn due(&mut self, now_ns: u64) -> u64 {
+        if self.rate == 0 {
+            return self.share;
+        }
+        if self.began_ns == 0 {
+            self.began_ns = now_ns;
+        }
+        let elapsed_ns = u128::from(now_ns - self.began_ns);
+        // Record i is due at i / rate, so at time t all of 0 ..= t * rate are.
+        let all = (elapsed_ns * u128::from(self.rate) / 1_000_000_000) as u64 + 1;
+        let own = (all + self.stride - 1).saturating_sub(self.index) / self.stride;
+        own.min(self.share)
+    }
+
+    /// When the next one is due, on the host's clock.
+    fn next_due_ns(&self) -> u64 {
+        let record = u128::from(self.next * self.stride + self.index);
+        // Rounded up: a nanosecond early would find nothing.
+        self.began_ns + (record * 1_000_000_000).div_ceil(u128::from(self.rate)) as u64
+    }
+}
+
+impl<T, F> SourceReader for GeneratorReader<F>
+where
+    T: 'static,
+    F: FnMut(u64) -> T + Send + 'static,
+{
+    type Item = Owned<T>;
+    type Time = Untimed;
+
+    #[inline(always)]
+    fn poll<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<T>>,
+    ) -> Result<Polled> {
+        if self.next == self.share {
+            return Ok(Polled::End);
+        }
+        let due = self.due(ctx.now_ns());
+        let (first, last) = (self.next, due.min(self.next + budget as u64));
+        if first >= last {
+            return Ok(Polled::Until(self.next_due_ns()));
+        }
+        let (index, stride) = (self.index, self.stride);
+        // An index loop over locals: an iterator's state would stay in memory and keep the compiler
+        // from vectorising the chain.
+        for number in first..last {
+            out.push((self.make)(number * stride + index), ctx);
+        }
+        self.next = last;
+        Ok(Polled::Records((last - first) as usize))
+    }
+}

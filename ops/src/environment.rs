@@ -1,0 +1,146 @@
+//! The environment: where a job is described, planned and started.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use slotflow_runtime::install::Installer;
+use slotflow_runtime::machine::Probe;
+use slotflow_runtime::pipe::Begin;
+use slotflow_runtime::plan::{Graph, Plan, Role};
+use slotflow_runtime::{Config, Job, JobReport, Result, Slots, Source};
+
+use crate::Stream;
+
+/// A pipeline that has come to its end and can be installed.
+pub(crate) trait Pipeline: Send {
+    fn discover(&mut self, graph: &mut Graph) -> Result<()>;
+    fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()>;
+}
+
+/// What was described so far.
+#[derive(Default)]
+struct Described {
+    graph: Graph,
+    pipelines: Vec<Box<dyn Pipeline>>,
+}
+
+/// Where a job is described; the counterpart of Flink's `StreamExecutionEnvironment`.
+///
+/// Used on one thread of the host. Nothing runs until [`run`](Environment::run) or
+/// [`start`](Environment::start), which take what was described; the environment is then empty and
+/// can describe the next job.
+#[derive(Default)]
+pub struct Environment {
+    config: Config,
+    slots: Option<Slots>,
+    described: RefCell<Described>,
+}
+
+impl Environment {
+    /// An environment with the defaults of every setting, changed by `SLOTFLOW_*` variables.
+    ///
+    /// # Errors
+    /// A variable that is no setting, or has no fitting value.
+    pub fn new() -> Result<Environment> {
+        Ok(Environment::with(Config::default().with_environment()?))
+    }
+
+    /// An environment with exactly these settings.
+    pub fn with(config: Config) -> Environment {
+        Environment { config, ..Environment::default() }
+    }
+
+    /// An environment with the settings of a TOML file, changed by `SLOTFLOW_*` variables.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a setting that does not exist (with line and caret), a variable
+    /// as in [`new`](Environment::new).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Environment> {
+        Ok(Environment::with(Config::from_file(path)?.with_environment()?))
+    }
+
+    /// Runs its jobs on slots of this pool, which the host keeps; without one, each job gets a pool
+    /// of its own that is as large as it needs.
+    #[must_use]
+    pub fn on(mut self, slots: &Slots) -> Environment {
+        self.slots = Some(slots.clone());
+        self
+    }
+
+    /// The settings. Code comes after the file and the environment, so what is set here counts.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Sets the parallelism of operators that have none of their own (default 1).
+    #[must_use]
+    pub fn parallelism(mut self, parallelism: usize) -> Environment {
+        self.config.job.parallelism = parallelism;
+        self
+    }
+
+    /// Sets the number of key groups, the largest parallelism a keyed operator can ever have
+    /// (default 1024). It is fixed for the life of stored state.
+    #[must_use]
+    pub fn max_parallelism(mut self, groups: usize) -> Environment {
+        self.config.job.max_parallelism = groups;
+        self
+    }
+
+    /// Begins a stream of a source's records.
+    pub fn source<S: Source>(&self, source: S) -> Stream<'_, Begin<S>> {
+        let operator = self.graph(|graph| {
+            let operator = graph.add(&source.describe(), Role::Source);
+            graph.operator_mut(operator).commits = source.commits();
+            operator
+        });
+        Stream::new(self, operator, Begin { operator, source })
+    }
+
+    /// Decides how the job would run, without running it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the job, at once; or a source that cannot say how it is divided.
+    pub fn plan(&self) -> Result<Plan> {
+        let mut described = self.described.borrow_mut();
+        let Described { graph, pipelines } = &mut *described;
+        pipelines.iter_mut().try_for_each(|pipeline| pipeline.discover(graph))?;
+        Plan::new(graph.clone(), &self.config)
+    }
+
+    /// Runs the job and waits until it ends by itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong before the start, at once; afterwards what made the job fail.
+    pub fn run(&self, name: &str) -> Result<JobReport> {
+        self.start(name)?.wait()
+    }
+
+    /// Starts the job and gives the handle to it.
+    ///
+    /// # Errors
+    /// Everything that is wrong before the start, at once.
+    pub fn start(&self, name: &str) -> Result<Job> {
+        let plan = self.plan()?;
+        let slots = match &self.slots {
+            Some(slots) => slots.clone(),
+            None => Slots::for_plan(&plan, &self.config, &Probe::run(Path::new("/")))?,
+        };
+        let pipelines = self.take();
+        slotflow_runtime::job::start(name, plan, &self.config, &slots, |installer| {
+            pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
+        })
+    }
+
+    fn take(&self) -> Vec<Box<dyn Pipeline>> {
+        std::mem::take(&mut *self.described.borrow_mut()).pipelines
+    }
+
+    pub(crate) fn graph<X>(&self, with: impl FnOnce(&mut Graph) -> X) -> X {
+        with(&mut self.described.borrow_mut().graph)
+    }
+
+    pub(crate) fn add_pipeline(&self, pipeline: impl Pipeline + 'static) {
+        self.described.borrow_mut().pipelines.push(Box::new(pipeline));
+    }
+}

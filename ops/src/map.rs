@@ -1,0 +1,84 @@
+//! Turns each record into another.
+
+use slotflow_runtime::pipe::{Pipe, Then};
+use slotflow_runtime::{Arena, Borrowed, Cloned, Context, Family, Operator, Output, Owned};
+
+use crate::Stream;
+
+impl<'env, P: Pipe> Stream<'env, P> {
+    /// Turns each record into another.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// assert_eq!(collect([1, 2, 3], |numbers| numbers.map(|n| n * 2))?, [2, 4, 6]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn map<U, F>(self, map: F) -> Stream<'env, Then<P, Cloned<Map<F>>>>
+    where
+        U: 'static,
+        F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> U + Clone + Send + 'static,
+    {
+        self.then("map", Cloned(Map(map)))
+    }
+
+    /// Turns each record into something built in the step's arena, or borrowed from the record.
+    ///
+    /// What is built lives until the end of the step: long enough for a sink that copies, or for a
+    /// `map` that makes it owned before it crosses an edge.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// let shout = |word: &'static str, arena: &'_ Arena| arena.copy_str(word);
+    /// # let _ = shout;
+    /// let lengths = collect(["a", "bc"], |words| {
+    ///     words.map_in(|word, arena| arena.copy_str(word)).map(|word| word.len())
+    /// })?;
+    /// assert_eq!(lengths, [1, 2]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn map_in<U, F>(self, map: F) -> Stream<'env, Then<P, Cloned<MapIn<F>>>>
+    where
+        U: ?Sized + 'static,
+        F: for<'s> FnMut(<P::Out as Family>::Of<'s>, &'s Arena) -> &'s U + Clone + Send + 'static,
+    {
+        self.then("map", Cloned(MapIn(map)))
+    }
+}
+
+/// See [`Stream::map`].
+#[derive(Clone)]
+pub struct Map<F>(F);
+
+impl<In, U, F> Operator<In> for Map<F>
+where
+    In: Family,
+    U: 'static,
+    F: for<'s> FnMut(In::Of<'s>) -> U + 'static,
+{
+    type Out = Owned<U>;
+
+    #[inline(always)]
+    fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
+        let record = (self.0)(record);
+        out.push(record, ctx);
+    }
+}
+
+/// See [`Stream::map_in`].
+#[derive(Clone)]
+pub struct MapIn<F>(F);
+
+impl<In, U, F> Operator<In> for MapIn<F>
+where
+    In: Family,
+    U: ?Sized + 'static,
+    F: for<'s> FnMut(In::Of<'s>, &'s Arena) -> &'s U + 'static,
+{
+    type Out = Borrowed<U>;
+
+    #[inline(always)]
+    fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Borrowed<U>>) {
+        let record = (self.0)(record, ctx.arena());
+        out.push(record, ctx);
+    }
+}
