@@ -19,7 +19,7 @@ pub fn run(args: &Args) -> Result<String> {
     let env = args.environment(args.parallelism)?;
     let (watch, checksum) = (Stopwatch::default(), Checksum::default());
     let (begin, sum) = (watch.clone(), checksum.clone());
-    let source = generate(args.records, splitmix64).on_start(move |_| begin.begin());
+    let source = generate(args.records, splitmix64).on_start(move |_, _| begin.begin());
     env.source(source)
         .map(|x| x.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (x >> 32))
         .filter(|x| x & 3 != 0)

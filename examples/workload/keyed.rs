@@ -58,7 +58,7 @@ fn source(
     make: impl FnMut(u64) -> (u32, u32) + Clone + Send + 'static,
     sum: Checksum,
 ) -> Result<()> {
-    env.source(generate(args.records, make).on_start(move |_| begin.begin()))
+    env.source(generate(args.records, make).on_start(move |_, _| begin.begin()))
         .key_by(|(key, _)| *key)
         .map_with_state(|state: &mut (u64, u64), (key, value)| Running::step(state, key, value))
         .fold_at_end(0u64, |sum, running| *sum = sum.wrapping_add(running.checksum()))
