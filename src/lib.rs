@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod testing;
+
 pub use slotflow_io as io;
 pub use slotflow_ops::{Environment, KeyedStream, Stream, Sunk};
 pub use slotflow_runtime as runtime;

@@ -9,7 +9,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// Keeps the records for which `keep` is true.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2, 3, 4], |numbers| numbers.filter(|n| n % 2 == 0))?, [2, 4]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -9,7 +9,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// Turns each record into those of an iterator.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2], |numbers| numbers.flat_map(|n| [n, n * 10]))?, [1, 10, 2, 20]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -9,7 +9,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// Turns each record into another.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2, 3], |numbers| numbers.map(|n| n * 2))?, [2, 4, 6]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -27,9 +27,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// `map` that makes it owned before it crosses an edge.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
-    /// let shout = |word: &'static str, arena: &'_ Arena| arena.copy_str(word);
-    /// # let _ = shout;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// let lengths = collect(["a", "bc"], |words| {
     ///     words.map_in(|word, arena| arena.copy_str(word)).map(|word| word.len())
     /// })?;

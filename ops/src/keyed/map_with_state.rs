@@ -18,7 +18,7 @@ where
     /// Turns each record into another with the help of its key's state, which begins as its default.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// let numbered = collect(["a", "b", "a"], |words| {
     ///     words.key_by(|word| *word).map_with_state(|seen: &mut u32, word| {
     ///         *seen += 1;
