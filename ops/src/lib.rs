@@ -6,20 +6,30 @@
 #![forbid(unsafe_code)]
 
 mod environment;
+mod fallible;
 mod filter;
+mod filter_map;
 mod flat_map;
+mod flat_map_into;
 mod fold_at_end;
+mod inspect;
 mod keyed;
+mod made;
 mod map;
 mod partition;
 mod sink;
 mod stream;
 
 pub use environment::Environment;
+pub use fallible::{TryFilter, TryFlatMap, TryMap, TryMapOrSkip};
 pub use filter::Filter;
+pub use filter_map::FilterMap;
 pub use flat_map::FlatMap;
+pub use flat_map_into::{Collector, FlatMapInto};
 pub use fold_at_end::FoldAtEnd;
+pub use inspect::Inspect;
 pub use keyed::{KeyedStream, MapWithState, Stateful};
+pub use made::Made;
 pub use map::{Map, MapIn};
 pub use sink::Sunk;
 pub use stream::{CutBefore, Stream};

@@ -30,6 +30,7 @@ mod sink_tail;
 pub mod slot;
 mod source;
 pub mod subtask;
+pub mod testing;
 mod time;
 
 pub use arena::Arena;
