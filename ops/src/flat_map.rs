@@ -7,7 +7,7 @@ use crate::{Made, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Turns each record into those of an iterator. Where they are no iterator by nature,
-    /// [`flat_map_into`](Stream::flat_map_into) saves making one.
+    /// [`flat_map_with`](Stream::flat_map_with) saves making one.
     ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
@@ -22,12 +22,13 @@ impl<'env, P: Pipe> Stream<'env, P> {
         self.then("flat_map", Cloned(FlatMap(map)))
     }
 
-    /// As [`flat_map`](Stream::flat_map), with a closure that `make` makes for each subtask, on its slot.
+    /// As [`flat_map`](Stream::flat_map), with a closure that `make` makes for each subtask, on its slot:
+    /// what `_with` says of the other operators ([`flat_map_with`](Stream::flat_map_with) pushes).
     ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
     /// let from_second = collect([1, 2, 3], |numbers| {
-    ///     numbers.flat_map_with(|_subtask| {
+    ///     numbers.flat_map_from(|_subtask| {
     ///         let mut last = None;
     ///         move |n| last.replace(n)
     ///     })
@@ -35,7 +36,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// assert_eq!(from_second, [1, 2]);
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn flat_map_with<I, F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, FlatMap<F>>>>
+    pub fn flat_map_from<I, F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, FlatMap<F>>>>
     where
         I: IntoIterator<Item: 'static>,
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> I + 'static,
