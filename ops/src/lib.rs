@@ -28,7 +28,10 @@ pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
-pub use keyed::{KeyedStream, MapWithState, Stateful};
+pub use keyed::{
+    Aggregate, Aggregated, ByKey, ByReference, ByValue, Fold, Hash, KeySelector, KeyedByReference, KeyedFold,
+    KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling, RollingPlan,
+};
 pub use made::Made;
 pub use map::{Map, MapIn};
 pub use sink::Sunk;

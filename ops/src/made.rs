@@ -15,6 +15,13 @@ impl<M, C, O> Made<M, C, O> {
     }
 }
 
+impl<M: Fn(&SubtaskContext) -> C, C, O> Made<M, C, O> {
+    /// Makes one subtask's.
+    pub(crate) fn make(&self, subtask: &SubtaskContext) -> O {
+        (self.wrap)((self.make)(subtask))
+    }
+}
+
 impl<M: Clone, C, O> Clone for Made<M, C, O> {
     fn clone(&self) -> Self {
         Made { make: self.make.clone(), wrap: self.wrap }
@@ -32,6 +39,6 @@ where
     type Operator = O;
 
     fn build(self, subtask: &SubtaskContext) -> Result<O> {
-        Ok((self.wrap)((self.make)(subtask)))
+        Ok(self.make(subtask))
     }
 }
