@@ -18,7 +18,10 @@ mod made;
 mod map;
 mod partition;
 mod sink;
+mod split;
 mod stream;
+mod tee_with;
+mod union;
 
 pub use environment::Environment;
 pub use fallible::{TryFilter, TryFlatMap, TryMap, TryMapOrSkip};
@@ -35,4 +38,7 @@ pub use keyed::{
 pub use made::Made;
 pub use map::{Map, MapIn};
 pub use sink::Sunk;
+pub use split::Split;
 pub use stream::{CutBefore, Stream};
+pub use tee_with::{Branch, BranchStream, Root};
+pub use union::{Input, Streams};
