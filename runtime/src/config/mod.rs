@@ -129,6 +129,7 @@ mod tests {
 parallelism = 4
 max_parallelism = 128
 commit_interval_ms = 250
+best_effort = false
 
 [slots]
 count = 4
