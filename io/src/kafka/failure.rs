@@ -91,7 +91,7 @@ pub(super) fn group_in_use(group: &str, topic: &str, partition: Option<SplitId>)
 }
 
 pub(super) fn offset_gone(topic: &str, partition: SplitId, offset: Option<Offset>) -> Error {
-    let offset = offset.map(|offset| format!("offset {offset}")).unwrap_or("the offset to start from".into());
+    let offset = offset.map(|offset| format!("offset {offset}")).unwrap_or("the next offset".into());
     Error::world(
         format!("topic \"{topic}\", partition {partition}: {offset} is no longer there, or not yet"),
         "the topic's retention was shorter than the pause, or it was made anew: start with \
@@ -114,7 +114,7 @@ pub(super) fn client_failed(topic: &str, reason: &str) -> Error {
 }
 
 pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Error {
-    let limit = limit.map(|limit| format!(" of {limit} bytes")).unwrap_or_default();
+    let limit = limit.map(|limit| format!(" (now {limit} bytes)")).unwrap_or_default();
     Error::world(
         format!("a record of {bytes} bytes is too large for topic \"{topic}\""),
         format!(

@@ -18,6 +18,10 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a client is polled after an answer: each time serves one event, and a client on its way to
+/// its first answer has few.
+const EVENTS: usize = 100;
+
 /// How long a topic may be unknown before that counts: one that was just made is not known to every
 /// broker at once (a guess: they learn of it within some milliseconds).
 const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,7 +46,7 @@ pub(super) struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// How many partitions the topic has. `serve` lets the client tell its errors.
+    /// How many partitions the topic has. `serve` polls the client, so that it tells its errors.
     ///
     /// # Errors
     /// Nobody answers within the connect timeout, the credentials are refused, the topic does not
@@ -54,7 +58,7 @@ impl Lookup<'_> {
         loop {
             let left = connect_timeout.saturating_sub(began.elapsed());
             let answer = self.ask(client, wait.min(left));
-            serve();
+            (0..EVENTS).for_each(|_| serve());
             match answer {
                 Answer::Partitions(count) => return Ok(count),
                 Answer::Refused => return Err(failure::topic_refused(topic, self.purpose)),

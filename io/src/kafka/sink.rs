@@ -132,8 +132,7 @@ impl KafkaSink {
             .map_err(|error| self.settings.refused(&error))?;
         let log = &producer.context().log;
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Write, log };
-        // Each call serves one event, and a client on its way to its first answer has few.
-        lookup.partitions(producer.client(), || (0..100).for_each(|_| producer.poll(Duration::ZERO)))?;
+        lookup.partitions(producer.client(), || producer.poll(Duration::ZERO))?;
         Ok(producer)
     }
 }

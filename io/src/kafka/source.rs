@@ -174,7 +174,7 @@ impl KafkaSource {
             .map_err(|error| self.settings.refused(&error))?;
         let log = client.context().clone();
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
-        lookup.partitions(client.client(), || while client.poll(Duration::ZERO).is_some() {})
+        lookup.partitions(client.client(), || drop(client.poll(Duration::ZERO)))
     }
 
     /// Makes the consumer of one subtask, with its partitions assigned.
