@@ -11,7 +11,7 @@ pub use slotflow_runtime::{
 
 /// What a job needs, in one line.
 pub mod prelude {
-    pub use slotflow_io::{Collected, callback, from_iterator, generate};
+    pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{Environment, KeyedStream, Stream};
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

@@ -9,7 +9,7 @@ mod iterator;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 
-pub use callback::{Callback, callback};
+pub use callback::{Callback, CallbackWith, Called, callback, callback_with};
 pub use collect::{Collect, Collected};
 pub use generator::{Generator, generate};
 pub use iterator::{FromIterator, from_iterator};

@@ -8,6 +8,7 @@
 mod environment;
 mod filter;
 mod flat_map;
+mod flat_map_with;
 mod fold_at_end;
 mod keyed;
 mod map;
@@ -18,6 +19,7 @@ mod stream;
 pub use environment::Environment;
 pub use filter::Filter;
 pub use flat_map::FlatMap;
+pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use keyed::{KeyedStream, MapWithState, Stateful};
 pub use map::{Map, MapIn};

@@ -31,8 +31,8 @@ pub fn start(
     let lease = slots.lease(name, plan.slots)?;
     let (control, inbox) = JobControl::new(name, plan.subtasks());
     let wakers = lease.wakers();
-    let mut installer =
-        Installer::new(&plan, config, control.clone(), wakers.clone(), slots.io_cores().clone());
+    let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
+    let mut installer = Installer::new(&plan, config, control.clone(), wakers.clone(), io, clock.clone());
     install(&mut installer)?;
     let mut installed = installer.finish();
     control.set_wakers(wakers);
@@ -44,8 +44,7 @@ pub fn start(
     let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
     let parts =
         Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
-    let job = Job::new(control.clone(), parts, slots.clock().clone());
-    let clock = slots.clock().clone();
+    let job = Job::new(control.clone(), parts, clock.clone());
     lease.deploy(deployments);
     let keeper = move || {
         look_after(&control, coordinator, &clock);
