@@ -3,7 +3,6 @@
 //! Every meter has one writer, the thread that owns what it measures, and any number of readers: a
 //! count is a relaxed store of the writer's own value, never a read-modify-write.
 
-
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
