@@ -154,7 +154,9 @@ impl<'s> Context<'s> {
         self.blame
     }
 
-    pub(crate) fn into_error(self) -> Option<Error> {
+    /// The error that an operator of this step failed with, for whoever made the context: the engine, or a
+    /// connector's test.
+    pub fn into_error(self) -> Option<Error> {
         self.error
     }
 }
