@@ -57,7 +57,9 @@ pub fn run(args: &Args) -> Result<String> {
     let (merged, sum) = (result.clone(), checksum.clone());
     env.source(generate(args.records, make).rate(rate).on_start(on_start))
         .key_by(|due| due.key)
-        .map_with_state(|state: &mut (u64, u64), due: Due| (due.due_ns, Running::step(state, due.key, due.value)))
+        .map_with_state(|state: &mut (u64, u64), due: Due| {
+            (due.due_ns, Running::step(state, due.key, due.value))
+        })
         .slot_sharing_group("keyed")
         .sink(callback_with(move |_| {
             let (result, checksum) = (merged.clone(), sum.clone());

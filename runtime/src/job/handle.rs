@@ -1,5 +1,6 @@
 //! The handle of a running job.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,6 @@ use crate::plan::Plan;
 use crate::slot::Slots;
 use crate::{Clock, Result};
 
-/// How long `stop` and `abort` wait for steps that are under way (a guess: far more than a step
-/// takes, little enough for a shutdown).
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What belongs to a running job besides its control.
 pub(super) struct Parts {
     pub plan: Arc<Plan>,
@@ -22,6 +19,8 @@ pub(super) struct Parts {
     pub slots: Slots,
     /// The pool's number of each of the job's slots.
     pub lease: Vec<usize>,
+    /// How long to wait for steps that are under way.
+    pub leave_timeout: Duration,
 }
 
 /// How a job ended.
@@ -73,12 +72,14 @@ pub struct Job {
     clock: Clock,
     started: Instant,
     started_ns: u64,
+    /// Whether it was waited for already: what did not leave then is left.
+    waited: Cell<bool>,
 }
 
 impl Job {
     pub(super) fn new(control: Arc<JobControl>, parts: Parts, clock: Clock) -> Job {
         let started_ns = clock.now_ns();
-        Job { control, parts, clock, started: Instant::now(), started_ns }
+        Job { control, parts, clock, started: Instant::now(), started_ns, waited: Cell::new(false) }
     }
 
     /// The job's name.
@@ -99,7 +100,7 @@ impl Job {
     /// What the job has measured so far.
     pub fn metrics(&self) -> JobMetrics {
         let since_ns = self.clock.now_ns() - self.started_ns;
-        let Parts { plan, installed, slots, lease } = &self.parts;
+        let Parts { plan, installed, slots, lease, .. } = &self.parts;
         JobMetrics::new(plan, installed, slots, lease, since_ns)
     }
 
@@ -155,8 +156,15 @@ impl Job {
 
     fn leave(self, phase: Phase, ending: Ending) -> Result<JobReport> {
         self.control.advance(phase);
-        self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+        self.wait_once();
         self.report(ending)
+    }
+
+    /// Waits for steps that are under way, once in the handle's life.
+    fn wait_once(&self) {
+        if !self.waited.replace(true) {
+            self.leave_by(Instant::now() + self.parts.leave_timeout);
+        }
     }
 
     fn leave_by(&self, deadline: Instant) {
@@ -198,7 +206,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         if !self.control.is_closed() {
             self.control.advance(Phase::Stopping);
-            self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+            self.wait_once();
         }
     }
 }
