@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{JobControl, Phase};
+use super::shares::SlotMetrics;
 use super::snapshot::JobMetrics;
+use super::view::View;
 use crate::install::Installed;
 use crate::plan::Plan;
 use crate::slot::Slots;
@@ -72,6 +74,8 @@ pub struct Job {
     clock: Clock,
     started: Instant,
     started_ns: u64,
+    /// Its slots as they were when it started: what came before is not the job's.
+    slots_before: Vec<SlotMetrics>,
     /// Whether it was waited for already: what did not leave then is left.
     waited: Cell<bool>,
 }
@@ -79,7 +83,9 @@ pub struct Job {
 impl Job {
     pub(super) fn new(control: Arc<JobControl>, parts: Parts, clock: Clock) -> Job {
         let started_ns = clock.now_ns();
-        Job { control, parts, clock, started: Instant::now(), started_ns, waited: Cell::new(false) }
+        let slots_before = parts.lease.iter().map(|slot| parts.slots.slot_metrics(*slot)).collect();
+        let (started, waited) = (Instant::now(), Cell::new(false));
+        Job { control, parts, clock, started, started_ns, slots_before, waited }
     }
 
     /// The job's name.
@@ -101,7 +107,20 @@ impl Job {
     pub fn metrics(&self) -> JobMetrics {
         let since_ns = self.clock.now_ns() - self.started_ns;
         let Parts { plan, installed, slots, lease, .. } = &self.parts;
-        JobMetrics::new(plan, installed, slots, lease, since_ns)
+        let mut metrics = JobMetrics::new(plan, installed, slots, lease, since_ns);
+        metrics.slots.iter_mut().zip(&self.slots_before).for_each(|(now, then)| *now = now.since(then));
+        metrics
+    }
+
+    /// Waits until the job has ended, in whatever way, but at most `timeout`; says whether it has.
+    pub fn ends_within(&self, timeout: Duration) -> bool {
+        self.leave_by(Instant::now() + timeout);
+        self.control.is_closed()
+    }
+
+    /// A live view of the job: what it did since the last look, in words and numbers.
+    pub fn view(&self) -> View<'_> {
+        View::new(self)
     }
 
     /// Waits until the job ends by itself.

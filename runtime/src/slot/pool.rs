@@ -14,8 +14,9 @@ use super::pulse::Pulse;
 use super::watchdog::Watchdog;
 use crate::config::Config;
 use crate::error::Problem;
+use crate::job::SlotMetrics;
 use crate::machine::{Cpus, Driver, Placement, Probe};
-use crate::metrics::SlotMeter;
+use crate::metrics::{SlotMeter, SlotTimes, Stall};
 use crate::plan::Plan;
 use crate::{Clock, Error, IoCores, Result};
 
@@ -114,8 +115,10 @@ impl Slots {
         let io = IoCores::on(placement.io.clone());
         let mut cores: Vec<CoreThread> = Vec::new();
         let mut seats: Vec<Option<Seat>> = Vec::new();
+        let began_ns = clock.now_ns();
         for (core, thread) in placement.threads.iter().enumerate() {
-            let meters: Vec<Arc<SlotMeter>> = thread.slots.iter().map(|_| Arc::default()).collect();
+            let meters: Vec<Arc<SlotMeter>> =
+                thread.slots.iter().map(|slot| Arc::new(SlotMeter::of(*slot, began_ns))).collect();
             for (slot, meter) in thread.slots.iter().zip(&meters) {
                 seats.resize_with(seats.len().max(slot + 1), || None);
                 seats[*slot] = Some(Seat { core, meter: meter.clone(), job: None });
@@ -154,10 +157,25 @@ impl Slots {
         &self.0.clock
     }
 
-    pub(crate) fn meter(&self, slot: usize) -> (Arc<SlotMeter>, u64) {
+    /// How each slot has spent its time since the pool began. For the host's threads.
+    pub fn metrics(&self) -> Vec<SlotMetrics> {
+        (0..self.count()).map(|slot| self.slot_metrics(slot)).collect()
+    }
+
+    pub(crate) fn slot_metrics(&self, slot: usize) -> SlotMetrics {
         let seats = self.seats();
-        let seat = &seats[slot];
-        (seat.meter.clone(), self.0.cores[seat.core].pulse.preempted_ns().unwrap_or(0))
+        let Seat { core, meter, .. } = &seats[slot];
+        let thread = &self.0.cores[*core];
+        let preempted_ns = thread.pulse.preempted_ns().unwrap_or(0);
+        let times = SlotTimes { preempted_ns, ..meter.snapshot(&self.0.clock) };
+        SlotMetrics::new(slot, *core, thread.cpu, times)
+    }
+
+    /// Who did not return from a step in time, on these slots.
+    pub(crate) fn stalls(&self, slots: &[usize]) -> Vec<Stall> {
+        let (seats, now_ns) = (self.seats(), self.0.clock.now_ns());
+        let of = |slot: &usize| self.0.cores[seats[*slot].core].pulse.stalls(*slot, now_ns);
+        slots.iter().flat_map(of).collect()
     }
 
     /// What the cores of these slots are in the middle of.
@@ -167,7 +185,7 @@ impl Slots {
         cores.sort_unstable();
         cores.dedup();
         let running = cores.iter().filter_map(|core| self.0.cores[*core].pulse.running(now_ns));
-        running.map(|(who, ns)| format!("{who} (for {:.1} s)", ns as f64 / 1e9)).collect()
+        running.map(|step| format!("{} (for {:.1} s)", step.who, step.took_ns as f64 / 1e9)).collect()
     }
 
     /// The slots that a job would get now: one for each entry of `wanted`, the CPUs that it may use.
