@@ -303,15 +303,24 @@ pub struct SlotTimes {
 }
 
 impl SlotTimes {
-    /// What came since an earlier look.
+    /// What came since an earlier look. The shares add up to the time between the two looks, although what was the
+    /// middle of a round then may have been booked under another name since.
     pub fn since(&self, earlier: &SlotTimes) -> SlotTimes {
-        SlotTimes {
-            useful_ns: self.useful_ns.saturating_sub(earlier.useful_ns),
-            spinning_ns: self.spinning_ns.saturating_sub(earlier.spinning_ns),
-            blocked_ns: self.blocked_ns.saturating_sub(earlier.blocked_ns),
-            parked_ns: self.parked_ns.saturating_sub(earlier.parked_ns),
-            preempted_ns: self.preempted_ns.saturating_sub(earlier.preempted_ns),
+        let (now, then) = (self.shares(), earlier.shares());
+        let mut shares: [u64; 4] = std::array::from_fn(|share| now[share].saturating_sub(then[share]));
+        let passed = now.iter().sum::<u64>().saturating_sub(then.iter().sum());
+        let mut over = shares.iter().sum::<u64>().saturating_sub(passed);
+        for share in &mut shares {
+            let taken = over.min(*share);
+            (*share, over) = (*share - taken, over - taken);
         }
+        let [useful_ns, spinning_ns, blocked_ns, parked_ns] = shares;
+        let preempted_ns = self.preempted_ns.saturating_sub(earlier.preempted_ns);
+        SlotTimes { useful_ns, spinning_ns, blocked_ns, parked_ns, preempted_ns }
+    }
+
+    fn shares(&self) -> [u64; 4] {
+        [self.useful_ns, self.spinning_ns, self.blocked_ns, self.parked_ns]
     }
 }
 
@@ -342,6 +351,28 @@ mod tests {
             assert!(found >= exact * 0.99 && found <= exact * 1.26, "{q}: {found}");
         }
         assert_eq!(latencies.count(), 10_000);
+    }
+
+    #[test]
+    fn an_open_round_is_booked_under_another_name_and_nothing_is_lost() {
+        let (clock, meter) = (Clock::manual(), SlotMeter::of(0, 1));
+        meter.seat(true);
+        clock.advance(100);
+        let then = meter.snapshot(&clock);
+        assert_eq!((then.useful_ns, then.spinning_ns), (100, 0), "the core is in the middle of something");
+        meter.book(Spent::Spinning, 100);
+        clock.advance(50);
+        let now = meter.snapshot(&clock);
+        assert_eq!(now.shares(), [50, 100, 0, 0]);
+        assert_eq!(now.since(&then).shares().iter().sum::<u64>(), 50);
+    }
+
+    #[test]
+    fn a_slot_without_subtasks_is_parked() {
+        let (clock, meter) = (Clock::manual(), SlotMeter::of(3, 1));
+        clock.advance(70);
+        meter.book(Spent::Useful, 30);
+        assert_eq!(meter.snapshot(&clock).shares(), [0, 0, 0, 70]);
     }
 
     #[test]

@@ -60,14 +60,11 @@ impl JobMetrics {
             ring = next;
         }
         let reader = self.subtask(ring.chains.1, ring.to.1)?;
+        if let Some(hot) = self.hot_key(reader) {
+            return Some(format!("{hot}, and its full ring holds up {}", writer(ring)));
+        }
         let held_up = || self.neighbour_of(reader).filter(|_| reader.waited_ns > reader.busy_ns);
-        let sink = || self.refused(reader);
-        Some(
-            self.hot_key(ring, reader)
-                .or_else(sink)
-                .or_else(held_up)
-                .unwrap_or_else(|| self.slow(ring, reader)),
-        )
+        Some(self.refused(reader).or_else(held_up).unwrap_or_else(|| self.slow(ring, reader)))
     }
 
     /// The ring that held its writer up for longest, if that is worth naming.

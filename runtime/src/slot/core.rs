@@ -227,7 +227,11 @@ impl Core {
         while let Ok(command) = self.mailbox.try_recv() {
             called = true;
             match command {
-                Command::Deploy(deployments) => deployments.into_iter().for_each(|it| self.seat(it)),
+                Command::Deploy(deployments) => {
+                    // What came before the subtasks is not theirs.
+                    self.book(self.clock.now_ns());
+                    deployments.into_iter().for_each(|it| self.seat(it));
+                }
                 Command::Exit => self.leaving = true,
             }
         }
