@@ -28,7 +28,7 @@ pub fn start(
     slots: &Slots,
     install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
 ) -> Result<Job> {
-    let lease = slots.lease(name, plan.slots)?;
+    let lease = slots.lease(name, &plan.slot_cpus())?;
     let (control, inbox) = JobControl::new(name, plan.subtasks());
     let wakers = lease.wakers();
     let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
@@ -42,8 +42,9 @@ pub fn start(
     let arrivals = installed.arrivals.clone();
     let interval_ns = config.job.commit_interval_ms * 1_000_000;
     let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
-    let parts =
-        Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
+    let leave_timeout = Duration::from_millis(config.job.leave_timeout_ms);
+    let (plan, seats) = (Arc::new(plan), lease.slots().to_vec());
+    let parts = Parts { plan, installed, slots: slots.clone(), lease: seats, leave_timeout };
     let job = Job::new(control.clone(), parts, clock.clone());
     lease.deploy(deployments);
     let keeper = move || {
