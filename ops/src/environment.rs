@@ -7,6 +7,7 @@ use slotflow_runtime::install::Installer;
 use slotflow_runtime::machine::Probe;
 use slotflow_runtime::pipe::Begin;
 use slotflow_runtime::plan::{Graph, Plan, Role};
+use slotflow_runtime::testing::simulation::{SimReport, Simulation};
 use slotflow_runtime::{Config, Job, JobReport, Result, Slots, Source};
 
 use crate::Stream;
@@ -128,6 +129,19 @@ impl Environment {
         };
         let pipelines = self.take();
         slotflow_runtime::job::start(name, plan, &self.config, &slots, |installer| {
+            pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
+        })
+    }
+
+    /// Runs the job in a simulation on the calling thread, for tests: `simulation` is a seed, or a
+    /// [`Simulation`] that is drained or stopped on the way.
+    ///
+    /// # Errors
+    /// As [`run`](Environment::run); and a bug of the runtime if the job stands still.
+    pub fn simulate(&self, name: &str, simulation: impl Into<Simulation>) -> Result<SimReport> {
+        let plan = self.plan()?;
+        let pipelines = self.take();
+        simulation.into().run(name, &plan, &self.config, |installer| {
             pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
         })
     }

@@ -3,7 +3,7 @@
 use super::partition::Route;
 use super::ring::Sender;
 use crate::control::{Barrier, Control, LatencyMark};
-use crate::{Consumer, Context, Error, Flow, Output, Owned, Result, Tail, Time, Timestamp};
+use crate::{Consumer, Context, Error, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
 
 /// Routes a subtask's records to the rings of its targets.
 pub struct Outlet<T, M: Time, R> {
@@ -57,15 +57,13 @@ impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
         self.targets.iter().map(Sender::room).min().unwrap_or(usize::MAX)
     }
 
-    fn flush(&mut self, now_ns: u64) -> Result<bool> {
-        let mut clear = true;
-        for target in &mut self.targets {
-            clear &= target.flush(now_ns);
-        }
-        if !clear {
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        let flushed =
+            self.targets.iter_mut().map(|target| target.flush(now_ns)).fold(Flush::IDLE, Flush::and);
+        if !flushed.clear {
             self.check_overflow()?;
         }
-        Ok(clear)
+        Ok(flushed)
     }
 
     fn barrier(&mut self, barrier: Barrier) {
@@ -98,6 +96,10 @@ impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
             let full = target.room() == 0;
             target.charge(full, now_ns);
         }
+    }
+
+    fn is_polled(&self) -> bool {
+        false
     }
 }
 

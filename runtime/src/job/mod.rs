@@ -11,4 +11,5 @@ pub use control::{Arrivals, JobControl, Phase, Report};
 pub use coordinator::Coordinator;
 pub use handle::{Ending, Job, JobReport};
 pub use run::start;
+pub(crate) use run::{Assembled, assemble, finish, tick};
 pub use snapshot::{EdgeMetrics, JobMetrics, SlotMetrics, SubtaskMetrics};

@@ -219,6 +219,12 @@ impl Core {
         &self.clock
     }
 
+    /// Who is seated here and how their last steps went, for those who ask why nothing moves.
+    pub fn describe(&self) -> String {
+        let seats: Vec<String> = self.subtasks.iter().map(|seated| seated.describe(&self.pulse)).collect();
+        if seats.is_empty() { "empty".into() } else { seats.join("; ") }
+    }
+
     fn wake_neighbours(&self) {
         if matches!(self.settings.idle, Idle::Park(_)) {
             Waker::wake_all(&self.neighbours);
@@ -303,7 +309,10 @@ impl Core {
                     continue;
                 }
                 Step::Failed(error) => {
-                    seated.job.fail(error);
+                    // A job that is over already loses its rings one by one, and that is no failure.
+                    if !seated.job.is_over() {
+                        seated.job.fail(error);
+                    }
                     continue;
                 }
             }
@@ -342,6 +351,15 @@ impl Core {
 }
 
 impl Seated {
+    fn describe(&self, pulse: &Pulse) -> String {
+        let state = match (self.blocked_since_ns, self.ready_since_ns) {
+            (0, 0) => "idle",
+            (0, _) => "ready",
+            _ => "blocked",
+        };
+        format!("{} is {state} after {} records", pulse.label(self.label), self.meter.records.value())
+    }
+
     /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
     fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
         let began_ns = *now_ns;

@@ -31,6 +31,12 @@ impl Pulse {
         labels.len() - 1
     }
 
+    /// What a number stands for.
+    pub fn label(&self, label: usize) -> Arc<str> {
+        let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        labels.get(label).cloned().unwrap_or_else(|| "somebody".into())
+    }
+
     /// A step begins.
     #[inline]
     pub fn stepping(&self, label: usize, now_ns: u64) {
@@ -81,9 +87,7 @@ impl Pulse {
         if began_ns == 0 {
             return None;
         }
-        let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
-        let label = labels.get(self.label.load(Relaxed))?;
-        Some((label.clone(), now_ns.saturating_sub(began_ns)))
+        Some((self.label(self.label.load(Relaxed)), now_ns.saturating_sub(began_ns)))
     }
 
     /// The calling thread is the core's.

@@ -1,0 +1,3 @@
+//! For tests, the user's as well as ours.
+
+pub mod simulation;
