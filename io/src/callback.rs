@@ -16,18 +16,49 @@ impl<In: Family, F> Sink<In> for Callback<F>
 where
     F: for<'s> FnMut(In::Of<'s>) + Clone + Send + 'static,
 {
-    type Writer = Callback<F>;
+    type Writer = Called<F>;
 
     fn describe(&self) -> String {
         "callback".into()
     }
 
-    fn open(&mut self, _: &SubtaskContext) -> Result<Callback<F>> {
-        Ok(self.clone())
+    fn open(&mut self, _: &SubtaskContext) -> Result<Called<F>> {
+        Ok(Called(self.0.clone()))
     }
 }
 
-impl<In: Family, F> SinkWriter<In> for Callback<F>
+/// Calls a closure that `make` makes for each subtask, so it may keep what cannot be cloned.
+pub fn callback_with<M, F>(make: M) -> CallbackWith<M>
+where
+    M: FnMut(&SubtaskContext) -> F + Send + 'static,
+    F: Send + 'static,
+{
+    CallbackWith(make)
+}
+
+/// See [`callback_with`].
+pub struct CallbackWith<M>(M);
+
+impl<In: Family, M, F> Sink<In> for CallbackWith<M>
+where
+    M: FnMut(&SubtaskContext) -> F + Send + 'static,
+    F: for<'s> FnMut(In::Of<'s>) + Send + 'static,
+{
+    type Writer = Called<F>;
+
+    fn describe(&self) -> String {
+        "callback".into()
+    }
+
+    fn open(&mut self, subtask: &SubtaskContext) -> Result<Called<F>> {
+        Ok(Called((self.0)(subtask)))
+    }
+}
+
+/// Calls a closure with each record of one subtask.
+pub struct Called<F>(F);
+
+impl<In: Family, F> SinkWriter<In> for Called<F>
 where
     F: for<'s> FnMut(In::Of<'s>) + Send + 'static,
 {

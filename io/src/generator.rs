@@ -1,5 +1,7 @@
 //! Records that are a function of their index.
 
+use std::sync::Arc;
+
 use slotflow_runtime::{
     Context, Output, Owned, Polled, Result, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
 };
@@ -20,7 +22,7 @@ where
     T: 'static,
     F: FnMut(u64) -> T + Clone + Send + 'static,
 {
-    Generator { count, rate: 0, make }
+    Generator { count, rate: 0, make, on_start: None }
 }
 
 /// See [`generate`].
@@ -29,13 +31,24 @@ pub struct Generator<F> {
     count: u64,
     rate: u64,
     make: F,
+    on_start: Option<OnStart>,
 }
+
+/// Called by each subtask on its slot's thread, before its first record.
+type OnStart = Arc<dyn Fn(&SubtaskContext) + Send + Sync>;
 
 impl<F> Generator<F> {
     /// Makes record `i` not before `i / records_per_s` after the start, whatever became of those
     /// before it: an open loop, so a stalled job does not slow its input down.
     pub fn rate(mut self, records_per_s: u64) -> Self {
         self.rate = records_per_s;
+        self
+    }
+
+    /// Calls `hook` in each subtask, on its slot's thread, in a step of its own before the first
+    /// record: for benchmarks, which begin to count there.
+    pub fn on_start(mut self, hook: impl Fn(&SubtaskContext) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(Arc::new(hook));
         self
     }
 }
@@ -66,6 +79,7 @@ where
             rate: self.rate,
             began_ns: 0,
             make: self.make.clone(),
+            on_start: self.on_start.clone(),
         })
     }
 }
@@ -81,6 +95,7 @@ pub struct GeneratorReader<F> {
     rate: u64,
     began_ns: u64,
     make: F,
+    on_start: Option<OnStart>,
 }
 
 impl<F> GeneratorReader<F> {
@@ -124,6 +139,10 @@ where
     ) -> Result<Polled> {
         if self.next == self.share {
             return Ok(Polled::End);
+        }
+        if let Some(hook) = self.on_start.take() {
+            hook(ctx.subtask());
+            return Ok(Polled::Until(0));
         }
         let due = self.due(ctx.now_ns());
         let (first, last) = (self.next, due.min(self.next + budget as u64));

@@ -7,7 +7,7 @@ mod collect;
 mod generator;
 mod iterator;
 
-pub use callback::{Callback, callback};
+pub use callback::{Callback, CallbackWith, Called, callback, callback_with};
 pub use collect::{Collect, Collected};
 pub use generator::{Generator, generate};
 pub use iterator::{FromIterator, from_iterator};

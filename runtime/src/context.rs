@@ -135,6 +135,14 @@ impl<'s> Context<'s> {
         }
     }
 
+    /// As [`fail`](Context::fail), for an operator that knows its number in the job, so that the error
+    /// names it and not the head of its chain.
+    #[cold]
+    pub fn fail_in(&mut self, operator: u32, error: Error) {
+        self.blame.note(operator);
+        self.fail(error);
+    }
+
     /// Whether an operator of this step has failed.
     #[inline]
     pub fn failed(&self) -> bool {

@@ -67,6 +67,13 @@ pub fn describe(env: &Environment, setup: &Arc<Setup>, ledger: &Arc<Ledger>) {
             let third = custom.then("third", stage(2)).parallelism(last).slot_sharing_group(groups[1]);
             third.shuffle().sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
         }
+        Shape::Diamond => {
+            let (odd, even) = first.split(|rec| rec.key % 2 == 1);
+            let odd = odd.then("second", stage(1)).parallelism(middle).slot_sharing_group(groups[1]);
+            let even = even.rebalance().then("beside", stage(1).beside()).parallelism(last);
+            let third = odd.union(even).then("third", stage(2)).parallelism(middle);
+            third.sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
+        }
         Shape::Chain => {
             let second = first.then("second", stage(1)).start_new_chain();
             second.then("third", stage(2)).sink(sink).disable_chaining();

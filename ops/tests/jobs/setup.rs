@@ -11,6 +11,8 @@ pub enum Shape {
     Exchange,
     /// Rescale, custom, shuffle.
     Spread,
+    /// Two ways at different paces that meet again.
+    Diamond,
     /// One to one, in chains of their own.
     Chain,
 }
@@ -68,7 +70,8 @@ impl Setup {
         let records = below(longest);
         Setup {
             seed,
-            shape: [Shape::Exchange, Shape::Exchange, Shape::Spread, Shape::Chain][below(4) as usize],
+            shape: [Shape::Exchange, Shape::Exchange, Shape::Spread, Shape::Diamond, Shape::Chain]
+                [below(5) as usize],
             capacity: 1 << below(3),
             parallelism,
             groups: if separate { ["a", "b", "c"] } else { ["a", "a", "a"] },

@@ -12,15 +12,27 @@ use super::{Ledger, Rec, Setup};
 /// How many records are let go at a time, few enough to come back for the rest.
 const FIRED_AT_ONCE: usize = 2;
 
+/// Added to the numbers of the subtasks on the other way.
+const BESIDE: u32 = 100;
+
 pub fn stage(number: usize, setup: &Arc<Setup>, ledger: &Arc<Ledger>) -> Stage {
-    Stage { number, setup: setup.clone(), ledger: ledger.clone() }
+    let name = ["first", "second", "third"][number];
+    Stage { number, name, setup: setup.clone(), ledger: ledger.clone() }
 }
 
 #[derive(Clone)]
 pub struct Stage {
     number: usize,
+    name: &'static str,
     setup: Arc<Setup>,
     ledger: Arc<Ledger>,
+}
+
+impl Stage {
+    /// The same stage on another way through the job.
+    pub fn beside(self) -> Stage {
+        Stage { name: "beside", ..self }
+    }
 }
 
 impl Build<Owned<Rec>> for Stage {
@@ -29,13 +41,14 @@ impl Build<Owned<Rec>> for Stage {
 
     fn build(self, subtask: &SubtaskContext) -> Result<StageOperator> {
         Ok(StageOperator {
-            stage: self,
             index: subtask.index,
+            from: subtask.index as u32 + if self.name == "beside" { BESIDE } else { 0 },
             hop: 0,
             order: Order::default(),
             watermark: MIN_TIMESTAMP,
             held: Vec::new(),
             ended: false,
+            stage: self,
         })
     }
 }
@@ -56,6 +69,8 @@ impl Order {
 pub struct StageOperator {
     stage: Stage,
     index: usize,
+    /// Its number among all that send to the next stage.
+    from: u32,
     hop: u64,
     order: Order,
     watermark: Timestamp,
@@ -75,8 +90,7 @@ impl StageOperator {
         if (failure.stage, failure.seq) != (self.stage.number, rec.seq) {
             return false;
         }
-        let name = ["first", "second", "third"][self.stage.number];
-        self.stage.ledger.fails(name, self.index);
+        self.stage.ledger.fails(self.stage.name, self.index);
         assert!(!failure.panics, "planned failure");
         ctx.fail(Error::user("planned failure"));
         true
@@ -90,7 +104,7 @@ impl StageOperator {
         out: &mut impl Output<Owned<Rec>>,
     ) {
         self.hop += 1;
-        (rec.path, rec.from, rec.hop) = (rec.path * 10 + copy, self.index as u32, self.hop);
+        (rec.path, rec.from, rec.hop) = (rec.path * 10 + copy, self.from, self.hop);
         out.push(rec, ctx);
     }
 

@@ -152,10 +152,16 @@ mod tests {
 
     #[test]
     fn operators_are_a_table_and_keep_what_it_does_not_name() {
-        let toml = Config::from_toml("[operators.sink]\nparallelism = 1\ncores = [3]\n").unwrap();
-        let config = with(toml, &[("SLOTFLOW_OPERATORS", "{ sink = { parallelism = 2 } }")]).unwrap();
-        assert_eq!(config.operators["sink"].parallelism, Some(2));
-        assert_eq!(config.operators["sink"].cores, Some(vec![3]));
+        let set = "parallelism = 1\nslot_sharing_group = \"a\"\ncores = [3]";
+        let toml = Config::from_toml(&format!("[operators.sink]\n{set}\n[operators.map]\n{set}\n")).unwrap();
+        let table = r#"{ sink = { parallelism = 2 }, map = { slot_sharing_group = "b", cores = [4] } }"#;
+        let config = with(toml, &[("SLOTFLOW_OPERATORS", table)]).unwrap();
+        let shown = |name: &str| {
+            let OperatorConfig { parallelism, slot_sharing_group, cores } = config.operators[name].clone();
+            (parallelism.unwrap(), slot_sharing_group.unwrap(), cores.unwrap())
+        };
+        assert_eq!(shown("sink"), (2, "a".into(), vec![3]));
+        assert_eq!(shown("map"), (1, "b".into(), vec![4]));
     }
 
     #[test]

@@ -106,10 +106,14 @@ mod tests {
 
     #[test]
     fn the_tightest_quota_of_version_2_holds() {
-        let tree = v2()
-            .file("sys/fs/cgroup/pod/job/cpu.max", "max 100000\n")
-            .file("sys/fs/cgroup/pod/cpu.max", "150000 100000\n");
-        assert_eq!(Cgroup::read(tree.root()).quota, Some(1.5));
+        for (job, pod, quota) in
+            [("max", "150000", 1.5), ("200000", "150000", 1.5), ("100000", "150000", 1.0)]
+        {
+            let tree = v2()
+                .file("sys/fs/cgroup/pod/job/cpu.max", &format!("{job} 100000\n"))
+                .file("sys/fs/cgroup/pod/cpu.max", &format!("{pod} 100000\n"));
+            assert_eq!(Cgroup::read(tree.root()).quota, Some(quota));
+        }
     }
 
     #[test]

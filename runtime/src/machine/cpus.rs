@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["a", "1,", "3-1", "-1", "0-99999999999", "8192", "0x3"] {
+        for text in ["a", "1,", "3-1", "-1", "0-20000", "8192", "0x3"] {
             assert_eq!(Cpus::parse(text), None, "{text}");
         }
     }

@@ -36,7 +36,7 @@ impl Placement {
     /// pool. Called once for each pool, before its threads start.
     ///
     /// # Errors
-    /// All settings that name a CPU which this process may not use.
+    /// All settings that name a CPU which this process may not use, and all slots that the pool has no CPU for.
     ///
     /// ```
     /// use std::path::Path;
@@ -49,11 +49,12 @@ impl Placement {
     /// ```
     pub fn choose(probe: &Probe, config: &Config, slots: &[Option<Cpus>]) -> Result<Self, Vec<Problem>> {
         let allowed = &probe.topology.allowed;
-        let problems = unusable(config, allowed);
+        let pool = pool(config, allowed);
+        let problems = [unusable(config, allowed), homeless(slots, &pool)].concat();
         if !problems.is_empty() {
             return Err(problems);
         }
-        let order = preference(&probe.topology, &pool(config, allowed));
+        let order = preference(&probe.topology, &pool);
         let threads = assign(&order, slots, pins(probe, config));
         let mut warnings = Vec::new();
         let idle = idle(probe, config.slots.idle, threads.len(), &mut warnings);
@@ -92,6 +93,15 @@ fn unusable(config: &Config, allowed: &Cpus) -> Vec<Problem> {
         (!foreign.is_empty()).then(|| Problem::new(name, what, format!("this process may run on {allowed}")))
     };
     named(config).into_iter().filter_map(problem).collect()
+}
+
+fn homeless(slots: &[Option<Cpus>], pool: &Cpus) -> Vec<Problem> {
+    let problem = |(slot, cpus): (usize, &Option<Cpus>)| {
+        let cpus = cpus.as_ref().filter(|cpus| cpus.within(pool).is_empty())?;
+        let remedy = "name one of these for it, or add its CPUs to slots.cores and keep them out of io.cores";
+        Some(Problem::new(format!("slot {slot}"), format!("may use {cpus}, but slots run on {pool}"), remedy))
+    };
+    slots.iter().enumerate().filter_map(problem).collect()
 }
 
 /// CPUs for slots: those named, else all but those of I/O, unless that is all of them.
@@ -254,6 +264,18 @@ mod tests {
         let slots = [None, bound("2"), None, bound("2-3"), None];
         let placement = Placement::choose(&exclusive("0-3"), &config(""), &slots).unwrap();
         assert_eq!(shown(&placement), "0:0,4 1:2 2:1 3:3 io 0-3");
+    }
+
+    #[test]
+    fn a_slot_without_a_core_is_named() {
+        let slots = [None, Cpus::parse("3"), Cpus::parse("2-3")];
+        let problems = Placement::choose(&probe("0-3"), &config("[io]\ncores = [3]"), &slots).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(
+            problems[0].to_string(),
+            "slot 1: may use 3, but slots run on 0-2; name one of these for it, or add its CPUs to slots.cores and \
+             keep them out of io.cores"
+        );
     }
 
     #[test]

@@ -148,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn numa_nodes_of_one_package_are_far() {
+        let tree = Tree::server("0-15").file("sys/devices/system/cpu/cpu16/node7/cpulist", "\n");
+        let tree = tree.file("sys/devices/system/cpu/online", "0-16\n");
+        assert_eq!(Topology::read(tree.root()).distance(0, 16), Crossing::Socket);
+    }
+
+    #[test]
     fn allowed_cpus_are_those_that_exist() {
         let tree = Tree::server("2-127");
         let topology = Topology::read(tree.root());
