@@ -21,7 +21,7 @@ struct Books {
     seen: HashSet<(u32, u64, u64)>,
     committed: HashMap<u32, u64>,
     commits: u64,
-    failed_at: Option<(String, usize)>,
+    failed_at: Vec<(String, usize)>,
 }
 
 impl Ledger {
@@ -44,10 +44,11 @@ impl Ledger {
 
     /// A stage is about to fail as planned.
     pub fn fails(&self, operator: &str, subtask: usize) {
-        self.books().failed_at.get_or_insert((operator.into(), subtask));
+        self.books().failed_at.push((operator.into(), subtask));
     }
 
-    pub fn failed_at(&self) -> Option<(String, usize)> {
+    /// Where stages have failed: several can before the first one has stopped the job.
+    pub fn failed_at(&self) -> Vec<(String, usize)> {
         self.books().failed_at.clone()
     }
 

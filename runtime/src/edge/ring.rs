@@ -322,4 +322,43 @@ mod tests {
         assert!(sender.flush(30).clear);
         assert_eq!(meter.snapshot().blocked_ns, 20);
     }
+
+    /// Rounds of the race below: the window is some nanoseconds wide, and this many tries have hit it
+    /// every time.
+    const RACES: u64 = 300_000;
+
+    #[test]
+    fn no_record_overtakes_control_between_two_threads() {
+        let (mut sender, mut receiver) = pair(2);
+        let writer = std::thread::spawn(move || {
+            for id in 0..RACES {
+                sender.control(Control::Barrier(Barrier { id }));
+                sender.stage(id as u32);
+                while !sender.flush(1).clear {
+                    std::thread::yield_now();
+                }
+            }
+            sender.control(Control::End);
+            while !sender.flush(1).clear {
+                std::thread::yield_now();
+            }
+        });
+        let (mut barriers, mut records) = (0, 0);
+        loop {
+            match receiver.next() {
+                Next::Control(Control::Barrier(barrier)) => {
+                    assert_eq!((barrier.id, records), (barriers, barriers), "control came late");
+                    barriers += 1;
+                }
+                Next::Records(count) => {
+                    receiver.take(count, |_| records += 1);
+                    assert!(records <= barriers, "record {records} overtook barrier {barriers}");
+                }
+                Next::Nothing => std::hint::spin_loop(),
+                other => break assert_eq!(other, Next::Control(Control::End)),
+            }
+        }
+        assert_eq!((barriers, records), (RACES, RACES));
+        writer.join().unwrap();
+    }
 }

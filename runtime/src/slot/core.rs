@@ -389,3 +389,38 @@ impl Seated {
         step
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_core {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// A real core that sleeps when it may, and a pool that tells it to leave at any moment. The
+    /// mailbox is no part of the model: it is only looked at between two steps of it.
+    #[test]
+    fn loom_a_command_is_seen_before_the_core_sleeps() {
+        loom::model(|| {
+            let (mailbox, inbox) = channel();
+            let park = Arc::new(Park::default());
+            let waker = Waker::new(park.clone());
+            let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
+            let clock = Clock::manual();
+            let mut core = Core::new(Vec::new(), inbox, park.clone(), Arc::default(), clock, settings);
+            let pool = loom::thread::spawn(move || {
+                mailbox.send(Command::Exit).unwrap();
+                waker.wake();
+            });
+            loop {
+                match core.turn() {
+                    CoreTurn::Sleep(_) => {
+                        park.sleep(None);
+                        core.woke(1);
+                    }
+                    CoreTurn::Exit => break,
+                    _ => {}
+                }
+            }
+            pool.join().unwrap();
+        });
+    }
+}
