@@ -27,6 +27,7 @@ fn place(io: &IoCores) -> SubtaskContext {
         max_parallelism: 1024,
         waker: Waker::default(),
         io: io.clone(),
+        clock: slotflow_runtime::Clock::manual(),
     }
 }
 

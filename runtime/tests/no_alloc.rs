@@ -1,6 +1,7 @@
 //! Once it is warm, the engine allocates nothing for a record.
 
-#![allow(unsafe_code, reason = "an allocator that counts is one")]
+// An allocator that counts is one.
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -24,6 +24,7 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         max_parallelism: 1024,
         waker: Waker::default(),
         io: IoCores::default(),
+        clock: slotflow_runtime::Clock::manual(),
     }
 }
 
