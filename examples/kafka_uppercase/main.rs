@@ -78,7 +78,8 @@ fn watch(job: &Job, done: impl Fn() -> bool) {
     let interrupted = interrupted();
     let terminal = stdout().is_terminal();
     let every = Duration::from_millis(500);
-    let shown = job.view().every(every).show_until(&mut stdout(), terminal, || interrupted.load(Relaxed) || done());
+    let shown =
+        job.view().every(every).show_until(&mut stdout(), terminal, || interrupted.load(Relaxed) || done());
     // Nobody reads the view any more; the job goes on all the same.
     drop(shown);
 }
