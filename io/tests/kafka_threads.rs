@@ -29,7 +29,6 @@ fn place(io: &IoCores) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         io: io.clone(),
-        clock: slotflow_runtime::Clock::manual(),
     }
 }
 

@@ -25,7 +25,6 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         io: IoCores::default(),
-        clock: slotflow_runtime::Clock::manual(),
     }
 }
 
