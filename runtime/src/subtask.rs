@@ -101,6 +101,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         }
         match self.phase {
             Phase::Running => self.run(turn),
+            Phase::Firing(_) if chain.room() == 0 => Ok(self.blocked(turn)),
             Phase::Firing(event) => self.fire(event, turn),
             Phase::Closing => self.closing(turn),
             Phase::Done => Ok(Step::Done),
