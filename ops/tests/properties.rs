@@ -203,9 +203,9 @@ impl Link {
                     .parallelism(1)
                     .split(|_| true),
             ),
-            Link::FoldAtEnd(k) => split(
-                stream.fold_at_end(k, |sum, n| *sum = (*sum * 31 + n) % 1_000).split(|_| true),
-            ),
+            Link::FoldAtEnd(k) => {
+                split(stream.fold_at_end(k, |sum, n| *sum = (*sum * 31 + n) % 1_000).split(|_| true))
+            }
         }
     }
 
