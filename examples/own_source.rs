@@ -5,6 +5,9 @@
 //!
 //! run: 100
 
+// An example prints its result.
+#![allow(clippy::print_stdout)]
+
 use std::io::ErrorKind::WouldBlock;
 use std::net::UdpSocket;
 

@@ -102,7 +102,7 @@ fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
             at.sink(arrived.sink());
         }
     }
-    env.run("partitioned").unwrap();
+    env.run("partitioned").expect("the job runs");
     arrived.take()
 }
 
