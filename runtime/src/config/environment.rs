@@ -24,7 +24,7 @@ macro_rules! settings {
 
 /// What the environment can set, in the order of the struct.
 const SETTINGS: &[(&str, Set)] = &settings! {
-    job: parallelism max_parallelism commit_interval_ms;
+    job: parallelism max_parallelism commit_interval_ms best_effort leave_timeout_ms;
     slots: count cores idle spin_us overcommit driver pin stall_ms chaining;
     edges: capacity budget_bytes overflow_bytes;
     step: budget_us min_records;

@@ -129,6 +129,8 @@ mod tests {
 parallelism = 4
 max_parallelism = 128
 commit_interval_ms = 250
+best_effort = true
+leave_timeout_ms = 100
 
 [slots]
 count = 4

@@ -14,6 +14,9 @@ const MAX_PARALLELISM: usize = 1024;
 /// A crash repeats about a second of records, and a broker sees one commit a second from each source subtask.
 const COMMIT_INTERVAL_MS: u64 = 1_000;
 
+/// A guess: far more than a step takes, little enough for a shutdown.
+const LEAVE_TIMEOUT_MS: u64 = 5_000;
+
 /// About what a sleep and a wake-up cost together (15-85 us measured), so that spinning never costs more than twice
 /// the better choice.
 const SPIN_US: u64 = 50;
@@ -54,6 +57,9 @@ pub struct JobConfig {
     /// Lets a job run that keeps state and commits offsets although no checkpoint stores the state: after a restart
     /// the state is gone and its records are not read again. Default false.
     pub best_effort: bool,
+    /// How long `stop`, `abort` and dropping the handle wait for steps that are under way; default 5000. A closure
+    /// that does not return in time is named in the report, and its thread is left.
+    pub leave_timeout_ms: u64,
 }
 
 impl Default for JobConfig {
@@ -63,6 +69,7 @@ impl Default for JobConfig {
             max_parallelism: MAX_PARALLELISM,
             commit_interval_ms: COMMIT_INTERVAL_MS,
             best_effort: false,
+            leave_timeout_ms: LEAVE_TIMEOUT_MS,
         }
     }
 }

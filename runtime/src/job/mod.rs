@@ -4,7 +4,9 @@ mod control;
 mod coordinator;
 mod handle;
 mod run;
+mod shares;
 mod snapshot;
+mod view;
 mod why_slow;
 
 pub use control::{Arrivals, JobControl, Phase, Report};
@@ -12,4 +14,6 @@ pub use coordinator::Coordinator;
 pub use handle::{Ending, Job, JobReport};
 pub use run::start;
 pub(crate) use run::{Assembled, assemble, finish, tick};
-pub use snapshot::{EdgeMetrics, JobMetrics, SlotMetrics, SubtaskMetrics};
+pub use shares::SlotMetrics;
+pub use snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
+pub use view::View;

@@ -31,17 +31,18 @@ pub(crate) struct Assembled {
     pub installed: Installed,
 }
 
-/// Installs a plan's pipelines for slots that have these wakers.
+/// Installs a plan's pipelines for slots that have these wakers, on a host with these I/O cores and
+/// this clock.
 pub(crate) fn assemble(
     name: &str,
     plan: &Plan,
     config: &Config,
     wakers: Vec<Waker>,
-    io: IoCores,
+    (io, clock): (IoCores, Clock),
     install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
 ) -> Result<Assembled> {
     let (control, inbox) = JobControl::new(name, plan.subtasks());
-    let mut installer = Installer::new(plan, config, control.clone(), wakers.clone(), io);
+    let mut installer = Installer::new(plan, config, control.clone(), wakers.clone(), io, clock);
     install(&mut installer)?;
     let mut installed = installer.finish();
     control.set_wakers(wakers);
@@ -63,13 +64,14 @@ pub fn start(
     slots: &Slots,
     install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
 ) -> Result<Job> {
-    let lease = slots.lease(name, plan.slots)?;
-    let assembled = assemble(name, &plan, config, lease.wakers(), slots.io_cores().clone(), install)?;
+    let lease = slots.lease(name, &plan.slot_cpus())?;
+    let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
+    let assembled = assemble(name, &plan, config, lease.wakers(), (io, clock.clone()), install)?;
     let Assembled { control, coordinator, deployments, installed } = assembled;
-    let parts =
-        Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
-    let job = Job::new(control.clone(), parts, slots.clock().clone());
-    let clock = slots.clock().clone();
+    let leave_timeout = Duration::from_millis(config.job.leave_timeout_ms);
+    let (plan, seats) = (Arc::new(plan), lease.slots().to_vec());
+    let parts = Parts { plan, installed, slots: slots.clone(), lease: seats, leave_timeout };
+    let job = Job::new(control.clone(), parts, clock.clone());
     lease.deploy(deployments);
     let keeper = move || {
         look_after(&control, coordinator, &clock);

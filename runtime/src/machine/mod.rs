@@ -8,7 +8,7 @@ pub mod affinity;
 mod cgroup;
 mod cpus;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod placement;
 mod probe;
 mod sys;

@@ -62,6 +62,12 @@ impl Placement {
         Ok(Self { threads, io, idle, warnings })
     }
 
+    /// All settings that name a CPU which this process may not use, without choosing anything: for a host that wants
+    /// to hear of them together with what is wrong with its job.
+    pub fn check(probe: &Probe, config: &Config) -> Vec<Problem> {
+        unusable(config, &probe.topology.allowed)
+    }
+
     /// What an edge between two slots crosses.
     pub fn crossing(&self, topology: &Topology, from: usize, to: usize) -> Crossing {
         let thread = |slot| self.threads.iter().find(|thread| thread.slots.contains(&slot));

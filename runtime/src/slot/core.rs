@@ -10,7 +10,7 @@ use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use crate::job::JobControl;
-use crate::metrics::{SlotMeter, SubtaskMeter};
+use crate::metrics::{SlotMeter, Spent, SubtaskMeter};
 use crate::subtask::{Step, Subtask, Turn};
 use crate::{Clock, Result};
 
@@ -83,6 +83,8 @@ pub enum CoreTurn {
 /// A subtask in its seat.
 struct Seated {
     job: Arc<JobControl>,
+    /// Its slot's number in the pool.
+    slot: usize,
     depth: usize,
     subtask: Box<dyn Subtask>,
     meter: Arc<SubtaskMeter>,
@@ -121,14 +123,6 @@ pub struct Core {
     leaving: bool,
 }
 
-/// What a round came to.
-#[derive(Clone, Copy)]
-enum Spent {
-    Useful,
-    Blocked,
-    Spinning,
-}
-
 impl Core {
     /// A core without subtasks.
     pub fn new(
@@ -140,6 +134,7 @@ impl Core {
         settings: CoreSettings,
     ) -> Core {
         Core {
+            booked_ns: meters.first().map_or(0, |meter| meter.began_ns()),
             meters,
             subtasks: Vec::new(),
             mailbox,
@@ -149,7 +144,6 @@ impl Core {
             settings,
             neighbours: Vec::new(),
             idle_since_ns: 0,
-            booked_ns: 0,
             spent_on: Spent::Spinning,
             leaving: false,
         }
@@ -201,6 +195,7 @@ impl Core {
             self.wake_neighbours();
             return CoreTurn::Again;
         }
+        self.meters.iter().for_each(|meter| meter.set_asleep(true));
         CoreTurn::Sleep(round.due_ns)
     }
 
@@ -210,8 +205,9 @@ impl Core {
         self.idle_since_ns = 0;
         let now_ns = self.clock.now_ns();
         self.book(since_ns);
-        self.meters.iter().for_each(|meter| meter.parked_ns.add(now_ns.saturating_sub(since_ns)));
-        self.booked_ns = now_ns;
+        self.spent_on = Spent::Parked;
+        self.book(now_ns);
+        self.meters.iter().for_each(|meter| meter.set_asleep(false));
     }
 
     /// The core's clock.
@@ -237,7 +233,11 @@ impl Core {
         while let Ok(command) = self.mailbox.try_recv() {
             called = true;
             match command {
-                Command::Deploy(deployments) => deployments.into_iter().for_each(|it| self.seat(it)),
+                Command::Deploy(deployments) => {
+                    // What came before the subtasks is not theirs.
+                    self.book(self.clock.now_ns());
+                    deployments.into_iter().for_each(|it| self.seat(it));
+                }
                 Command::Exit => self.leaving = true,
             }
         }
@@ -257,9 +257,12 @@ impl Core {
                 return job.subtask_gone();
             }
         };
+        self.seat_changed(slot, true);
+        let who = format!("slot {slot}, operator \"{operator}\", subtask {index}");
         self.subtasks.push(Seated {
-            label: self.pulse.register(&format!("slot {slot}, operator \"{operator}\", subtask {index}")),
+            label: self.pulse.register(slot, who),
             job,
+            slot,
             depth,
             subtask,
             meter,
@@ -330,14 +333,13 @@ impl Core {
     /// Books the time since the last round began.
     fn book(&mut self, now_ns: u64) {
         let took_ns = if self.booked_ns == 0 { 0 } else { now_ns.saturating_sub(self.booked_ns) };
+        self.meters.iter().for_each(|meter| meter.book(self.spent_on, took_ns));
         self.booked_ns = now_ns;
-        for meter in &self.meters {
-            match self.spent_on {
-                Spent::Useful => meter.useful_ns.add(took_ns),
-                Spent::Blocked => meter.blocked_ns.add(took_ns),
-                Spent::Spinning => meter.spinning_ns.add(took_ns),
-            }
-        }
+    }
+
+    fn seat_changed(&self, slot: usize, arrived: bool) {
+        let meter = self.meters.iter().find(|meter| meter.slot() == slot);
+        meter.inspect(|meter| meter.seat(arrived));
     }
 
     /// Drops a subtask. Its neighbours must see the ends of its rings, so they are woken by the
@@ -345,6 +347,8 @@ impl Core {
     fn remove(&mut self, index: usize) {
         let seated = self.subtasks.remove(index);
         let job = seated.job.clone();
+        self.seat_changed(seated.slot, false);
+        self.pulse.forget(seated.label);
         drop(seated);
         job.subtask_gone();
     }

@@ -7,7 +7,9 @@ use super::marbles::{Element, Marble, elements, show};
 use crate::context::Blame;
 use crate::slot::{Park, Waker};
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Build, Context, Flow, IoCores, Operator, Output, Owned, SubtaskContext, Timestamp};
+use crate::{
+    Arena, Build, Clock, Context, Flow, IoCores, Operator, Output, Owned, SubtaskContext, Timestamp,
+};
 
 /// Asserts that an operator turns one line of marbles into another, however the input is cut into
 /// batches.
@@ -64,6 +66,7 @@ pub fn subtask() -> SubtaskContext {
         max_parallelism: 16,
         waker: Waker::new(Arc::new(Park::default())),
         io: IoCores::default(),
+        clock: Clock::manual(),
     }
 }
 

@@ -113,7 +113,8 @@ impl Simulation {
         let cores: Vec<SimCore> = (0..count).map(|_| SimCore::new(&clock, config)).collect();
         let core_of: Vec<usize> = (0..plan.slots).map(|_| random.below(count)).collect();
         let wakers = core_of.iter().map(|core| Waker::new(cores[*core].core.park().clone())).collect();
-        let mut job = assemble(name, plan, config, wakers, IoCores::default(), install)?;
+        let here = (IoCores::default(), clock.clone());
+        let mut job = assemble(name, plan, config, wakers, here, install)?;
         for deployment in std::mem::take(&mut job.deployments) {
             cores[core_of[deployment.slot]].send(Command::Deploy(vec![deployment]));
         }

@@ -1,0 +1,98 @@
+//! The host's pool: several jobs at once, refusals by name, slots that come back and slots that nobody needs.
+
+use std::time::Duration;
+
+use slotflow_io::{Collected, callback, generate};
+use slotflow_ops::Environment;
+use slotflow_runtime::{Config, Job, Slots};
+
+fn pool(slots: usize) -> Slots {
+    let mut config = Config::default();
+    config.slots.count = Some(slots);
+    Slots::new(&config).unwrap()
+}
+
+/// A job without an end on `parallelism` slots of `pool`.
+fn endless(pool: &Slots, name: &str, parallelism: usize) -> slotflow_runtime::Result<Job> {
+    let env = Environment::with(Config::default()).parallelism(parallelism).on(pool);
+    env.source(generate(u64::MAX, |i| i)).sink(callback(|_: u64| {}));
+    env.start(name)
+}
+
+fn sum(pool: &Slots, name: &str) -> u64 {
+    let (env, numbers) = (Environment::with(Config::default()).parallelism(2).on(pool), Collected::new());
+    env.source(generate(1_000, |i| i)).rebalance().map(|i| i + 1).sink(numbers.sink());
+    env.run(name).unwrap();
+    numbers.take().into_iter().sum()
+}
+
+#[test]
+fn two_jobs_at_once_share_a_pool_and_a_third_is_refused_by_name() {
+    let pool = pool(5);
+    let first = endless(&pool, "first", 2).unwrap();
+    assert_eq!(sum(&pool, "beside it"), 500_500);
+    let second = endless(&pool, "second", 2).unwrap();
+    assert_eq!(
+        endless(&pool, "third", 2).unwrap_err().to_string(),
+        "job \"third\": needs 2 slots, but 1 of the pool's 5 are free; held: 2 by job \"first\", 2 by job \
+         \"second\"; make a larger pool (slots.count), or wait for the other job"
+    );
+    first.stop().unwrap();
+    second.drain(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn slots_come_back_when_a_job_ends_however_it_ends() {
+    let pool = pool(2);
+    for round in 0..3 {
+        assert_eq!(sum(&pool, &format!("sum {round}")), 500_500);
+        let job = endless(&pool, "endless", 2).unwrap();
+        match round {
+            0 => drop(job.stop().unwrap()),
+            1 => drop(job.abort().unwrap()),
+            _ => drop(job),
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_nobody_needs_is_parked() {
+    let pool = pool(8);
+    let job = endless(&pool, "half", 4).unwrap();
+    assert_eq!(sum(&pool, "a while"), 500_500);
+    let slots = pool.metrics();
+    let busy = job.metrics();
+    assert_eq!(busy.slots.iter().map(|slot| slot.slot).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    for slot in &slots[6..] {
+        assert_eq!(slot.parked_ns, slot.total_ns(), "{slot:?}");
+    }
+    assert!(slots[..4].iter().all(|slot| slot.useful_ns > 0), "{slots:?}");
+    job.stop().unwrap();
+}
+
+#[test]
+fn a_slot_s_shares_add_up_to_the_time_that_passed() {
+    let pool = pool(2);
+    let began = std::time::Instant::now();
+    let job = endless(&pool, "endless", 2).unwrap();
+    sum_of_shares_is_the_clock_s(&job, began);
+    sum_of_shares_is_the_clock_s(&job, began);
+    let earlier = job.metrics();
+    let now = job.metrics();
+    for (slot, before) in now.since(&earlier).slots.iter().zip(&earlier.slots) {
+        let later = now.slots.iter().find(|later| later.slot == slot.slot).unwrap();
+        assert_eq!(slot.total_ns(), later.total_ns() - before.total_ns());
+    }
+    job.stop().unwrap();
+}
+
+/// Between the time before the call and the time after it.
+fn sum_of_shares_is_the_clock_s(job: &Job, began: std::time::Instant) {
+    let earliest = job.metrics().since_ns;
+    let metrics = job.metrics();
+    let latest = began.elapsed().as_nanos() as u64;
+    for slot in &metrics.slots {
+        let total = slot.total_ns();
+        assert!((earliest..=latest).contains(&total), "{earliest} <= {total} <= {latest}: {slot:?}");
+    }
+}
