@@ -85,6 +85,20 @@ pub struct ChainSubtask<H, C> {
     meter: Arc<SubtaskMeter>,
 }
 
+/// A chain in a local variable. However the step ends, the chain goes back to its place: were it dropped by a
+/// panic, the readers of its rings would report them as broken before the job knows who has failed.
+struct Lent<'c, C> {
+    chain: Option<C>,
+    place: &'c mut Option<C>,
+}
+
+impl<C> Drop for Lent<'_, C> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.place = self.chain.take();
+    }
+}
+
 impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// A subtask at its start.
     pub fn new(
@@ -155,15 +169,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// Lets the head push, with the chain in a local variable.
     #[inline(always)]
     fn drive(&mut self, budget: usize, turn: Turn) -> Result<crate::head::Drive> {
-        let Some(mut chain) = self.chain.take() else {
+        let mut lent = Lent { chain: self.chain.take(), place: &mut self.chain };
+        let Some(chain) = &mut lent.chain else {
             return Err(Error::bug("a subtask was stepped after its chain was lost"));
         };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
         ctx.set_watermark(self.meter.watermark.value() as i64);
-        let drive = self.head.drive(budget, &mut ctx, &mut chain);
-        let error = ctx.into_error();
-        self.chain = Some(chain);
-        error.map_or(drive, Err)
+        let drive = self.head.drive(budget, &mut ctx, chain);
+        ctx.into_error().map_or(drive, Err)
     }
 
     /// Takes an event through the operators, then to the tail.
