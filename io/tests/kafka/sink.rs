@@ -1,8 +1,11 @@
 //! Writing: order, acknowledgements, backpressure, what is refused.
 
+use std::sync::Arc;
+
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow_io::kafka::{Acks, IntoKafka, KafkaSink, KafkaWriter, Keyed, MockKafka, OwnedMessage};
-use slotflow_runtime::{Acknowledged, Barrier, Guarantee, Owned, Sink, SinkWriter};
+use slotflow_runtime::slot::Park;
+use slotflow_runtime::{Acknowledged, Barrier, Guarantee, Owned, Sink, SinkWriter, SubtaskContext, Waker};
 
 use crate::harness::{acknowledged, flush_all, kafka, lines, subtask, wait_for, write};
 
@@ -90,6 +93,28 @@ fn a_queue_that_is_full_of_bytes_is_backpressure_too() {
     assert_eq!(room(&mut writer), 0);
     flush_all(&mut writer).unwrap();
     assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), (0..40).map(line).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_small_record_does_not_overtake_a_large_one_that_waits() {
+    let kafka = kafka("WORDS", 1, 0);
+    let mut writer = open(kafka.sink().topic("WORDS").setting("queue.buffering.max.kbytes", 1));
+    let written: Vec<String> = [900, 800, 1, 700, 2].map(|size| "x".repeat(size)).into();
+    written.iter().for_each(|line| write(&mut writer, line.clone()).unwrap());
+    flush_all(&mut writer).unwrap();
+    assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), written);
+}
+
+#[test]
+fn an_acknowledgement_wakes_the_slot() {
+    let kafka = kafka("WORDS", 1, 0);
+    let park = Arc::new(Park::default());
+    let place = SubtaskContext { waker: Waker::new(park.clone()), ..subtask(0, 1) };
+    let mut writer = Sink::<Lines>::open(&mut kafka.sink().topic("WORDS"), &place).unwrap();
+    park.prepare();
+    write(&mut writer, "one".to_owned()).unwrap();
+    wait_for(|| (!park.is_asleep()).then_some(()));
+    flush_all(&mut writer).unwrap();
 }
 
 #[test]
