@@ -222,7 +222,7 @@ fn no_clock(text: &str) -> Violations {
 
 fn no_unsafe(text: &str) -> Violations {
     lines_where(&code_of(text), "unsafe outside the files that tests/tidy.rs lists", |line| {
-        words(line).any(|word| ["unsafe", "unsafe_code"].contains(&word.text)) && !line.contains("forbid(")
+        words(line).any(|word| word.text == "unsafe") || line.contains("allow(unsafe_code")
     })
 }
 
@@ -392,7 +392,7 @@ fn time_is_handed_in() {
 #[test]
 fn unsafe_stays_where_it_is_listed() {
     check(no_unsafe, 2, "\nlet x = unsafe { y };", "#![forbid(unsafe_code)] // unsafe\nlet x = \"unsafe\";");
-    check(no_unsafe, 1, "#![allow(unsafe_code)]", "#![forbid(unsafe_code)]");
+    check(no_unsafe, 1, "#![allow(unsafe_code)]", "#![deny(unsafe_code)]");
     assert!(UNSAFE.iter().all(|path| !starts(&["src/", "ops/"], path)), "never in ops or the facade");
 }
 

@@ -34,8 +34,9 @@ pub struct Generator<F> {
     on_start: Option<OnStart>,
 }
 
-/// Called by each subtask on its slot's thread, before its first record.
-type OnStart = Arc<dyn Fn(&SubtaskContext) + Send + Sync>;
+/// Called by each subtask on its slot's thread before its first record, with the moment from which
+/// its rate counts.
+type OnStart = Arc<dyn Fn(&SubtaskContext, u64) + Send + Sync>;
 
 impl<F> Generator<F> {
     /// Makes record `i` not before `i / records_per_s` after the start, whatever became of those
@@ -45,9 +46,10 @@ impl<F> Generator<F> {
         self
     }
 
-    /// Calls `hook` in each subtask, on its slot's thread, in a step of its own before the first
-    /// record: for benchmarks, which begin to count there.
-    pub fn on_start(mut self, hook: impl Fn(&SubtaskContext) + Send + Sync + 'static) -> Self {
+    /// Calls `hook(subtask, began_ns)` in each subtask, on its slot's thread, before its first record:
+    /// for benchmarks, which begin to count there. With a rate, record `i` is due at
+    /// `began_ns + i / rate` of the host's clock.
+    pub fn on_start(mut self, hook: impl Fn(&SubtaskContext, u64) + Send + Sync + 'static) -> Self {
         self.on_start = Some(Arc::new(hook));
         self
     }
@@ -78,6 +80,8 @@ where
             stride,
             rate: self.rate,
             began_ns: 0,
+            due: if self.rate == 0 { share } else { 0 },
+            next_due_ns: 0,
             make: self.make.clone(),
             on_start: self.on_start.clone(),
         })
@@ -94,31 +98,37 @@ pub struct GeneratorReader<F> {
     stride: u64,
     rate: u64,
     began_ns: u64,
+    /// How many of the own records were due when the clock was last looked at.
+    due: u64,
+    /// When the one after those is due.
+    next_due_ns: u64,
     make: F,
     on_start: Option<OnStart>,
 }
 
 impl<F> GeneratorReader<F> {
-    /// How many of the own records are due at `now_ns`.
-    fn due(&mut self, now_ns: u64) -> u64 {
-        if self.rate == 0 {
-            return self.share;
-        }
-        if self.began_ns == 0 {
-            self.began_ns = now_ns;
+    /// Counts what has become due. Divides only when something has.
+    fn look_at_clock(&mut self, now_ns: u64) {
+        if now_ns < self.next_due_ns || self.rate == 0 {
+            return;
         }
         let elapsed_ns = u128::from(now_ns - self.began_ns);
         // Record i is due at i / rate, so at time t all of 0 ..= t * rate are.
         let all = (elapsed_ns * u128::from(self.rate) / 1_000_000_000) as u64 + 1;
         let own = (all + self.stride - 1).saturating_sub(self.index) / self.stride;
-        own.min(self.share)
+        self.due = own.min(self.share);
+        let next = u128::from(self.due * self.stride + self.index);
+        // Rounded up: a nanosecond early would find nothing.
+        self.next_due_ns = self.began_ns + (next * 1_000_000_000).div_ceil(u128::from(self.rate)) as u64;
     }
 
-    /// When the next one is due, on the host's clock.
-    fn next_due_ns(&self) -> u64 {
-        let record = u128::from(self.next * self.stride + self.index);
-        // Rounded up: a nanosecond early would find nothing.
-        self.began_ns + (record * 1_000_000_000).div_ceil(u128::from(self.rate)) as u64
+    #[cold]
+    fn begin(&mut self, ctx: &Context<'_>) {
+        self.began_ns = ctx.now_ns();
+        self.next_due_ns = self.began_ns;
+        if let Some(hook) = self.on_start.take() {
+            hook(ctx.subtask(), self.began_ns);
+        }
     }
 }
 
@@ -140,14 +150,13 @@ where
         if self.next == self.share {
             return Ok(Polled::End);
         }
-        if let Some(hook) = self.on_start.take() {
-            hook(ctx.subtask());
-            return Ok(Polled::Until(0));
+        if self.began_ns == 0 {
+            self.begin(ctx);
         }
-        let due = self.due(ctx.now_ns());
-        let (first, last) = (self.next, due.min(self.next + budget as u64));
+        self.look_at_clock(ctx.now_ns());
+        let (first, last) = (self.next, self.due.min(self.next + budget as u64));
         if first >= last {
-            return Ok(Polled::Until(self.next_due_ns()));
+            return Ok(Polled::Until(self.next_due_ns));
         }
         let (index, stride) = (self.index, self.stride);
         // An index loop over locals: an iterator's state would stay in memory and keep the compiler

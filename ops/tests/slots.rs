@@ -1,6 +1,6 @@
 //! The host's pool: several jobs at once, refusals by name, slots that come back and slots that nobody needs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slotflow_io::{Collected, callback, generate};
 use slotflow_ops::Environment;
@@ -73,10 +73,11 @@ fn a_slot_that_nobody_needs_is_parked() {
 #[test]
 fn a_slot_s_shares_add_up_to_the_time_that_passed() {
     let pool = pool(2);
-    let began = std::time::Instant::now();
+    let before = Instant::now();
     let job = endless(&pool, "endless", 2).unwrap();
-    sum_of_shares_is_the_clock_s(&job, began);
-    sum_of_shares_is_the_clock_s(&job, began);
+    let after = Instant::now();
+    shares_are_the_clock_s(&job, before, after);
+    shares_are_the_clock_s(&job, before, after);
     let earlier = job.metrics();
     let now = job.metrics();
     for (slot, before) in now.since(&earlier).slots.iter().zip(&earlier.slots) {
@@ -86,13 +87,13 @@ fn a_slot_s_shares_add_up_to_the_time_that_passed() {
     job.stop().unwrap();
 }
 
-/// Between the time before the call and the time after it.
-fn sum_of_shares_is_the_clock_s(job: &Job, began: std::time::Instant) {
-    let earliest = job.metrics().since_ns;
+/// A job that was started between `before` and `after` has lived for as long as each of its slots accounts for.
+fn shares_are_the_clock_s(job: &Job, before: Instant, after: Instant) {
+    let least = after.elapsed().as_nanos() as u64;
     let metrics = job.metrics();
-    let latest = began.elapsed().as_nanos() as u64;
+    let most = before.elapsed().as_nanos() as u64;
     for slot in &metrics.slots {
         let total = slot.total_ns();
-        assert!((earliest..=latest).contains(&total), "{earliest} <= {total} <= {latest}: {slot:?}");
+        assert!((least..=most).contains(&total), "{least} <= {total} <= {most}: {slot:?}");
     }
 }

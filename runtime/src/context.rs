@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::slot::Waker;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Error, IoCores, Timestamp};
+use crate::{Arena, Clock, Error, IoCores, Timestamp};
 
 /// Where a subtask stands: handed to factories, sources and sinks when they are opened.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct SubtaskContext {
     pub waker: Waker,
     /// Where a connector's own threads belong: off the slots' cores.
     pub io: IoCores,
+    /// The host's clock, the one that [`Context::now_ns`] is read from.
+    pub clock: Clock,
 }
 
 /// Which operator of a chain was running when a closure panicked.

@@ -15,7 +15,7 @@ use crate::plan::{EdgeId, OperatorId, Plan};
 use crate::sink_tail::SinkTail;
 use crate::slot::{Deployment, Waker};
 use crate::subtask::ChainSubtask;
-use crate::{Committer, Error, Family, IoCores, Result, Sink, SubtaskContext};
+use crate::{Clock, Committer, Error, Family, IoCores, Result, Sink, SubtaskContext};
 
 /// One thing for each subtask of a chain, taken once by each.
 pub struct Seats<X>(Arc<Mutex<Vec<Option<X>>>>);
@@ -89,6 +89,7 @@ pub struct Installer<'p> {
     /// What wakes the core of each of the job's slots.
     wakers: Vec<Waker>,
     io: IoCores,
+    clock: Clock,
     names: Arc<[Arc<str>]>,
     /// The ends of edges that nobody has taken yet.
     writers: HashMap<EdgeId, Box<dyn Any>>,
@@ -104,6 +105,7 @@ impl<'p> Installer<'p> {
         control: Arc<JobControl>,
         wakers: Vec<Waker>,
         io: IoCores,
+        clock: Clock,
     ) -> Self {
         Installer {
             plan,
@@ -111,6 +113,7 @@ impl<'p> Installer<'p> {
             control,
             wakers,
             io,
+            clock,
             names: plan.names(),
             writers: HashMap::new(),
             readers: HashMap::new(),
@@ -148,6 +151,7 @@ impl<'p> Installer<'p> {
             max_parallelism: self.plan.max_parallelism,
             waker: self.wakers[self.plan.slot(chain, index)].clone(),
             io: self.io.clone(),
+            clock: self.clock.clone(),
         }
     }
 

@@ -1,18 +1,26 @@
 //! Keys and key groups, format v1.
 //!
-//! A key has canonical bytes; their XXH3-64 hash (seed 0) decides its key group,
-//! `(hash * groups) >> 64`. Both are frozen: state that is stored by key group can be read by every
-//! later version, and any program can compute where a key belongs. `std::hash::Hash` output is no
-//! format: it may change with the compiler.
+//! A key's hash decides its key group, `(hash * groups) >> 64`. Both are frozen: state that is stored
+//! by key group can be read by every later version, and any program can compute where a key belongs.
+//! `std::hash::Hash` output is no format: it may change with the compiler.
+//!
+//! 1. Strings and byte strings: XXH3-64 of their bytes, seed 0.
+//! 2. Integers up to 64 bits, extended to 64 bits without sign: wyhash's `mum`, the exclusive or of
+//!    the two halves of the 128-bit product `(key ^ A) * B`. One multiplication, because it is
+//!    computed for every record on both sides of an exchange.
+//! 3. Wider integers: XXH3-64 of their little-endian bytes.
+//! 4. Tuples: XXH3-64 of their parts' hashes, eight little-endian bytes each.
 
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+/// wyhash's first two secrets (Wang Yi, wyhash final version 4).
+const MUM: [u64; 2] = [0x2D35_8DCC_AA6C_78A5, 0x8BB8_4B93_962E_ACC9];
+
 /// Something records are grouped by.
 ///
-/// Integers hash their little-endian bytes at their own width, strings and byte strings their bytes, and tuples the
-/// hashes of their parts in order (eight little-endian bytes each).
+/// Implement it for a key type of your own by way of its parts, `(self.a, self.b).hash()`.
 ///
 /// ```
 /// use slotflow_runtime::Key;
@@ -21,21 +29,33 @@ use xxhash_rust::xxh3::xxh3_64;
 /// assert_eq!(1u32.hash(), 1i32.hash());
 /// ```
 pub trait Key {
-    /// The XXH3-64 hash of the key's canonical bytes.
+    /// The key's hash, as the module's first lines define it.
     fn hash(&self) -> u64;
 }
 
+#[inline(always)]
+fn mum(key: u64) -> u64 {
+    let product = u128::from(key ^ MUM[0]) * u128::from(MUM[1]);
+    product as u64 ^ (product >> 64) as u64
+}
+
 macro_rules! integer_keys {
-    ($($integer:ty),*) => {$(
+    ($($integer:ty as $unsigned:ty),*) => {$(
         impl Key for $integer {
             #[inline(always)]
             fn hash(&self) -> u64 {
-                xxh3_64(&self.to_le_bytes())
+                mum(u64::from(*self as $unsigned))
             }
         }
     )*};
 }
-integer_keys!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128);
+integer_keys!(u8 as u8, i8 as u8, u16 as u16, i16 as u16, u32 as u32, i32 as u32, u64 as u64, i64 as u64);
+
+impl Key for u128 {
+    fn hash(&self) -> u64 {
+        xxh3_64(&self.to_le_bytes())
+    }
+}
 
 impl Key for bool {
     fn hash(&self) -> u64 {

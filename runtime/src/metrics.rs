@@ -8,6 +8,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crossbeam_utils::CachePadded;
+
 use crate::Clock;
 
 /// Classes of a ring's fill, each an eighth of its capacity; the last one is the full ring.
@@ -46,13 +48,21 @@ impl Count {
 }
 
 /// Measures one ring: its writer's waiting, and how full it was for how long.
+///
+/// What the two sides write is kept on different cache lines, or counting would cost more than what
+/// is counted.
 #[derive(Debug)]
 pub struct RingMeter {
     capacity: usize,
+    writer: CachePadded<WriterSide>,
+    /// Written by the reader: the most it found before it took any.
+    seen_max: CachePadded<Count>,
+}
+
+#[derive(Debug, Default)]
+struct WriterSide {
     fill_ns: [Count; FILL_CLASSES],
     blocked_ns: Count,
-    /// Written by the reader: the most it found before it took any.
-    seen_max: Count,
 }
 
 impl RingMeter {
@@ -60,20 +70,19 @@ impl RingMeter {
     pub fn new(capacity: usize) -> RingMeter {
         RingMeter {
             capacity: capacity.max(1),
-            fill_ns: Default::default(),
-            blocked_ns: Count::default(),
-            seen_max: Count::default(),
+            writer: CachePadded::default(),
+            seen_max: CachePadded::default(),
         }
     }
 
     /// The ring held `fill` records for `time_ns`. Called by the writer.
     pub fn add_fill(&self, fill: usize, time_ns: u64) {
-        self.fill_ns[fill * (FILL_CLASSES - 1) / self.capacity].add(time_ns);
+        self.writer.fill_ns[fill * (FILL_CLASSES - 1) / self.capacity].add(time_ns);
     }
 
     /// The ring kept its writer waiting. Called by the writer.
     pub fn add_blocked(&self, time_ns: u64) {
-        self.blocked_ns.add(time_ns);
+        self.writer.blocked_ns.add(time_ns);
     }
 
     /// The reader found `fill` records. Called by the reader.
@@ -86,8 +95,8 @@ impl RingMeter {
     pub fn snapshot(&self) -> RingSnapshot {
         RingSnapshot {
             capacity: self.capacity,
-            fill_ns: std::array::from_fn(|class| self.fill_ns[class].value()),
-            blocked_ns: self.blocked_ns.value(),
+            fill_ns: std::array::from_fn(|class| self.writer.fill_ns[class].value()),
+            blocked_ns: self.writer.blocked_ns.value(),
             seen_max: self.seen_max.value() as usize,
         }
     }
@@ -125,8 +134,9 @@ impl RingSnapshot {
     }
 }
 
-/// Measures one subtask.
+/// Measures one subtask. On lines of its own: its neighbour in memory may belong to another core.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct SubtaskMeter {
     /// Records its head pushed in.
     pub records: Count,
@@ -144,6 +154,7 @@ pub struct SubtaskMeter {
 
 /// The way of latency marks to one sink subtask.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct LatencyMeter {
     /// Marks by the power of two of their nanoseconds, four classes for each.
     classes: [Count; LatencyMeter::CLASSES],
@@ -226,6 +237,7 @@ pub enum Spent {
 
 /// Measures one slot. What is booked, and the time since, add up to the time since it began.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct SlotMeter {
     slot: usize,
     /// By `Spent`.

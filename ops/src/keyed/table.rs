@@ -36,16 +36,20 @@ impl<K: Key + Eq, V> Table<K, V> {
             Assigner::SourcePartition => split as usize % self.groups.len(),
         };
         let table = &mut self.groups[group];
-        let entry = table.entry(spread(hash), |(known, _)| *known == key, |(known, _)| spread(known.hash()));
-        let occupied = match entry {
-            hashbrown::hash_table::Entry::Occupied(occupied) => occupied,
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                let value = init(&key);
-                vacant.insert((key, value))
-            }
-        };
-        &mut occupied.into_mut().1
+        match table.find_entry(spread(hash), |(known, _)| *known == key) {
+            Ok(found) => &mut found.into_mut().1,
+            Err(absent) => insert(absent.into_table(), hash, key, init),
+        }
     }
+}
+
+/// Apart from the look-up, since most keys are known.
+#[cold]
+#[inline(never)]
+fn insert<K: Key, V>(table: &mut HashTable<(K, V)>, hash: u64, key: K, init: impl FnOnce(&K) -> V) -> &mut V {
+    let value = init(&key);
+    let rehash = |(known, _): &(K, V)| spread(known.hash());
+    &mut table.insert_unique(spread(hash), (key, value), rehash).into_mut().1
 }
 
 /// The group was chosen by the hash's high bits, which are therefore alike within a table; the table

@@ -6,6 +6,7 @@
 //! the rings are is the backpressure; there is no other signal.
 
 pub mod inlet;
+mod moving;
 pub mod outlet;
 pub mod partition;
 pub mod ring;

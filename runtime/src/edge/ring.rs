@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::moving::{publish, take};
 use crate::control::Control;
 use crate::metrics::RingMeter;
 
@@ -138,7 +139,8 @@ impl<R> Sender<R> {
             return;
         }
         if let Ok(chunk) = self.data.write_chunk_uninit(count) {
-            self.published += chunk.fill_from_iter(self.staged.drain(..count)) as u64;
+            self.published += count as u64;
+            publish(chunk, &mut self.staged);
         }
     }
 
@@ -221,13 +223,11 @@ impl<R> Receiver<R> {
 
     /// Takes `count` records, which [`next`](Receiver::next) has promised.
     #[inline(always)]
-    pub fn take(&mut self, count: usize, mut with: impl FnMut(R)) {
+    pub fn take(&mut self, count: usize, with: impl FnMut(R)) {
         let Ok(chunk) = self.data.read_chunk(count) else { return };
         // Counted first: if `with` panics the job ends, and nothing is taken twice.
         self.taken += count as u64;
-        for record in chunk {
-            with(record);
-        }
+        take(chunk, with);
     }
 
     /// How many records lie in the ring.

@@ -46,6 +46,7 @@ pub struct Report {
 
 /// The last barrier whose records have all arrived at one sink subtask.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Arrivals(AtomicU64);
 
 impl Arrivals {

@@ -31,8 +31,8 @@ pub fn start(
     let lease = slots.lease(name, &plan.slot_cpus())?;
     let (control, inbox) = JobControl::new(name, plan.subtasks());
     let wakers = lease.wakers();
-    let mut installer =
-        Installer::new(&plan, config, control.clone(), wakers.clone(), slots.io_cores().clone());
+    let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
+    let mut installer = Installer::new(&plan, config, control.clone(), wakers.clone(), io, clock.clone());
     install(&mut installer)?;
     let mut installed = installer.finish();
     control.set_wakers(wakers);
@@ -45,8 +45,7 @@ pub fn start(
     let leave_timeout = Duration::from_millis(config.job.leave_timeout_ms);
     let (plan, seats) = (Arc::new(plan), lease.slots().to_vec());
     let parts = Parts { plan, installed, slots: slots.clone(), lease: seats, leave_timeout };
-    let job = Job::new(control.clone(), parts, slots.clock().clone());
-    let clock = slots.clock().clone();
+    let job = Job::new(control.clone(), parts, clock.clone());
     lease.deploy(deployments);
     let keeper = move || {
         look_after(&control, coordinator, &clock);

@@ -8,6 +8,7 @@ use crate::metrics::Stall;
 
 /// What a core is doing: written by the core, two stores a step, and read by the watchdog.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Pulse {
     /// When the running step began; 0 between rounds.
     began_ns: AtomicU64,
