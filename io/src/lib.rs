@@ -6,6 +6,8 @@ mod callback;
 mod collect;
 mod generator;
 mod iterator;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 pub use callback::{Callback, CallbackWith, Called, callback, callback_with};
 pub use collect::{Collect, Collected};

@@ -1,6 +1,6 @@
 //! `Environment::explain`, on this machine: what does not depend on its cores.
 
-use slotflow_io::{callback, generate};
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Slots};
 

@@ -1,6 +1,6 @@
 //! Plans: the arithmetic of subtasks and slots, and the text of everything that can be wrong before a start.
 
-use slotflow_io::{Collected, callback, from_iterator, generate};
+use slotflow::io::{Collected, callback, from_iterator, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::plan::Plan;
 use slotflow_runtime::{Config, Error, Slots};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use slotflow_io::{Collected, callback, generate};
+use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Job, Slots};
 

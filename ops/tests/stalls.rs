@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use slotflow_io::{Collected, callback, generate};
+use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Ending, Job, Slots};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotflow_io::{callback, generate};
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Job};
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use slotflow_io::{callback, generate};
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::job::JobMetrics;
 use slotflow_runtime::{Config, Job, Key, KeyGroups};

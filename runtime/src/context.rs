@@ -136,6 +136,14 @@ impl<'s> Context<'s> {
         }
     }
 
+    /// As [`fail`](Context::fail), for an operator that knows its number in the job, so that the error
+    /// names it and not the head of its chain.
+    #[cold]
+    pub fn fail_in(&mut self, operator: u32, error: Error) {
+        self.blame.note(operator);
+        self.fail(error);
+    }
+
     /// Whether an operator of this step has failed.
     #[inline]
     pub fn failed(&self) -> bool {
@@ -146,7 +154,9 @@ impl<'s> Context<'s> {
         self.blame
     }
 
-    pub(crate) fn into_error(self) -> Option<Error> {
+    /// The error that an operator of this step failed with, for whoever made the context: the engine, or a
+    /// connector's test.
+    pub fn into_error(self) -> Option<Error> {
         self.error
     }
 }

@@ -102,6 +102,13 @@ pub trait SourceReader: Send + 'static {
 
 /// Makes offsets durable. Runs on the job's own thread, never on a slot, so it may wait.
 pub trait Committer: Send {
-    /// Stores where to read on after a restart.
+    /// Stores where to read on after a restart. A store that is away for a while is no failure: the
+    /// next offsets replace these, and [`finish`](Committer::finish) has the last word.
     fn commit(&mut self, offsets: &Offsets) -> Result<()>;
+
+    /// The job is over, `commit` was called for the last time: reports what could not be stored. By
+    /// default nothing is left to store.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

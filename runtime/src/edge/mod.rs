@@ -12,4 +12,4 @@ pub mod partition;
 pub mod ring;
 
 pub use outlet::Outlet;
-pub use partition::{Broadcast, Custom, Hash, Route, Spread};
+pub use partition::{Broadcast, Custom, Route, Spread};

@@ -77,9 +77,15 @@ impl Coordinator {
     /// The job is over. Commits what has arrived; after a clean end, the last offsets too.
     pub fn close(&mut self, clean: bool) -> Result<()> {
         self.collect();
-        if !clean {
-            return self.commit_arrived();
+        if clean {
+            self.commit_last()?;
+        } else {
+            self.commit_arrived()?;
         }
+        self.sources.iter_mut().flat_map(|source| &mut source.committer).try_for_each(|it| it.finish())
+    }
+
+    fn commit_last(&mut self) -> Result<()> {
         for source in &mut self.sources {
             let last = source.last.take().or_else(|| source.reported.pop_back().map(|(_, offsets)| offsets));
             source.commit(last)?;

@@ -1,0 +1,115 @@
+//! The committer of a Kafka source: the group's offsets, one commit at a time.
+//!
+//! # How a commit goes
+//!
+//! 1. The job's own thread hands over offsets. They replace those that could not be stored yet.
+//! 2. If no commit is under way they are sent. A second one is never sent before the first is
+//!    answered, so an old commit cannot land on a new one.
+//! 3. The answer is waited for, but not long: a coordinator that moves or is away must not keep the
+//!    job's thread, which looks after draining too. A commit that is not answered stays under way.
+//! 4. An answer that says "not now" keeps its offsets, unless newer ones have come. Any other refusal
+//!    fails the job.
+//! 5. At the end of the job there is more time, and then the last offsets are stored or it is an error.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use slotflow_runtime::{Committer, Error, Offsets, Result};
+
+use super::commit::{Commit, Refusal};
+use super::failure;
+use super::lookup::is_passing;
+use super::source::Client;
+
+/// How long the job's thread waits for one answer (a guess: a hundred times what it takes).
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The pause after "not now".
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Stores offsets under a group.
+pub(super) struct KafkaCommitter {
+    pub client: Arc<Client>,
+    pub group: String,
+    pub topic: String,
+    /// How long the end of the job may wait.
+    pub finish_timeout: Duration,
+    under_way: Option<(Commit, Offsets)>,
+    /// The newest offsets that are not under way.
+    unsaved: Option<Offsets>,
+}
+
+impl KafkaCommitter {
+    pub fn new(client: Arc<Client>, group: &str, topic: &str, finish_timeout: Duration) -> Self {
+        let (group, topic) = (group.into(), topic.into());
+        KafkaCommitter { client, group, topic, finish_timeout, under_way: None, unsaved: None }
+    }
+
+    /// Goes on until everything is stored, the time is over or the coordinator says "not now".
+    fn go_on(&mut self, until: Instant) -> Result<Option<RDKafkaErrorCode>> {
+        loop {
+            if let Some(offsets) = self.unsaved.take_if(|_| self.under_way.is_none()) {
+                let sent = Commit::send(&self.client, &self.list(&offsets)?);
+                let commit = sent.map_err(|code| self.failed((None, code)))?;
+                self.under_way = Some((commit, offsets));
+            }
+            let Some((commit, offsets)) = self.under_way.take() else { return Ok(None) };
+            match commit.answer(until.saturating_duration_since(Instant::now())) {
+                None => {
+                    self.under_way = Some((commit, offsets));
+                    return Ok(Some(RDKafkaErrorCode::OperationTimedOut));
+                }
+                Some(Ok(())) => {}
+                Some(Err((_, code))) if is_passing(code) => {
+                    self.unsaved.get_or_insert(offsets);
+                    return Ok(Some(code));
+                }
+                Some(Err(refusal)) => return Err(self.failed(refusal)),
+            }
+        }
+    }
+
+    fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            let added = list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*offset));
+            added.map_err(|error| Error::bug(format!("offset {offset} is not one: {error}")))?;
+        }
+        Ok(list)
+    }
+
+    fn failed(&self, (partition, code): Refusal) -> Error {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::GroupAuthorizationFailed => failure::group_refused(&self.group),
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
+                failure::group_in_use(&self.group, &self.topic, partition)
+            }
+            _ => failure::group_failed(&self.group, &self.topic, "committed", code),
+        }
+    }
+}
+
+impl Committer for KafkaCommitter {
+    fn commit(&mut self, offsets: &Offsets) -> Result<()> {
+        self.unsaved = Some(offsets.clone());
+        if let Some(code) = self.go_on(Instant::now() + ANSWER_TIMEOUT)? {
+            let (group, topic) = (&self.group, &self.topic);
+            tracing::warn!(group, topic, "offsets are not committed yet, which is tried again: {code}");
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let until = Instant::now() + self.finish_timeout;
+        while let Some(code) = self.go_on(until)? {
+            if Instant::now() >= until {
+                return Err(failure::group_failed(&self.group, &self.topic, "committed", code));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What comes back from the brokers for each record: the way of acknowledgements to the writer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::{ClientContext, Message};
+use slotflow_runtime::metrics::{Latencies, LatencyMeter};
+
+use super::log::ClientLog;
+
+/// Bits of a tag for the epoch; barriers under way are few, so the lowest bits tell them apart.
+const EPOCH_BITS: u32 = 16;
+
+/// The clock of a tag counts in units of 64 ns, so that it takes 208 days to go round.
+const TICK_SHIFT: u32 = 6;
+
+const TICK_MASK: u64 = (1 << (64 - EPOCH_BITS)) - 1;
+
+/// What travels with a record: the epoch it was written in, and when. It fits in the pointer that
+/// librdkafka carries, so nothing is allocated for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag(pub usize);
+
+const _: () = assert!(usize::BITS == 64, "a tag needs 64 bits");
+
+impl Tag {
+    pub fn new(epoch: u64, now_ns: u64) -> Tag {
+        Tag((epoch << (64 - EPOCH_BITS) | (now_ns >> TICK_SHIFT) & TICK_MASK) as usize)
+    }
+
+    /// The epoch, of which `latest` is the last one given out.
+    pub fn epoch(self, latest: u64) -> u64 {
+        let low = self.0 as u64 >> (64 - EPOCH_BITS);
+        latest - (latest.wrapping_sub(low) & ((1 << EPOCH_BITS) - 1))
+    }
+
+    /// How long ago the record was written.
+    pub fn age_ns(self, now_ns: u64) -> u64 {
+        ((now_ns >> TICK_SHIFT).wrapping_sub(self.0 as u64) & TICK_MASK) << TICK_SHIFT
+    }
+}
+
+/// A record that was not delivered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undelivered {
+    pub code: RDKafkaErrorCode,
+    pub partition: i32,
+    pub bytes: usize,
+}
+
+/// What has come back since the writer last looked.
+#[derive(Default)]
+pub(super) struct Returned {
+    pub delivered: Vec<Tag>,
+    pub failed: Option<Undelivered>,
+}
+
+/// Receives delivery reports. librdkafka calls it inside the writer's own `poll`, on the same thread,
+/// so its lock is never waited for.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    pub log: ClientLog,
+    returned: Mutex<Returned>,
+}
+
+impl Deliveries {
+    /// Takes what has come back, leaving the empty `spare` in its place.
+    pub fn take(&self, spare: &mut Returned) {
+        std::mem::swap(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner), spare);
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.log.log(level, facility, text);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => returned.delivered.push(Tag(tag)),
+            Err((error, message)) => {
+                returned.failed.get_or_insert(Undelivered {
+                    code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+                    partition: message.partition(),
+                    bytes: message.payload_len(),
+                });
+            }
+        }
+    }
+}
+
+/// How long acknowledgements take, over all subtasks of a Kafka sink.
+///
+/// Measured from the beginning of the step that wrote the record to the step that saw the
+/// acknowledgement; taken from [`KafkaSink::ack_latency`](super::KafkaSink::ack_latency) and read at
+/// any time, from any thread.
+#[derive(Clone, Default)]
+pub struct AckLatency(Arc<Mutex<Vec<Arc<LatencyMeter>>>>);
+
+impl AckLatency {
+    /// A meter for one more subtask.
+    pub(super) fn meter(&self) -> Arc<LatencyMeter> {
+        let meter = Arc::<LatencyMeter>::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(meter.clone());
+        meter
+    }
+
+    /// The latencies so far.
+    pub fn snapshot(&self) -> Latencies {
+        let mut all = Latencies::default();
+        let meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.iter().for_each(|meter| all.merge(&meter.snapshot()));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_gives_back_epoch_and_age() {
+        for (epoch, latest) in [(0, 0), (3, 5), (65_535, 65_537), (1 << 40, (1 << 40) + 4)] {
+            let tag = Tag::new(epoch, 1_000_000);
+            assert_eq!(tag.epoch(latest), epoch);
+            assert_eq!(tag.age_ns(3_000_000), 2_000_000 / 64 * 64);
+        }
+    }
+
+    #[test]
+    fn the_clock_of_a_tag_may_go_round() {
+        let round = 1 << (64 - EPOCH_BITS + TICK_SHIFT);
+        assert_eq!(Tag::new(7, round - 64).age_ns(round + 128), 192);
+    }
+
+    #[test]
+    fn latencies_of_all_subtasks_are_one_histogram() {
+        let latency = AckLatency::default();
+        let meters = [latency.meter(), latency.meter()];
+        meters.iter().for_each(|meter| meter.add(1_000));
+        assert_eq!(latency.clone().snapshot().count(), 2);
+    }
+}

@@ -1,0 +1,177 @@
+//! The failures of Kafka in words: what happened, where, and what helps.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use slotflow_runtime::{Error, Offset, SplitId};
+
+/// Whether a topic is to be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
+impl Purpose {
+    fn operation(self) -> &'static str {
+        match self {
+            Purpose::Read => "Read",
+            Purpose::Write => "Write",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.operation().to_lowercase())
+    }
+}
+
+pub(super) fn unreachable(brokers: &str, waited: Duration, reason: Option<String>) -> Error {
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Error::world(
+        format!("no broker of {brokers} answered within {} s{reason}", waited.as_secs_f64()),
+        "check the address, that the broker runs and that it can be reached from here; \
+         .connect_timeout(..) gives it longer",
+    )
+}
+
+pub(super) fn not_authenticated(brokers: &str, reason: &str) -> Error {
+    Error::world(
+        format!("the brokers of {brokers} refuse the credentials: {reason}"),
+        "check the settings `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`",
+    )
+}
+
+pub(super) fn unknown_topic(brokers: &str, topic: &str) -> Error {
+    Error::world(
+        format!("topic \"{topic}\" does not exist on {brokers}"),
+        "create it, or correct the name given to .topic(..)",
+    )
+}
+
+pub(super) fn topic_refused(topic: &str, purpose: Purpose) -> Error {
+    Error::world(
+        format!("this principal may not {purpose} topic \"{topic}\""),
+        format!("allow it the operations {} and Describe on the topic", purpose.operation()),
+    )
+}
+
+pub(super) fn topic_failed(topic: &str, purpose: Purpose, code: impl fmt::Display) -> Error {
+    Error::world(
+        format!("cannot {purpose} topic \"{topic}\": {code}"),
+        "check the topic's state on the brokers",
+    )
+}
+
+pub(super) fn group_refused(group: &str) -> Error {
+    Error::world(
+        format!("this principal may not use group \"{group}\""),
+        "allow it the operation Read on the group, or read without committing: .no_commit()",
+    )
+}
+
+pub(super) fn group_failed(group: &str, topic: &str, what: &str, code: impl fmt::Display) -> Error {
+    Error::world(
+        format!("the offsets of group \"{group}\" for topic \"{topic}\" cannot be {what}: {code}"),
+        "check the group's coordinator on the brokers",
+    )
+}
+
+pub(super) fn group_in_use(group: &str, topic: &str, partition: Option<SplitId>) -> Error {
+    let partition = partition.map(|partition| format!(", partition {partition}")).unwrap_or_default();
+    Error::world(
+        format!(
+            "the offsets of group \"{group}\" for topic \"{topic}\"{partition} cannot be committed: \
+             another application is subscribed in this group"
+        ),
+        "give this job a group of its own",
+    )
+}
+
+pub(super) fn offset_gone(topic: &str, partition: SplitId, offset: Option<Offset>) -> Error {
+    let offset = offset.map(|offset| format!("offset {offset}")).unwrap_or("the next offset".into());
+    Error::world(
+        format!("topic \"{topic}\", partition {partition}: {offset} is no longer there, or not yet"),
+        "the topic's retention was shorter than the pause, or it was made anew: start with \
+         .starting(Start::Earliest) or reset the group's offsets (kafka-consumer-groups --reset-offsets)",
+    )
+}
+
+pub(super) fn partition_failed(topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Error {
+    Error::world(
+        format!("topic \"{topic}\", partition {partition}, offset {offset} cannot be read: {reason}"),
+        "check the partition on the brokers",
+    )
+}
+
+pub(super) fn client_failed(topic: &str, reason: &str) -> Error {
+    Error::world(
+        format!("the Kafka client for topic \"{topic}\" cannot go on: {reason}"),
+        "start the job again; what was not acknowledged will be sent again",
+    )
+}
+
+pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Error {
+    let limit = limit.map(|limit| format!(" (now {limit} bytes)")).unwrap_or_default();
+    Error::world(
+        format!("a record of {bytes} bytes is too large for topic \"{topic}\""),
+        format!(
+            "raise the sink's setting `message.max.bytes`{limit} and the topic's `max.message.bytes`, or split \
+             the record"
+        ),
+    )
+}
+
+pub(super) fn not_delivered(topic: &str, partition: Option<i32>, code: RDKafkaErrorCode) -> Error {
+    let partition = partition.map(|partition| format!(", partition {partition}")).unwrap_or_default();
+    let remedy = match code {
+        RDKafkaErrorCode::MessageTimedOut => {
+            "check that the partition has a leader and enough replicas in sync; \
+             the setting `message.timeout.ms` says how long a record is tried"
+        }
+        RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::UnknownTopicOrPartition => "check that the topic was not deleted or made anew",
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "allow this principal the operations Write and Describe on the topic"
+        }
+        _ => {
+            "check the partition on the brokers; what was not acknowledged will be sent again by the next start"
+        }
+    };
+    Error::world(format!("a record for topic \"{topic}\"{partition} was not delivered: {code}"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each message says what happened; the remedy stands behind the semicolon.
+    #[test]
+    fn every_failure_has_its_golden_text() {
+        let texts = [
+            unreachable("b:9092", Duration::from_millis(1_500), Some("Connection refused".into())),
+            not_authenticated("b:9092", "SASL PLAIN: bad password"),
+            unknown_topic("b:9092", "words"),
+            topic_refused("words", Purpose::Read),
+            topic_refused("WORDS", Purpose::Write),
+            topic_failed("words", Purpose::Read, "no leader"),
+            group_refused("upper"),
+            group_failed("upper", "words", "committed", "timed out"),
+            group_in_use("upper", "words", Some(3)),
+            offset_gone("words", 3, Some(17)),
+            offset_gone("words", 3, None),
+            partition_failed("words", 3, 17, "bad checksum"),
+            client_failed("WORDS", "fenced"),
+            too_large("WORDS", 2_000_000, Some(1_000_000)),
+            not_delivered("WORDS", Some(3), RDKafkaErrorCode::MessageTimedOut),
+            not_delivered("WORDS", None, RDKafkaErrorCode::UnknownTopic),
+            not_delivered("WORDS", Some(3), RDKafkaErrorCode::TopicAuthorizationFailed),
+            not_delivered("WORDS", Some(3), RDKafkaErrorCode::InvalidMessage),
+        ];
+        let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
+        assert_eq!(texts, include_str!("golden/failures.txt"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The record of a Kafka source: a message, lent for one step.
+
+use std::fmt;
+
+use bytes::Bytes;
+use slotflow_runtime::{Family, Offset, SplitId};
+
+use super::batch::RawMessage;
+
+/// The family of [`Message`].
+pub struct Messages;
+
+impl Family for Messages {
+    type Of<'s> = Message<'s>;
+}
+
+/// A message as it lies in librdkafka's fetch buffer, lent until the end of the step.
+///
+/// Nothing is copied: take what the job needs, with `map` or `map_in`, before the record crosses an
+/// edge. [`to_owned_message`](Message::to_owned_message) copies all of it.
+#[derive(Clone, Copy)]
+pub struct Message<'s> {
+    raw: RawMessage<'s>,
+    topic: &'s str,
+}
+
+impl<'s> Message<'s> {
+    pub(super) fn new(raw: RawMessage<'s>, topic: &'s str) -> Message<'s> {
+        Message { raw, topic }
+    }
+
+    /// The payload; empty for a tombstone.
+    #[inline]
+    pub fn payload(&self) -> &'s [u8] {
+        self.raw.payload().unwrap_or_default()
+    }
+
+    /// Whether the message has no payload at all, which deletes its key from a compacted topic.
+    pub fn is_tombstone(&self) -> bool {
+        self.raw.payload().is_none()
+    }
+
+    /// The key, if the message has one.
+    #[inline]
+    pub fn key(&self) -> Option<&'s [u8]> {
+        self.raw.key()
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &'s str {
+        self.topic
+    }
+
+    /// The partition.
+    #[inline]
+    pub fn partition(&self) -> SplitId {
+        self.raw.partition() as SplitId
+    }
+
+    /// The offset in its partition.
+    #[inline]
+    pub fn offset(&self) -> Offset {
+        self.raw.offset()
+    }
+
+    /// When the message was made or appended, as the topic is configured, in milliseconds since the
+    /// Unix epoch.
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.raw.timestamp_ms()
+    }
+
+    /// Copies the payload, for those who keep it.
+    pub fn to_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.payload())
+    }
+
+    /// Copies the whole message.
+    pub fn to_owned_message(&self) -> OwnedMessage {
+        OwnedMessage {
+            payload: self.to_bytes(),
+            tombstone: self.is_tombstone(),
+            key: self.key().map(Bytes::copy_from_slice),
+            partition: self.partition(),
+            offset: self.offset(),
+            timestamp_ms: self.timestamp_ms(),
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}@{} ({} bytes)", self.topic, self.partition(), self.offset(), self.payload().len())
+    }
+}
+
+/// A message that owns what it holds, so that it can be kept and can cross edges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedMessage {
+    /// The payload; empty for a tombstone.
+    pub payload: Bytes,
+    /// Whether the message has no payload at all.
+    pub tombstone: bool,
+    /// The key, if the message has one.
+    pub key: Option<Bytes>,
+    /// The partition.
+    pub partition: SplitId,
+    /// The offset in its partition.
+    pub offset: Offset,
+    /// When it was made or appended, in milliseconds since the Unix epoch.
+    pub timestamp_ms: Option<i64>,
+}

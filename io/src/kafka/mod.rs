@@ -1,0 +1,40 @@
+//! Kafka, through librdkafka: read a topic, write a topic, and a broker inside the process for demos
+//! and tests.
+//!
+//! A slot never waits for Kafka: it drains its consumer's queue and fills its producer's, and both are
+//! made, asked, committed and closed on threads of the I/O cores. librdkafka's own threads inherit
+//! those cores.
+//!
+//! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`;
+//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `delivery`.
+
+mod batch;
+mod commit;
+mod committer;
+mod delivery;
+mod event_waker;
+mod failure;
+mod log;
+mod lookup;
+mod message;
+mod mock;
+mod off_slot;
+mod reader;
+mod record;
+mod settings;
+mod sink;
+mod source;
+mod start;
+mod topics;
+mod writer;
+
+pub use delivery::AckLatency;
+pub use message::{Message, Messages, OwnedMessage};
+pub use mock::MockKafka;
+pub use reader::KafkaReader;
+pub use record::{IntoKafka, Keyed};
+pub use sink::{Acks, KafkaSink};
+pub use source::KafkaSource;
+pub use start::Start;
+pub use topics::{fill_topic, read_topic};
+pub use writer::KafkaWriter;

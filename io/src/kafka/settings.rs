@@ -1,0 +1,173 @@
+//! What a Kafka source and a Kafka sink are told alike, and the librdkafka configuration made of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use slotflow_runtime::{Error, Problem, Result};
+
+/// How long a broker may take to answer before the start (a guess: a broker across the world that is
+/// electing a leader needs less).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest topic name Kafka allows.
+const TOPIC_NAME_MAX: usize = 249;
+
+/// Where to connect, which topic, and settings by librdkafka's own names.
+///
+/// It has no `Debug`: settings hold passwords.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub brokers: String,
+    pub topic: String,
+    pub connect_timeout: Duration,
+    raw: Vec<(String, String)>,
+}
+
+impl Settings {
+    pub fn new(brokers: impl Into<String>) -> Settings {
+        Settings {
+            brokers: brokers.into(),
+            topic: String::new(),
+            connect_timeout: CONNECT_TIMEOUT,
+            raw: Vec::new(),
+        }
+    }
+
+    pub fn of(brokers: &str, topic: &str) -> Settings {
+        Settings { topic: topic.into(), ..Settings::new(brokers) }
+    }
+
+    pub fn set(&mut self, key: impl Into<String>, value: impl fmt::Display) {
+        self.raw.push((key.into(), value.to_string()));
+    }
+
+    pub fn describe(&self) -> String {
+        format!("kafka({})", self.topic)
+    }
+
+    /// What is wrong with these settings on their own; `own` lists those the connector decides.
+    pub fn problems(&self, own: &[&str]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut problem = |what: &str, remedy: &str| {
+            problems.push(Problem::new(self.describe(), what, remedy));
+        };
+        if self.brokers.trim().is_empty() {
+            problem("has no brokers", "give at least one HOST:PORT");
+        }
+        if self.topic.is_empty() {
+            problem("has no topic", "name one with .topic(..)");
+        } else if !is_topic_name(&self.topic) {
+            problem("is no name of a topic", "use up to 249 letters, digits, dots, dashes and underscores");
+        }
+        if self.connect_timeout.is_zero() {
+            problem("has a connect timeout of 0 s", "give it at least some milliseconds");
+        }
+        for (key, _) in self.raw.iter().filter(|(key, _)| own.contains(&key.as_str())) {
+            problem(&format!("sets `{key}` by itself"), "leave that setting out");
+        }
+        problems
+    }
+
+    /// The configuration: `presets`, then what the user set, then what must be so.
+    ///
+    /// # Errors
+    /// A setting that librdkafka does not have or whose value it refuses.
+    pub fn config(&self, presets: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
+        let mut config = ClientConfig::new();
+        let raw = self.raw.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in presets.iter().copied().chain(raw).chain(fixed.iter().copied()) {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config.set_log_level(log_level());
+        config.create_native_config().map_err(|error| self.refused(&error))?;
+        Ok(config)
+    }
+
+    /// What librdkafka has against the configuration as a whole.
+    pub fn refused(&self, error: &KafkaError) -> Error {
+        let (what, remedy) = match error {
+            KafkaError::ClientConfig(_, reason, key, _) => (
+                format!("setting `{key}` is refused: {}", reason.trim_end_matches('.')),
+                "see the list of settings, CONFIGURATION.md of librdkafka",
+            ),
+            KafkaError::ClientCreation(reason) => (
+                format!("its settings do not fit together: {}", reason.trim_end_matches('.')),
+                "change those named here",
+            ),
+            other => (format!("no client can be made: {other}"), "check its settings"),
+        };
+        Problem::new(self.describe(), what, remedy).into()
+    }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    name.len() <= TOPIC_NAME_MAX && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
+/// librdkafka's lines at debug level are many: they are made only when somebody listens.
+fn log_level() -> RDKafkaLogLevel {
+    if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::of("b:9092", "words")
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut settings = Settings { connect_timeout: Duration::ZERO, ..Settings::new(" ") };
+        settings.set("enable.auto.commit", true);
+        assert_eq!(
+            Error::plan(settings.problems(&["enable.auto.commit"])).to_string(),
+            "4 problems before the start\n  \
+             - kafka(): has no brokers; give at least one HOST:PORT\n  \
+             - kafka(): has no topic; name one with .topic(..)\n  \
+             - kafka(): has a connect timeout of 0 s; give it at least some milliseconds\n  \
+             - kafka(): sets `enable.auto.commit` by itself; leave that setting out"
+        );
+    }
+
+    #[test]
+    fn a_topic_has_a_name_that_kafka_allows() {
+        for name in ["words", "a.b-c_D9", &"x".repeat(249)] {
+            assert!(is_topic_name(name), "{name}");
+        }
+        for name in ["two words", "a/b", ".", "..", "nul\0", &"x".repeat(250)] {
+            assert!(!is_topic_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_named() {
+        let mut settings = settings();
+        settings.set("fetch.wait", 1);
+        assert_eq!(
+            settings.config(&[], &[]).unwrap_err().to_string(),
+            "kafka(words): setting `fetch.wait` is refused: No such configuration property: \"fetch.wait\"; \
+             see the list of settings, CONFIGURATION.md of librdkafka"
+        );
+    }
+
+    #[test]
+    fn the_user_comes_after_the_presets_and_before_what_must_be_so() {
+        let mut settings = settings();
+        settings.set("linger.ms", 7);
+        settings.set("acks", 1);
+        let config = settings.config(&[("linger.ms", "1"), ("retries", "2")], &[("acks", "all")]).unwrap();
+        let value = |key| config.get(key).unwrap();
+        assert_eq!([value("linger.ms"), value("retries"), value("acks")], ["7", "2", "all"]);
+    }
+}

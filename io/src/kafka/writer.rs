@@ -1,0 +1,203 @@
+//! Writes the records of one sink subtask, on its slot.
+//!
+//! # The way of a record
+//!
+//! 1. [`room`](SinkWriter::room) says how much the producer's queue still holds; at 0 the subtask
+//!    takes no input, which is the backpressure.
+//! 2. [`write`](SinkWriter::write) gives the record a tag with its epoch and hands it to librdkafka,
+//!    which copies it. If the queue is full all the same (it is bounded in bytes, too), the record
+//!    waits here, and so does every later one, so that the order is kept.
+//! 3. [`flush`](SinkWriter::flush), at the end of each step, takes delivery reports and hands over
+//!    what waits.
+//! 4. A report of success counts the record's epoch down; a barrier has arrived when all epochs before
+//!    it are at zero. A report of failure fails the job, so the barrier never arrives.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use slotflow_runtime::metrics::LatencyMeter;
+use slotflow_runtime::{
+    Acknowledged, Barrier, Context, Error, Family, InFlight, Result, SinkWriter, SubtaskContext,
+};
+
+use super::delivery::{Deliveries, Returned, Tag, Undelivered};
+use super::event_waker::EventWaker;
+use super::failure;
+use super::off_slot::OffSlot;
+use super::record::IntoKafka;
+
+/// The producer of one sink subtask.
+pub(super) type Producer = OffSlot<BaseProducer<Deliveries>>;
+
+/// How many events one flush serves at most: a step must end (a guess; each holds the reports of a
+/// whole produce request, tens to thousands of records).
+const EVENTS: usize = 16;
+
+/// Writes the records of one sink subtask.
+pub struct KafkaWriter {
+    producer: Arc<Producer>,
+    _waker: Option<EventWaker>,
+    topic: Box<str>,
+    /// How many records the producer's queue holds.
+    queue: usize,
+    /// The size from which librdkafka refuses a record.
+    limit: Option<usize>,
+    in_flight: InFlight,
+    /// The last epoch that was given out.
+    epoch: u64,
+    /// Records that the producer's queue did not take yet.
+    waiting: VecDeque<Waiting>,
+    returned: Returned,
+    latency: Arc<LatencyMeter>,
+    origin: Instant,
+    /// When the step began.
+    now_ns: u64,
+}
+
+/// A record that waits for room in the producer's queue.
+struct Waiting {
+    tag: Tag,
+    key: Option<Box<[u8]>>,
+    payload: Option<Box<[u8]>>,
+    partition: Option<u32>,
+}
+
+impl KafkaWriter {
+    pub(super) fn new(
+        producer: Arc<Producer>,
+        topic: &str,
+        queue: usize,
+        limit: Option<usize>,
+        subtask: &SubtaskContext,
+        latency: Arc<LatencyMeter>,
+    ) -> KafkaWriter {
+        KafkaWriter {
+            _waker: EventWaker::new(producer.clone(), subtask.waker.clone()),
+            producer,
+            topic: topic.into(),
+            queue,
+            limit,
+            in_flight: InFlight::default(),
+            epoch: 0,
+            waiting: VecDeque::new(),
+            returned: Returned::default(),
+            latency,
+            origin: Instant::now(),
+            now_ns: 0,
+        }
+    }
+
+    fn clock_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// Hands a record to librdkafka; `false` when its queue is full.
+    fn send(
+        &self,
+        tag: Tag,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        partition: Option<u32>,
+    ) -> Result<bool> {
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&self.topic, tag.0);
+        (record.key, record.payload, record.partition) = (key, payload, partition.map(|it| it as i32));
+        let Err((error, _)) = self.producer.send(record) else { return Ok(true) };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
+            code => Err(self.failed(Undelivered {
+                code: code.unwrap_or(RDKafkaErrorCode::Unknown),
+                partition: partition.map_or(-1, |it| it as i32),
+                bytes: payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len),
+            })),
+        }
+    }
+
+    fn failed(&self, Undelivered { code, partition, bytes }: Undelivered) -> Error {
+        match (code, self.producer.client().fatal_error()) {
+            (RDKafkaErrorCode::MessageSizeTooLarge, _) => failure::too_large(&self.topic, bytes, self.limit),
+            (_, Some((_, reason))) => failure::client_failed(&self.topic, &reason),
+            (code, None) => failure::not_delivered(&self.topic, (partition >= 0).then_some(partition), code),
+        }
+    }
+
+    /// Serves events of the producer, and counts the records that have arrived.
+    fn serve(&mut self) -> Result<()> {
+        for _ in 0..EVENTS {
+            self.producer.poll(Duration::ZERO);
+            self.producer.context().take(&mut self.returned);
+            if let Some(undelivered) = self.returned.failed.take() {
+                return Err(self.failed(undelivered));
+            }
+            if self.returned.delivered.is_empty() {
+                break;
+            }
+            self.count_arrived();
+        }
+        Ok(())
+    }
+
+    fn count_arrived(&mut self) {
+        let now_ns = self.clock_ns();
+        for tag in self.returned.delivered.drain(..) {
+            self.in_flight.acknowledged_one(tag.epoch(self.epoch));
+            self.latency.add(tag.age_ns(now_ns));
+        }
+    }
+
+    /// Hands over what waits, in order, as far as it fits.
+    fn hand_over(&mut self) -> Result<()> {
+        while let Some(Waiting { tag, key, payload, partition }) = self.waiting.front() {
+            if !self.send(*tag, key.as_deref(), payload.as_deref(), *partition)? {
+                break;
+            }
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    fn write_one(&mut self, record: &impl IntoKafka) -> Result<()> {
+        self.epoch = self.in_flight.sent();
+        let tag = Tag::new(self.epoch, self.now_ns);
+        let payload = (!record.is_tombstone()).then(|| record.payload());
+        let (key, partition) = (record.key(), record.partition());
+        if self.waiting.is_empty() && self.send(tag, key, payload, partition)? {
+            return Ok(());
+        }
+        let (key, payload) = (key.map(Into::into), payload.map(Into::into));
+        self.waiting.push_back(Waiting { tag, key, payload, partition });
+        Ok(())
+    }
+}
+
+impl<F: Family> SinkWriter<F> for KafkaWriter
+where
+    for<'s> F::Of<'s>: IntoKafka,
+{
+    #[inline]
+    fn write<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        if let Err(error) = self.write_one(&record) {
+            ctx.fail(error);
+        }
+    }
+
+    fn room(&mut self) -> usize {
+        self.now_ns = self.clock_ns();
+        if self.waiting.is_empty() { self.queue.saturating_sub(self.in_flight.total()) } else { 0 }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.serve()?;
+        self.hand_over()
+    }
+
+    fn barrier(&mut self, barrier: Barrier) {
+        self.in_flight.barrier(barrier);
+    }
+
+    fn acknowledged(&mut self) -> Acknowledged {
+        self.in_flight.acknowledged()
+    }
+}

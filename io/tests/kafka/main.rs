@@ -1,0 +1,8 @@
+//! The Kafka source and sink by themselves, against a broker inside the process.
+#![cfg(feature = "kafka")]
+
+mod commit;
+mod failures;
+mod harness;
+mod sink;
+mod source;

@@ -1,0 +1,151 @@
+//! Jobs from Kafka to Kafka, the same for the mock broker and for a real one.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slotflow::io::kafka::{KafkaSink, KafkaSource, Message, fill_topic, read_topic};
+use slotflow::runtime::IoCores;
+use slotflow::{Environment, Error, Job, Result};
+
+/// How many partitions the input has.
+pub const PARTITIONS: u32 = 8;
+
+/// A job that is still waiting after this has lost something.
+const LOST: Duration = Duration::from_secs(120);
+
+/// A broker with an input and an output topic of our own.
+pub struct Topics {
+    pub brokers: String,
+    pub input: String,
+    pub output: String,
+    /// How long a broker holds back an empty answer.
+    pub fetch_wait_ms: u32,
+}
+
+impl Topics {
+    pub fn source(&self) -> KafkaSource {
+        let source = KafkaSource::new(&self.brokers).topic(&self.input).group(&self.input);
+        source.setting("fetch.wait.max.ms", self.fetch_wait_ms)
+    }
+
+    pub fn sink(&self) -> KafkaSink {
+        KafkaSink::new(&self.brokers).topic(&self.output)
+    }
+
+    /// Writes lines with these numbers, spread over the partitions.
+    pub fn fill(&self, numbers: Range<u32>) {
+        let lines = numbers.map(|n| (n % PARTITIONS, format!("line {n}")));
+        fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
+    }
+
+    /// How often each line is in the output.
+    pub fn output(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for message in read_topic(&IoCores::default(), &self.brokers, &self.output).unwrap().concat() {
+            *counts.entry(String::from_utf8(message.payload.to_vec()).unwrap()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The lines that are missing in the output, and those that are there more than once.
+    pub fn compare(&self, numbers: Range<u32>) -> (Vec<u32>, Vec<String>) {
+        let output = self.output();
+        let missing = numbers.filter(|n| !output.contains_key(&format!("LINE {n}"))).collect();
+        let doubled = output.into_iter().filter(|(_, count)| *count > 1).map(|(line, _)| line);
+        (missing, doubled.collect())
+    }
+
+    /// Starts the main job: source, uppercase in the step's arena, sink.
+    pub fn uppercase(&self, source: KafkaSource) -> Job {
+        let env = environment();
+        env.source(source).map_in(|line: Message<'_>, arena| upper(line.payload(), arena)).sink(self.sink());
+        env.start("uppercase").unwrap()
+    }
+
+    /// Waits until this many records have come in since the job began.
+    pub fn wait_for(&self, job: &Job, records: u64) {
+        let began = Instant::now();
+        while job.metrics().records_in() < records {
+            assert!(!job.has_ended() && began.elapsed() < LOST, "{:?}", job.metrics());
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn upper<'s>(line: &[u8], arena: &'s slotflow::runtime::Arena) -> &'s [u8] {
+    arena.slice_with(line.len(), |i| line[i].to_ascii_uppercase())
+}
+
+/// An environment that fits a test: few cores, and barriers often enough to matter.
+fn environment() -> Environment {
+    let mut env = Environment::new().unwrap().parallelism(4);
+    let config = env.config_mut();
+    config.job.commit_interval_ms = 20;
+    env
+}
+
+/// A bounded job ends by itself with every line in its place, once, also when the sink has a
+/// parallelism of its own.
+pub fn every_line_arrives_exactly_once(topics: &Topics) {
+    topics.fill(0..20_000);
+    let env = environment();
+    let lines = env.source(topics.source().bounded()).map(|line: Message<'_>| line.to_bytes());
+    let upper = lines.map(|line: Bytes| line.to_ascii_uppercase());
+    upper.sink(topics.sink()).parallelism(2);
+    let report = env.run("uppercase").unwrap();
+    assert_eq!(report.records, 20_000);
+    assert_eq!(topics.compare(0..20_000), (vec![], vec![]));
+    let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!(again.records, 0, "everything was committed at the end");
+}
+
+/// A drained job is followed by another that reads on exactly where it ended.
+pub fn a_drained_job_is_resumed_without_loss_or_double(topics: &Topics) {
+    topics.fill(0..10_000);
+    let first = topics.uppercase(topics.source());
+    topics.wait_for(&first, 5_000);
+    first.drain(LOST).unwrap();
+    let second = topics.uppercase(topics.source());
+    topics.fill(10_000..12_000);
+    topics.wait_for(&second, 2_000);
+    second.drain(LOST).unwrap();
+    topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!(topics.compare(0..12_000), (vec![], vec![]));
+}
+
+/// A job that is stopped, and one that fails, lose nothing: what was not acknowledged is read again.
+pub fn a_job_that_stops_or_fails_anywhere_loses_nothing(topics: &Topics) {
+    topics.fill(0..10_000);
+    let stopped = topics.uppercase(topics.source());
+    topics.wait_for(&stopped, 1_000);
+    stopped.stop().unwrap();
+    assert!(fails_at(topics, "line 9000").to_string().contains("not today"));
+    topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!(topics.compare(0..10_000).0, Vec::<u32>::new());
+}
+
+/// Runs the job with an operator that fails at this line.
+fn fails_at(topics: &Topics, bad: &'static str) -> Error {
+    let env = environment();
+    let lines = env.source(topics.source().bounded()).map(move |line: Message<'_>| {
+        assert_ne!(line.payload(), bad.as_bytes(), "not today");
+        line.to_bytes().to_ascii_uppercase()
+    });
+    lines.sink(topics.sink());
+    env.run("failing").unwrap_err()
+}
+
+/// A record that Kafka will not take fails the job, and the error says where.
+pub fn an_oversize_record_fails_the_job(topics: &Topics) -> Result<()> {
+    let line = [(0, "x".repeat(5_000))];
+    fill_topic(&IoCores::default(), &topics.brokers, &topics.input, line)?;
+    let env = environment();
+    let lines = env.source(topics.source().bounded()).map(|line: Message<'_>| line.to_bytes());
+    lines.sink(topics.sink().setting("message.max.bytes", 2_000)).name("write");
+    let text = env.run("oversize").unwrap_err().to_string();
+    assert!(text.contains("a record of 5000 bytes is too large for topic"), "{text}");
+    assert!(text.starts_with("operator \"") && text.contains("subtask 0"), "{text}");
+    Ok(())
+}
