@@ -1,9 +1,12 @@
 //! The host's pool: several jobs at once, refusals by name, slots that come back and slots that nobody needs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
+use slotflow_runtime::config::Pin;
+use slotflow_runtime::machine::Probe;
 use slotflow_runtime::{Config, Job, Slots};
 
 fn pool(slots: usize) -> Slots {
@@ -53,6 +56,32 @@ fn slots_come_back_when_a_job_ends_however_it_ends() {
             _ => drop(job),
         }
     }
+}
+
+/// A job whose source may run on `cpu` only.
+fn bound(pool: &Slots, cpu: usize) -> slotflow_runtime::Result<slotflow_runtime::JobReport> {
+    let mut config = Config::default();
+    config.operators.entry("bound".into()).or_default().cores = Some(vec![cpu]);
+    let env = Environment::with(config).on(pool);
+    env.source(generate(10, |i| i)).name("bound").sink(callback(|_: u64| {}));
+    env.run("bound")
+}
+
+#[test]
+fn a_job_that_names_cores_gets_slots_there_or_none() {
+    let allowed = Probe::run(Path::new("/")).topology.allowed;
+    let (first, last) = (allowed.first().unwrap(), allowed.iter().last().unwrap());
+    let mut config = Config::default();
+    (config.slots.cores, config.slots.count) = (Some(vec![last]), Some(1));
+    assert_eq!(bound(&Slots::new(&config).unwrap(), last).unwrap().records, 10);
+    (config.slots.cores, config.slots.pin) = (None, Pin::Never);
+    assert_eq!(
+        bound(&Slots::new(&config).unwrap(), first).unwrap_err().to_string(),
+        format!(
+            "job \"bound\": needs a slot on CPU {first}, but no free slot of the pool is pinned there; make a pool with \
+             these CPUs in slots.cores, or take them out of operators.NAME.cores"
+        )
+    );
 }
 
 #[test]
