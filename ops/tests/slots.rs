@@ -97,6 +97,11 @@ fn a_slot_that_nobody_needs_is_parked() {
     }
     assert!(slots[..4].iter().all(|slot| slot.useful_ns > 0), "{slots:?}");
     job.stop().unwrap();
+    let (earlier, later) = (pool.metrics(), pool.metrics());
+    for (slot, earlier) in later.iter().zip(&earlier) {
+        let lately = slot.since(earlier);
+        assert_eq!(lately.parked_ns, lately.total_ns(), "{lately:?}");
+    }
 }
 
 #[test]
