@@ -1,5 +1,7 @@
 //! Plans: the arithmetic of subtasks and slots, and the text of everything that can be wrong before a start.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use slotflow::io::{Collected, callback, from_iterator, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::plan::Plan;

@@ -1,5 +1,7 @@
 //! The host's pool: several jobs at once, refusals by name, slots that come back and slots that nobody needs.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! Closures that do not return: they are named, and nothing else waits for them.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! The live view of a job.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::time::Duration;
 
 use slotflow::io::{callback, generate};

@@ -1,5 +1,7 @@
 //! Jobs that are slow for a known reason, on real slots: `why_slow` must name it.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::hint::black_box;
 use std::time::Duration;
 
