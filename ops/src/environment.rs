@@ -8,6 +8,7 @@ use slotflow_runtime::install::Installer;
 use slotflow_runtime::machine::{Placement, Probe};
 use slotflow_runtime::pipe::Begin;
 use slotflow_runtime::plan::{Explanation, Graph, Plan, Role};
+use slotflow_runtime::testing::simulation::{SimReport, Simulation};
 use slotflow_runtime::{Config, Error, ErrorKind, Job, JobReport, Result, Slots, Source};
 
 use crate::Stream;
@@ -115,8 +116,8 @@ impl Environment {
         Plan::new(graph.clone(), &config)
     }
 
-    /// Explains how the job would run, without running it: chains, slots and cores, edges and what they cross,
-    /// partition balance, where order ends, which guarantee the job has. Starts no thread.
+    /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
+    /// cross, partition balance, where order ends, which guarantee the job has. Starts no thread.
     ///
     /// # Errors
     /// What [`start`](Environment::start) would refuse, but for the limits of drivers.
@@ -176,6 +177,19 @@ impl Environment {
         };
         let pipelines = self.take();
         slotflow_runtime::job::start(name, plan, &self.config, &slots, |installer| {
+            pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
+        })
+    }
+
+    /// Runs the job in a simulation on the calling thread, for tests: `simulation` is a seed, or a
+    /// [`Simulation`] that is drained or stopped on the way.
+    ///
+    /// # Errors
+    /// As [`run`](Environment::run); and a bug of the runtime if the job stands still.
+    pub fn simulate(&self, name: &str, simulation: impl Into<Simulation>) -> Result<SimReport> {
+        let plan = self.plan()?;
+        let pipelines = self.take();
+        simulation.into().run(name, &plan, &self.config, |installer| {
             pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
         })
     }

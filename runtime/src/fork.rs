@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use crate::control::{Barrier, LatencyMark};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Output, Owned, Result, SubtaskContext, Tail, Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Output, Owned, Result, SubtaskContext, Tail,
+    Timestamp,
 };
 
 /// Where a record goes.
@@ -78,9 +79,8 @@ impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
     fn room(&mut self) -> usize {
         self.first.room().min(self.second.room())
     }
-    fn flush(&mut self, now_ns: u64) -> Result<bool> {
-        // Both are flushed, whatever the first one says.
-        Ok(self.first.flush(now_ns)? & self.second.flush(now_ns)?)
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        Ok(self.first.flush(now_ns)?.and(self.second.flush(now_ns)?))
     }
     fn barrier(&mut self, barrier: Barrier) {
         self.first.barrier(barrier);
@@ -109,6 +109,9 @@ impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
     fn charge_blocked(&mut self, now_ns: u64) {
         self.first.charge_blocked(now_ns);
         self.second.charge_blocked(now_ns);
+    }
+    fn is_polled(&self) -> bool {
+        self.first.is_polled() || self.second.is_polled()
     }
 }
 

@@ -5,7 +5,7 @@
 //! single-producer rings, and how full they are is the backpressure.
 //!
 //! Reading order: [`record`](Family), [`operator`](Operator), [`chain`](Chain), [`head`], [`subtask`],
-//! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`].
+//! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`], [`testing`].
 
 mod arena;
 mod chain;
@@ -35,7 +35,7 @@ pub mod testing;
 mod time;
 
 pub use arena::Arena;
-pub use chain::{Chain, Consumer, Downstream, Tail};
+pub use chain::{Chain, Consumer, Downstream, Flush, Tail};
 pub use config::Config;
 pub use context::{Blame, Context, SubtaskContext};
 pub use control::{Barrier, Control, LatencyMark};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::context::Blame;
 use crate::head::{Event, Head};
 use crate::metrics::SubtaskMeter;
+use crate::time::MIN_TIMESTAMP;
 use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
@@ -33,6 +34,17 @@ pub enum Step {
     Done,
     /// The job must stop.
     Failed(Error),
+}
+
+impl Step {
+    /// The same step, after something has gone to another subtask: whoever reads it must be woken, and
+    /// that is what progress does.
+    fn after_a_move(self) -> Step {
+        match self {
+            Step::Idle(_) | Step::Blocked(_) => Step::Progress(0),
+            other => other,
+        }
+    }
 }
 
 /// What the slot grants a step.
@@ -82,6 +94,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         names: Arc<[Arc<str>]>,
         meter: Arc<SubtaskMeter>,
     ) -> Self {
+        meter.watermark.set(MIN_TIMESTAMP as u64);
         ChainSubtask {
             head,
             chain: Some(chain),
@@ -96,50 +109,44 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     fn advance(&mut self, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
-        if !chain.flush(turn.now_ns)? {
-            return Ok(self.blocked(turn));
-        }
-        match self.phase {
-            Phase::Running => self.run(turn),
-            Phase::Firing(event) => self.fire(event, turn),
-            Phase::Closing => self.closing(turn),
-            Phase::Done => Ok(Step::Done),
-        }
+        let flushed = chain.flush(turn.now_ns)?;
+        let step = match self.phase {
+            _ if !flushed.clear => self.blocked(turn),
+            Phase::Running => self.run(turn)?,
+            Phase::Firing(event) => self.fire(event, turn)?,
+            Phase::Closing => self.closing(turn)?,
+            Phase::Done => Step::Done,
+        };
+        Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
     fn run(&mut self, turn: Turn) -> Result<Step> {
-        let mut taken = 0;
+        let (mut taken, mut said) = (0, false);
         loop {
             let room = self.chain.as_mut().map_or(0, |chain| chain.room());
             let budget = (turn.budget - taken).min(room);
             if budget == 0 {
-                return self.out_of(taken, room, turn);
+                let nothing = taken == 0 && !said;
+                return if nothing && room == 0 { Ok(self.blocked(turn)) } else { self.flushed(taken, turn) };
             }
             let drive = self.drive(budget, turn)?;
             taken += drive.records;
             self.meter.records.add(drive.records as u64);
             match drive.event {
                 Some(event) => match self.fire(event, turn)? {
-                    Step::Progress(_) if matches!(self.phase, Phase::Running) => {}
+                    Step::Progress(_) if matches!(self.phase, Phase::Running) => said = true,
                     step => return Ok(step),
                 },
-                None if taken == 0 => return self.idle(turn),
+                None if taken == 0 && !said => return Ok(self.idle(turn)),
                 None => return self.flushed(taken, turn),
             }
         }
     }
 
-    /// The budget is used up, or there is no more room.
-    fn out_of(&mut self, taken: usize, room: usize, turn: Turn) -> Result<Step> {
-        if taken == 0 && room == 0 {
-            return Ok(self.blocked(turn));
-        }
-        self.flushed(taken, turn)
-    }
-
     fn flushed(&mut self, taken: usize, turn: Turn) -> Result<Step> {
         if let Some(chain) = &mut self.chain {
-            chain.flush(turn.now_ns)?;
+            // What still waits is the next step's first concern.
+            let _some = chain.flush(turn.now_ns)?;
         }
         Ok(Step::Progress(taken))
     }
@@ -162,13 +169,12 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     fn fire(&mut self, event: Event, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        // What is emitted at a watermark goes before it, so to those behind it the old one still holds.
+        ctx.set_watermark(self.meter.watermark.value() as i64);
         let flow = match event {
-            Event::Watermark(watermark) => {
-                self.meter.watermark.set(watermark as u64);
-                ctx.set_watermark(watermark);
-                chain.watermark(watermark, &mut ctx)
-            }
+            Event::Watermark(watermark) => chain.watermark(watermark, &mut ctx),
             Event::End => chain.end(&mut ctx),
+            Event::Noted => Flow::Done,
             Event::Idle => {
                 chain.forward_idle();
                 Flow::Done
@@ -184,6 +190,9 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         };
         if let Some(error) = ctx.into_error() {
             return Err(error);
+        }
+        if let (Flow::Done, Event::Watermark(watermark)) = (flow, event) {
+            self.meter.watermark.set(watermark as u64);
         }
         self.phase = match (flow, event) {
             (Flow::More, _) => Phase::Firing(event),
@@ -205,18 +214,16 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         Ok(Step::Done)
     }
 
-    fn idle(&mut self, turn: Turn) -> Result<Step> {
-        let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
-        chain.flush(turn.now_ns)?;
-        let waits = if chain.finished() { u64::MAX } else { turn.now_ns + POLL_INTERVAL_NS };
-        Ok(Step::Idle(waits.min(self.head.due_ns())))
+    fn idle(&mut self, turn: Turn) -> Step {
+        let waits = self.chain.as_mut().is_some_and(|chain| chain.is_polled() && !chain.finished());
+        let due_ns = if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
+        Step::Idle(due_ns.min(self.head.due_ns()))
     }
 
     fn blocked(&mut self, turn: Turn) -> Step {
-        if let Some(chain) = &mut self.chain {
-            chain.charge_blocked(turn.now_ns);
-        }
-        Step::Blocked(turn.now_ns + POLL_INTERVAL_NS)
+        let Some(chain) = &mut self.chain else { return Step::Done };
+        chain.charge_blocked(turn.now_ns);
+        Step::Blocked(if chain.is_polled() { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX })
     }
 
     /// The name of the operator that was running, or of the chain's head.

@@ -93,8 +93,8 @@ fn a_group_that_others_subscribe_in_is_named() {
     kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &foreign)).unwrap();
     assert_eq!(
         committer.commit(&vec![(0, 1)]).unwrap_err().to_string(),
-        "the offsets of group \"g\" for topic \"words\", partition 0 cannot be committed: another application is \
-         subscribed in this group; give this job a group of its own"
+        "the offsets of group \"g\" for topic \"words\", partition 0 cannot be committed: another \
+         application is subscribed in this group; give this job a group of its own"
     );
 }
 

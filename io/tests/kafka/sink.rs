@@ -148,8 +148,8 @@ fn an_oversize_record_is_told_with_size_topic_and_setting() {
     let mut writer = open(kafka.sink().topic("WORDS").setting("message.max.bytes", 2_000));
     assert_eq!(
         write(&mut writer, "x".repeat(3_000)).unwrap_err().to_string(),
-        "a record of 3000 bytes is too large for topic \"WORDS\"; raise the sink's setting `message.max.bytes` (now \
-         2000 bytes) and the topic's `max.message.bytes`, or split the record"
+        "a record of 3000 bytes is too large for topic \"WORDS\"; raise the sink's setting \
+         `message.max.bytes` (now 2000 bytes) and the topic's `max.message.bytes`, or split the record"
     );
 }
 
@@ -174,8 +174,8 @@ fn a_record_that_is_not_delivered_fails_the_job_and_its_barrier_never_arrives() 
     SinkWriter::<Lines>::barrier(&mut writer, Barrier { id: 1 });
     assert_eq!(
         flush_all(&mut writer).unwrap_err().to_string(),
-        "a record for topic \"WORDS\", partition 0 was not delivered: TopicAuthorizationFailed (Broker: Topic \
-         authorization failed); allow this principal the operations Write and Describe on the topic"
+        "a record for topic \"WORDS\", partition 0 was not delivered: TopicAuthorizationFailed (Broker: \
+         Topic authorization failed); allow this principal the operations Write and Describe on the topic"
     );
     assert_eq!(acknowledged(&mut writer), Acknowledged::UpTo(0));
 }

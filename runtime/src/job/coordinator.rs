@@ -63,7 +63,6 @@ impl Coordinator {
 
     /// Looks what has arrived, commits it, and asks for the next barrier when it is due.
     pub fn tick(&mut self, now_ns: u64) -> Result<()> {
-        self.collect();
         self.commit_arrived()?;
         let under_way = self.control.requested_barrier().saturating_sub(self.committed);
         let due = now_ns >= self.requested_ns + self.interval_ns;
@@ -104,7 +103,9 @@ impl Coordinator {
     }
 
     fn commit_arrived(&mut self) -> Result<()> {
+        // The arrivals first: whatever arrived was reported before, so no report can be missing.
         let Some(arrived) = self.sinks.iter().map(|sink| sink.value()).min() else { return Ok(()) };
+        self.collect();
         if arrived <= self.committed {
             return Ok(());
         }

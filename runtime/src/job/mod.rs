@@ -13,6 +13,7 @@ pub use control::{Arrivals, JobControl, Phase, Report};
 pub use coordinator::Coordinator;
 pub use handle::{Ending, Job, JobReport};
 pub use run::start;
+pub(crate) use run::{Assembled, assemble, finish, tick};
 pub use shares::SlotMetrics;
 pub use snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
 pub use view::View;

@@ -215,6 +215,12 @@ impl Core {
         &self.clock
     }
 
+    /// Who is seated here and how their last steps went, for those who ask why nothing moves.
+    pub fn describe(&self) -> String {
+        let seats: Vec<String> = self.subtasks.iter().map(|seated| seated.describe(&self.pulse)).collect();
+        if seats.is_empty() { "empty".into() } else { seats.join("; ") }
+    }
+
     fn wake_neighbours(&self) {
         if matches!(self.settings.idle, Idle::Park(_)) {
             Waker::wake_all(&self.neighbours);
@@ -306,7 +312,10 @@ impl Core {
                     continue;
                 }
                 Step::Failed(error) => {
-                    seated.job.fail(error);
+                    // A job that is over already loses its rings one by one, and that is no failure.
+                    if !seated.job.is_over() {
+                        seated.job.fail(error);
+                    }
                     continue;
                 }
             }
@@ -346,6 +355,15 @@ impl Core {
 }
 
 impl Seated {
+    fn describe(&self, pulse: &Pulse) -> String {
+        let state = match (self.blocked_since_ns, self.ready_since_ns) {
+            (0, 0) => "idle",
+            (0, _) => "ready",
+            _ => "blocked",
+        };
+        format!("{} is {state} after {} records", pulse.label(self.label), self.meter.records.value())
+    }
+
     /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
     fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
         let began_ns = *now_ns;
@@ -373,5 +391,40 @@ impl Seated {
             _ => self.ready_since_ns = 0,
         }
         step
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_core {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// A real core that sleeps when it may, and a pool that tells it to leave at any moment. The
+    /// mailbox is no part of the model: it is only looked at between two steps of it.
+    #[test]
+    fn loom_a_command_is_seen_before_the_core_sleeps() {
+        loom::model(|| {
+            let (mailbox, inbox) = channel();
+            let park = Arc::new(Park::default());
+            let waker = Waker::new(park.clone());
+            let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
+            let clock = Clock::manual();
+            let mut core = Core::new(Vec::new(), inbox, park.clone(), Arc::default(), clock, settings);
+            let pool = loom::thread::spawn(move || {
+                mailbox.send(Command::Exit).unwrap();
+                waker.wake();
+            });
+            loop {
+                match core.turn() {
+                    CoreTurn::Sleep(_) => {
+                        park.sleep(None);
+                        core.woke(1);
+                    }
+                    CoreTurn::Exit => break,
+                    _ => {}
+                }
+            }
+            pool.join().unwrap();
+        });
     }
 }

@@ -272,7 +272,8 @@ fn too_few(seats: &[Seat], job: &str, needed: usize, free: usize) -> Problem {
     )
 }
 
-fn settings(config: &Config, idle: crate::config::Idle) -> CoreSettings {
+/// How the cores of a pool treat their subtasks.
+pub(crate) fn settings(config: &Config, idle: crate::config::Idle) -> CoreSettings {
     let idle = match idle {
         crate::config::Idle::Spin => Idle::Spin,
         crate::config::Idle::Yield => Idle::Yield,

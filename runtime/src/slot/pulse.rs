@@ -71,6 +71,15 @@ impl Pulse {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a number stands for.
+    pub fn label(&self, label: usize) -> Arc<str> {
+        let labels = self.labels();
+        labels
+            .get(label)
+            .and_then(Option::as_ref)
+            .map_or_else(|| "somebody".into(), |label| label.who.clone())
+    }
+
     /// A step begins.
     #[inline]
     pub fn stepping(&self, label: usize, now_ns: u64) {
