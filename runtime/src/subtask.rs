@@ -266,6 +266,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::Flush;
     use crate::head::Drive;
     use crate::testing::subtask;
     use crate::{Barrier, LatencyMark, Output, Owned, Tail, Timestamp};
@@ -302,8 +303,8 @@ mod tests {
         fn room(&mut self) -> usize {
             self.room.load(Ordering::Relaxed)
         }
-        fn flush(&mut self, _: u64) -> Result<bool> {
-            Ok(true)
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            Ok(Flush::IDLE)
         }
         fn barrier(&mut self, _: Barrier) {}
         fn mark(&mut self, _: LatencyMark, _: u64) {}
