@@ -1,4 +1,5 @@
 //! Jobs from Kafka to Kafka, the same for the mock broker and for a real one.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::ops::Range;
