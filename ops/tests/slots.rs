@@ -80,8 +80,8 @@ fn a_job_that_names_cores_gets_slots_there_or_none() {
     assert_eq!(
         bound(&Slots::new(&config).unwrap(), first).unwrap_err().to_string(),
         format!(
-            "job \"bound\": needs a slot on CPU {first}, but no free slot of the pool is pinned there; make a pool with \
-             these CPUs in slots.cores, or take them out of operators.NAME.cores"
+            "job \"bound\": needs a slot on CPU {first}, but no free slot of the pool is pinned there; make a pool \
+             with these CPUs in slots.cores, or take them out of operators.NAME.cores"
         )
     );
 }
