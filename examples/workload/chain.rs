@@ -3,7 +3,7 @@
 use slotflow::prelude::*;
 
 use crate::args::Args;
-use crate::report::{Checksum, Stopwatch, line};
+use crate::report::{Outcome, line};
 
 /// Steele, Lea, Flood: Fast splittable pseudorandom number generators (OOPSLA 2014).
 #[inline(always)]
@@ -17,8 +17,8 @@ pub fn splitmix64(i: u64) -> u64 {
 /// Runs it and gives the result's line.
 pub fn run(args: &Args) -> Result<String> {
     let env = args.environment(args.parallelism)?;
-    let (watch, checksum) = (Stopwatch::default(), Checksum::default());
-    let (begin, sum) = (watch.clone(), checksum.clone());
+    let outcome = Outcome::default();
+    let (begin, end) = (outcome.clone(), outcome.clone());
     let source = generate(args.records, splitmix64).on_start(move |_, _| begin.begin());
     env.source(source)
         .map(|x| x.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (x >> 32))
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<String> {
             }
         })
         .fold_at_end(0u64, |sum, x| *sum = sum.wrapping_add(x))
-        .sink(callback(move |subtask_sum| sum.add(subtask_sum)));
+        .sink(callback(move |sum| end.end(sum)));
     env.run("chain")?;
-    Ok(line(args, watch.elapsed(), &checksum))
+    Ok(line(args, &outcome))
 }

@@ -4,7 +4,7 @@ use slotflow::prelude::*;
 
 use crate::args::Args;
 use crate::chain::splitmix64;
-use crate::report::{Checksum, Stopwatch, line};
+use crate::report::{Outcome, line};
 
 /// What the keyed operator emits for every record.
 pub struct Running {
@@ -41,27 +41,27 @@ pub fn record(i: u64, keys: u64) -> (u32, u32) {
 pub fn run(args: &Args) -> Result<String> {
     let mut env = args.environment(args.parallelism)?;
     env.config_mut().job.best_effort = true;
-    let (watch, checksum) = (Stopwatch::default(), Checksum::default());
-    let (begin, sum) = (watch.clone(), checksum.clone());
+    let outcome = Outcome::default();
+    let (begin, end) = (outcome.clone(), outcome.clone());
     let job = match args.keys {
         // The usual number of keys is known to the compiler, as it is to the contestants'.
-        100_000 => source(&env, args, begin, |i| record(i, 100_000), sum),
-        keys => source(&env, args, begin, move |i| record(i, keys), sum),
+        100_000 => source(&env, args, begin, |i| record(i, 100_000), end),
+        keys => source(&env, args, begin, move |i| record(i, keys), end),
     };
-    job.map(|()| line(args, watch.elapsed(), &checksum))
+    job.map(|()| line(args, &outcome))
 }
 
 fn source(
     env: &Environment,
     args: &Args,
-    begin: Stopwatch,
+    begin: Outcome,
     make: impl FnMut(u64) -> (u32, u32) + Clone + Send + 'static,
-    sum: Checksum,
+    end: Outcome,
 ) -> Result<()> {
     env.source(generate(args.records, make).on_start(move |_, _| begin.begin()))
         .key_by(|(key, _)| *key)
         .map_with_state(|state: &mut (u64, u64), (key, value)| Running::step(state, key, value))
         .fold_at_end(0u64, |sum, running| *sum = sum.wrapping_add(running.checksum()))
-        .sink(callback(move |subtask_sum| sum.add(subtask_sum)));
+        .sink(callback(move |sum| end.end(sum)));
     env.run("keyed").map(drop)
 }

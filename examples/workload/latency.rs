@@ -9,7 +9,7 @@ use slotflow::prelude::*;
 
 use crate::args::Args;
 use crate::keyed::{Running, record};
-use crate::report::{Checksum, Stopwatch, latency_line};
+use crate::report::{Outcome, latency_line};
 
 /// A record and when it was due, in nanoseconds since the start.
 struct Due {
@@ -23,13 +23,13 @@ struct Seen {
     histogram: Histogram<u64>,
     sum: u64,
     result: Arc<Mutex<Histogram<u64>>>,
-    checksum: Checksum,
+    end: Outcome,
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
         self.result.lock().expect("no holder panics").add(&self.histogram).expect("the same bounds");
-        self.checksum.add(self.sum);
+        self.end.end(self.sum);
     }
 }
 
@@ -41,10 +41,10 @@ fn histogram() -> Histogram<u64> {
 pub fn run(args: &Args) -> Result<String> {
     let mut env = args.environment(2)?.parallelism(1);
     env.config_mut().job.best_effort = true;
-    let (watch, checksum) = (Stopwatch::default(), Checksum::default());
+    let outcome = Outcome::default();
     let (rate, keys, warmup_ns) = (args.rate, args.keys, (args.warmup_s * 1e9) as u64);
     let origin = Arc::new(AtomicU64::new(0));
-    let (begin, began) = (watch.clone(), origin.clone());
+    let (begin, began) = (outcome.clone(), origin.clone());
     let make = move |i| {
         let (key, value) = record(i, keys);
         Due { key, value, due_ns: (u128::from(i) * 1_000_000_000 / u128::from(rate)) as u64 }
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<String> {
         began.store(began_ns, Relaxed);
     };
     let result = Arc::new(Mutex::new(histogram()));
-    let (merged, sum) = (result.clone(), checksum.clone());
+    let (merged, end) = (result.clone(), outcome.clone());
     env.source(generate(args.records, make).rate(rate).on_start(on_start))
         .key_by(|due| due.key)
         .map_with_state(|state: &mut (u64, u64), due: Due| {
@@ -63,8 +63,8 @@ pub fn run(args: &Args) -> Result<String> {
         .slot_sharing_group("keyed")
         .sink(callback_with(move |subtask| {
             let clock = subtask.clock.clone();
-            let (result, checksum) = (merged.clone(), sum.clone());
-            let mut seen = Seen { histogram: histogram(), sum: 0, result, checksum };
+            let (result, end) = (merged.clone(), end.clone());
+            let mut seen = Seen { histogram: histogram(), sum: 0, result, end };
             let origin = origin.clone();
             move |(due_ns, running): (u64, Running)| {
                 seen.sum = seen.sum.wrapping_add(running.checksum());
@@ -76,5 +76,5 @@ pub fn run(args: &Args) -> Result<String> {
         }));
     env.run("latency")?;
     let result = result.lock().expect("no holder panics");
-    Ok(latency_line(args, watch.elapsed(), &checksum, &result))
+    Ok(latency_line(args, &outcome, &result))
 }

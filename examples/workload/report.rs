@@ -1,6 +1,5 @@
 //! The line that every contestant prints.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,45 +7,48 @@ use hdrhistogram::Histogram;
 
 use crate::args::Args;
 
-/// When the first subtask made its first record.
+/// What the subtasks agree on: when the first of them began and the last one ended, and the sum.
 #[derive(Clone, Default)]
-pub struct Stopwatch(Arc<Mutex<Option<Instant>>>);
+pub struct Outcome(Arc<Mutex<Totals>>);
 
-impl Stopwatch {
-    /// Called by each source subtask with its first record.
-    pub fn begin(&self) {
-        let mut began = self.0.lock().expect("no holder panics");
-        began.get_or_insert_with(Instant::now);
-    }
-
-    /// Since the first of them.
-    pub fn elapsed(&self) -> Duration {
-        self.0.lock().expect("no holder panics").map_or(Duration::ZERO, |began| began.elapsed())
-    }
+#[derive(Default)]
+struct Totals {
+    began: Option<Instant>,
+    took: Duration,
+    checksum: u64,
 }
 
-/// A wrapping sum over the results of all subtasks.
-#[derive(Clone, Default)]
-pub struct Checksum(Arc<AtomicU64>);
+impl Outcome {
+    /// Called by each source subtask before its first record.
+    pub fn begin(&self) {
+        self.totals().began.get_or_insert_with(Instant::now);
+    }
 
-impl Checksum {
-    /// Adds one subtask's sum.
-    pub fn add(&self, sum: u64) {
-        self.0.fetch_add(sum, Relaxed);
+    /// Called by each sink subtask with its sum when its last result is in: the clock runs to the
+    /// last of them, as it does for every contestant.
+    pub fn end(&self, sum: u64) {
+        let mut totals = self.totals();
+        totals.took = totals.began.map_or(Duration::ZERO, |began| began.elapsed());
+        totals.checksum = totals.checksum.wrapping_add(sum);
+    }
+
+    fn totals(&self) -> std::sync::MutexGuard<'_, Totals> {
+        self.0.lock().expect("no holder panics")
     }
 }
 
 /// The line, without latencies.
-pub fn line(args: &Args, took: Duration, checksum: &Checksum) -> String {
-    format!("{}}}", head(args, took, checksum))
+pub fn line(args: &Args, outcome: &Outcome) -> String {
+    format!("{}}}", head(args, outcome))
 }
 
 /// The line, with latencies in nanoseconds.
-pub fn latency_line(args: &Args, took: Duration, checksum: &Checksum, latency: &Histogram<u64>) -> String {
+pub fn latency_line(args: &Args, outcome: &Outcome, latency: &Histogram<u64>) -> String {
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1000.0;
     format!(
-        "{},\"rate\":{},\"samples\":{},\"p50_us\":{:.3},\"p99_us\":{:.3},\"p999_us\":{:.3},\"p9999_us\":{:.3},\"max_us\":{:.3}}}",
-        head(args, took, checksum),
+        "{},\"rate\":{},\"samples\":{},\"p50_us\":{:.3},\"p99_us\":{:.3},\"p999_us\":{:.3},\
+         \"p9999_us\":{:.3},\"max_us\":{:.3}}}",
+        head(args, outcome),
         args.rate,
         latency.len(),
         us(0.5),
@@ -57,11 +59,11 @@ pub fn latency_line(args: &Args, took: Duration, checksum: &Checksum, latency: &
     )
 }
 
-fn head(args: &Args, took: Duration, checksum: &Checksum) -> String {
+fn head(args: &Args, outcome: &Outcome) -> String {
+    let Totals { took, checksum, .. } = *outcome.totals();
     let Args { variant, batch, workload, parallelism, records, .. } = args;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds;
-    let checksum = checksum.0.load(Relaxed);
     format!(
         "{{\"peer\":\"slotflow\",\"variant\":\"{variant}\",\"batch\":{batch},\"workload\":\"{workload}\",\
          \"parallelism\":{parallelism},\"records\":{records},\"seconds\":{seconds:.6},\"records_per_s\":{rate:.0},\

@@ -72,7 +72,7 @@ where
 
     fn open(&mut self, subtask: &SubtaskContext, _: &[SplitId]) -> Result<GeneratorReader<F>> {
         let (index, stride) = (subtask.index as u64, subtask.parallelism as u64);
-        let share = (self.count + stride - 1 - index) / stride;
+        let share = self.count.saturating_sub(index).div_ceil(stride);
         Ok(GeneratorReader {
             next: 0,
             share,

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use slotflow_runtime::config::Overcommit;
 use slotflow_runtime::install::Installer;
-use slotflow_runtime::machine::Probe;
+use slotflow_runtime::machine::{Placement, Probe};
 use slotflow_runtime::pipe::Begin;
-use slotflow_runtime::plan::{Graph, Plan, Role};
-use slotflow_runtime::{Config, Job, JobReport, Result, Slots, Source};
+use slotflow_runtime::plan::{Explanation, Graph, Plan, Role};
+use slotflow_runtime::testing::simulation::{SimReport, Simulation};
+use slotflow_runtime::{Config, Error, ErrorKind, Job, JobReport, Result, Slots, Source};
 
 use crate::Stream;
 
@@ -105,7 +107,53 @@ impl Environment {
         let mut described = self.described.borrow_mut();
         let Described { graph, pipelines } = &mut *described;
         pipelines.iter_mut().try_for_each(|pipeline| pipeline.discover(graph))?;
-        Plan::new(graph.clone(), &self.config)
+        let mut config = self.config.clone();
+        if let Some(slots) = &self.slots {
+            // The host's pool is as large as it is; what does not fit it, it refuses by name.
+            let packs = config.slots.overcommit == Overcommit::Pack;
+            config.slots.count = packs.then(|| slots.count());
+        }
+        Plan::new(graph.clone(), &config)
+    }
+
+    /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
+    /// cross, partition balance, where order ends, which guarantee the job has. Starts no thread.
+    ///
+    /// # Errors
+    /// What [`start`](Environment::start) would refuse, but for the limits of drivers.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// let env = Environment::with(Config::default()).parallelism(2);
+    /// env.source(generate(100, |i| i)).map(|i| i + 1).sink(callback(|_: u64| {}));
+    /// println!("{}", env.explain()?);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn explain(&self) -> Result<Explanation> {
+        let probe = Probe::run(Path::new("/"));
+        let plan = self.plan_on(&probe)?;
+        if let Some(slots) = &self.slots {
+            let lease = slots.choose("to be explained", &plan.slot_cpus())?;
+            return Ok(Explanation::new(&plan, slots.placement(), &probe.topology, &lease));
+        }
+        let placement = Slots::placement_for(&plan, &self.config, &probe)?;
+        let lease: Vec<usize> = (0..plan.slots).collect();
+        Ok(Explanation::new(&plan, &placement, &probe.topology, &lease))
+    }
+
+    /// The plan, or all that is wrong with it and with the CPUs it names, at once.
+    fn plan_on(&self, probe: &Probe) -> Result<Plan> {
+        let refused = match self.plan() {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error.into_kind(),
+        };
+        match refused {
+            ErrorKind::Plan(mut problems) => {
+                problems.extend(Placement::check(probe, &self.config));
+                Err(Error::plan(problems))
+            }
+            other => Err(other.into()),
+        }
     }
 
     /// Runs the job and waits until it ends by itself.
@@ -121,13 +169,27 @@ impl Environment {
     /// # Errors
     /// Everything that is wrong before the start, at once.
     pub fn start(&self, name: &str) -> Result<Job> {
-        let plan = self.plan()?;
+        let probe = Probe::run(Path::new("/"));
+        let plan = self.plan_on(&probe)?;
         let slots = match &self.slots {
             Some(slots) => slots.clone(),
-            None => Slots::for_plan(&plan, &self.config, &Probe::run(Path::new("/")))?,
+            None => Slots::for_plan(&plan, &self.config, &probe)?,
         };
         let pipelines = self.take();
         slotflow_runtime::job::start(name, plan, &self.config, &slots, |installer| {
+            pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
+        })
+    }
+
+    /// Runs the job in a simulation on the calling thread, for tests: `simulation` is a seed, or a
+    /// [`Simulation`] that is drained or stopped on the way.
+    ///
+    /// # Errors
+    /// As [`run`](Environment::run); and a bug of the runtime if the job stands still.
+    pub fn simulate(&self, name: &str, simulation: impl Into<Simulation>) -> Result<SimReport> {
+        let plan = self.plan()?;
+        let pipelines = self.take();
+        simulation.into().run(name, &plan, &self.config, |installer| {
             pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
         })
     }

@@ -1,15 +1,15 @@
 //! Keeps the records a predicate accepts.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Operator, Output};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output, SubtaskContext};
 
-use crate::Stream;
+use crate::{Made, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Keeps the records for which `keep` is true.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2, 3, 4], |numbers| numbers.filter(|n| n % 2 == 0))?, [2, 4]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -18,6 +18,27 @@ impl<'env, P: Pipe> Stream<'env, P> {
         F: for<'r, 's> FnMut(&'r <P::Out as Family>::Of<'s>) -> bool + Clone + Send + 'static,
     {
         self.then("filter", Cloned(Filter(keep)))
+    }
+
+    /// As [`filter`](Stream::filter), with a predicate that `make` makes for each subtask, on its slot.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let unique = collect([1, 2, 1], |numbers| {
+    ///     numbers.filter_with(|_subtask| {
+    ///         let mut seen = std::collections::HashSet::new();
+    ///         move |n| seen.insert(*n)
+    ///     })
+    /// })?;
+    /// assert_eq!(unique, [1, 2]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn filter_with<F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, Filter<F>>>>
+    where
+        F: for<'r, 's> FnMut(&'r <P::Out as Family>::Of<'s>) -> bool + 'static,
+        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+    {
+        self.then("filter", Made::new(make, Filter))
     }
 }
 
@@ -37,5 +58,17 @@ where
         if (self.0)(&record) {
             out.push(record, ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::check;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_keeps_time_and_order() {
+        check::<u64, _>(Cloned(Filter(|n: &u64| *n > 1)), "1@1 2@2 |2 3 1 #", "2@2 |2 3 #");
     }
 }

@@ -1,15 +1,16 @@
 //! Turns each record into any number of others.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned, SubtaskContext};
 
-use crate::Stream;
+use crate::{Made, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
-    /// Turns each record into those of an iterator.
+    /// Turns each record into those of an iterator. Where they are no iterator by nature,
+    /// [`flat_map_with`](Stream::flat_map_with) saves making one.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2], |numbers| numbers.flat_map(|n| [n, n * 10]))?, [1, 10, 2, 20]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -19,6 +20,29 @@ impl<'env, P: Pipe> Stream<'env, P> {
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> I + Clone + Send + 'static,
     {
         self.then("flat_map", Cloned(FlatMap(map)))
+    }
+
+    /// As [`flat_map`](Stream::flat_map), with a closure that `make` makes for each subtask, on its slot:
+    /// what `_with` says of the other operators ([`flat_map_with`](Stream::flat_map_with) pushes).
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let from_second = collect([1, 2, 3], |numbers| {
+    ///     numbers.flat_map_from(|_subtask| {
+    ///         let mut last = None;
+    ///         move |n| last.replace(n)
+    ///     })
+    /// })?;
+    /// assert_eq!(from_second, [1, 2]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn flat_map_from<I, F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, FlatMap<F>>>>
+    where
+        I: IntoIterator<Item: 'static>,
+        F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> I + 'static,
+        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+    {
+        self.then("flat_map", Made::new(make, FlatMap))
     }
 }
 
@@ -39,5 +63,17 @@ where
         for record in (self.0)(record) {
             out.push(record, ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::check;
+
+    use super::*;
+
+    #[test]
+    fn each_record_becomes_any_number_with_its_time() {
+        check(Cloned(FlatMap(|n: u64| vec![n; n as usize])), "0@1 1@2 2@3 |3 #", "1@2 2@3 2@3 |3 #");
     }
 }

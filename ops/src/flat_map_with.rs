@@ -28,7 +28,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// [`flat_map`](Stream::flat_map), nothing has to be put together first.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// let halves = collect([8, 3], |numbers| {
     ///     numbers.flat_map_with(|n, out| {
     ///         out.push(n);
@@ -73,5 +73,19 @@ where
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
         let mut push = |record| out.push(record, ctx);
         (self.map)(record, &mut Collector { push: &mut push });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::check;
+
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_comes_in_order_with_the_time_of_its_record() {
+        let count = |n: u64, out: &mut Collector<'_, u64>| (0..n).for_each(|i| out.push(i));
+        let count = FlatMapWith { map: count, records: PhantomData };
+        check(Cloned(count), "0@1 1@2 2@3 |3 #", "0@2 0@3 1@3 |3 #");
     }
 }

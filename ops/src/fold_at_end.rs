@@ -10,7 +10,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// input has truly ended: one record for each subtask.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2, 3], |numbers| numbers.fold_at_end(0, |sum, n| *sum += n))?, [6]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -4,24 +4,43 @@
 //! runs before [`Environment::run`].
 
 #![forbid(unsafe_code)]
+// A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
+#![allow(clippy::type_complexity)]
 
 mod environment;
+mod fallible;
 mod filter;
+mod filter_map;
 mod flat_map;
 mod flat_map_with;
 mod fold_at_end;
+mod inspect;
 mod keyed;
+mod made;
 mod map;
 mod partition;
 mod sink;
+mod split;
 mod stream;
+mod tee_with;
+mod union;
 
 pub use environment::Environment;
+pub use fallible::{TryFilter, TryFlatMap, TryMap, TryMapOrSkip};
 pub use filter::Filter;
+pub use filter_map::FilterMap;
 pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
-pub use keyed::{KeyedStream, MapWithState, Stateful};
+pub use inspect::Inspect;
+pub use keyed::{
+    Aggregate, Aggregated, ByKey, ByReference, ByValue, Fold, Hash, KeySelector, KeyedByReference, KeyedFold,
+    KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling, RollingPlan,
+};
+pub use made::Made;
 pub use map::{Map, MapIn};
 pub use sink::Sunk;
+pub use split::Split;
 pub use stream::{CutBefore, Stream};
+pub use tee_with::{Branch, BranchStream, Root};
+pub use union::{Input, Streams};

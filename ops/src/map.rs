@@ -1,15 +1,15 @@
 //! Turns each record into another.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Arena, Borrowed, Cloned, Context, Family, Operator, Output, Owned};
+use slotflow_runtime::{Arena, Borrowed, Cloned, Context, Family, Operator, Output, Owned, SubtaskContext};
 
-use crate::Stream;
+use crate::{Made, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Turns each record into another.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// assert_eq!(collect([1, 2, 3], |numbers| numbers.map(|n| n * 2))?, [2, 4, 6]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -21,15 +21,36 @@ impl<'env, P: Pipe> Stream<'env, P> {
         self.then("map", Cloned(Map(map)))
     }
 
+    /// As [`map`](Stream::map), with a closure that `make` makes for each subtask, on its slot: it need
+    /// be neither `Clone` nor `Send`, and may know which subtask it serves.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let numbered = collect(["a", "b"], |words| {
+    ///     words.map_with(|subtask| {
+    ///         let (index, seen) = (subtask.index, std::rc::Rc::new(std::cell::Cell::new(0)));
+    ///         move |word| format!("{index}.{}: {word}", seen.replace(seen.get() + 1))
+    ///     })
+    /// })?;
+    /// assert_eq!(numbered, ["0.0: a", "0.1: b"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn map_with<U, F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, Map<F>>>>
+    where
+        U: 'static,
+        F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> U + 'static,
+        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+    {
+        self.then("map", Made::new(make, Map))
+    }
+
     /// Turns each record into something built in the step's arena, or borrowed from the record.
     ///
     /// What is built lives until the end of the step: long enough for a sink that copies, or for a
     /// `map` that makes it owned before it crosses an edge.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
-    /// let shout = |word: &'static str, arena: &'_ Arena| arena.copy_str(word);
-    /// # let _ = shout;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// let lengths = collect(["a", "bc"], |words| {
     ///     words.map_in(|word, arena| arena.copy_str(word)).map(|word| word.len())
     /// })?;
@@ -80,5 +101,29 @@ where
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Borrowed<U>>) {
         let record = (self.0)(record, ctx.arena());
         out.push(record, ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::check;
+
+    use super::*;
+
+    #[test]
+    fn each_record_becomes_another_at_the_same_time() {
+        check(Cloned(Map(|n: u64| n * 2)), "1@1 2@2 |2 3 #", "2@1 4@2 |2 6 #");
+    }
+
+    #[test]
+    fn a_made_closure_knows_its_subtask() {
+        let made = Made::new(
+            |subtask: &SubtaskContext| {
+                let index = subtask.index as u64;
+                move |n: u64| n + index
+            },
+            Map,
+        );
+        check(made, "1 2 #", "1 2 #");
     }
 }

@@ -8,6 +8,7 @@ use slotflow_runtime::{Downstream, Family, Owned, Result, Sink, SinkTail, SinkWr
 
 use crate::environment::Pipeline;
 use crate::stream::lead_to;
+use crate::tee_with::BranchEnd;
 use crate::{Environment, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
@@ -35,6 +36,12 @@ impl<'env, P: Pipe, K: Sink<P::Out>> Sunk<'env, P, K> {
     pub fn name(self, name: &str) -> Self {
         self.env.graph(|graph| graph.operator_mut(self.operator).name = name.into());
         self
+    }
+
+    /// Takes it back, for a branch that joins the job with what is in front of it.
+    pub(crate) fn into_end(mut self) -> Option<BranchEnd<P, K>> {
+        let operator = self.operator;
+        self.end.take().map(|(pipe, sink)| BranchEnd { pipe, operator, sink })
     }
 
     /// Gives the sink an identity that stays when the job around it changes.
@@ -107,7 +114,7 @@ impl<P: Pipe, K: Sink<P::Out>> Pipeline for SinkEnd<P, K> {
 }
 
 /// The tails of a sink, one for each subtask.
-struct SinkPlan<F: Family, W>(Seats<SinkTail<F, W>>);
+pub(crate) struct SinkPlan<F: Family, W>(pub(crate) Seats<SinkTail<F, W>>);
 
 impl<F: Family, W> Clone for SinkPlan<F, W> {
     fn clone(&self) -> Self {

@@ -31,9 +31,18 @@ impl<'env, P: Pipe> Stream<'env, P> {
     /// [`Operator`](slotflow_runtime::Operator) comes in here too, as [`Cloned`](slotflow_runtime::Cloned)
     /// or from a factory, [`With`](slotflow_runtime::With).
     pub fn then<B: Build<P::Out>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
+        self.then_numbered(name, |_| build)
+    }
+
+    /// As [`then`](Stream::then), for an operator that needs its number for its errors.
+    pub(crate) fn then_numbered<B: Build<P::Out>>(
+        self,
+        name: &str,
+        build: impl FnOnce(OperatorId) -> B,
+    ) -> Stream<'env, Then<P, B>> {
         let Stream { env, last, open_edge, pipe } = self;
         let (operator, edge) = lead_to(env, last, open_edge, name, Role::Operator);
-        Stream::new(env, operator, Then { pipe, operator, edge, build })
+        Stream::new(env, operator, Then { pipe, operator, edge, build: build(operator) })
     }
 
     /// Names the last operator: in plans, errors, metrics and the configuration.

@@ -14,8 +14,8 @@ use crate::{Build, Context, Family, Flow, Operator, Output, Result, SubtaskConte
 pub trait Tail: 'static {
     /// How many records it can take now; the subtask takes no more input than that.
     fn room(&mut self) -> usize;
-    /// Passes on what is staged. `false` means that something still waits for room.
-    fn flush(&mut self, now_ns: u64) -> Result<bool>;
+    /// Passes on what is staged, as far as there is room.
+    fn flush(&mut self, now_ns: u64) -> Result<Flush>;
     /// A barrier has come through, behind everything pushed before it.
     fn barrier(&mut self, barrier: Barrier);
     /// A latency mark has come through.
@@ -31,6 +31,31 @@ pub trait Tail: 'static {
     fn finished(&mut self) -> bool;
     /// The subtask waits for room: charges the time to whoever keeps it waiting.
     fn charge_blocked(&mut self, now_ns: u64);
+    /// Whether this must be asked again and again while it has no room or waits for an answer. `false`
+    /// where the other side wakes the core, as the reader of a ring does.
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
+/// What a flush came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Flush {
+    /// Nothing waits any more.
+    pub clear: bool,
+    /// Something has gone to another subtask, whose core must be woken if it sleeps.
+    pub moved: bool,
+}
+
+impl Flush {
+    /// There was nothing to pass on.
+    pub const IDLE: Flush = Flush { clear: true, moved: false };
+
+    /// Both together, for a tail that leads to several places.
+    pub fn and(self, other: Flush) -> Flush {
+        Flush { clear: self.clear && other.clear, moved: self.moved || other.moved }
+    }
 }
 
 /// Takes records and the control elements between them: a chain's rest, down to its tail.
@@ -60,8 +85,8 @@ pub struct Chain<A, B> {
     pub rest: B,
 }
 
-/// Notes the running operator when dropped by a panic; forgotten otherwise.
-struct Guard<'s> {
+/// Notes the running operator when dropped by a panic or a failure; forgotten otherwise.
+pub(crate) struct Guard<'s> {
     blame: &'s Blame,
     operator: u32,
 }
@@ -75,14 +100,17 @@ impl Drop for Guard<'_> {
 
 impl<'s> Guard<'s> {
     #[inline(always)]
-    fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
+    pub(crate) fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
         Guard { blame: ctx.blame(), operator }
     }
 
-    /// The call came back: nobody is to blame.
+    /// The call came back: unless it has failed, nobody is to blame. The innermost guard is dropped
+    /// first, and the first note counts.
     #[inline(always)]
-    fn clear(self) {
-        std::mem::forget(self);
+    pub(crate) fn clear(self, ctx: &Context<'_>) {
+        if !ctx.failed() {
+            std::mem::forget(self);
+        }
     }
 }
 
@@ -91,7 +119,7 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
         let guard = Guard::new(self.operator, ctx);
         self.head.process(record, ctx, &mut self.rest);
-        guard.clear();
+        guard.clear(ctx);
     }
 }
 
@@ -99,7 +127,7 @@ impl<A: 'static, B: Tail> Tail for Chain<A, B> {
     fn room(&mut self) -> usize {
         self.rest.room()
     }
-    fn flush(&mut self, now_ns: u64) -> Result<bool> {
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
         self.rest.flush(now_ns)
     }
     fn barrier(&mut self, barrier: Barrier) {
@@ -123,13 +151,16 @@ impl<A: 'static, B: Tail> Tail for Chain<A, B> {
     fn charge_blocked(&mut self, now_ns: u64) {
         self.rest.charge_blocked(now_ns);
     }
+    fn is_polled(&self) -> bool {
+        self.rest.is_polled()
+    }
 }
 
 impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B> {
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
         let guard = Guard::new(self.operator, ctx);
         let flow = self.head.watermark(watermark, ctx, &mut self.rest);
-        guard.clear();
+        guard.clear(ctx);
         match flow {
             Flow::Done => self.rest.watermark(watermark, ctx),
             Flow::More => Flow::More,
@@ -139,7 +170,7 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         let guard = Guard::new(self.operator, ctx);
         let flow = self.head.end(ctx, &mut self.rest);
-        guard.clear();
+        guard.clear(ctx);
         match flow {
             Flow::Done => self.rest.end(ctx),
             Flow::More => Flow::More,

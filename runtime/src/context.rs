@@ -26,15 +26,15 @@ pub struct SubtaskContext {
     pub clock: Clock,
 }
 
-/// Which operator of a chain was running when a closure panicked.
+/// Which operator of a chain was running when it failed or a closure of it panicked.
 ///
-/// The guard in [`Chain`](crate::Chain) writes here while a panic unwinds and never otherwise, so
-/// it costs nothing on the record path.
+/// The guard in [`Chain`](crate::Chain) writes here in these two cases and never otherwise, so it
+/// costs next to nothing on the record path.
 #[derive(Debug, Default)]
 pub struct Blame(Cell<Option<u32>>);
 
 impl Blame {
-    /// Remembers the innermost operator; a second call during the same unwinding changes nothing.
+    /// Remembers the innermost operator; a second call on the way out changes nothing.
     pub(crate) fn note(&self, operator: u32) {
         if self.0.get().is_none() {
             self.0.set(Some(operator));
@@ -100,7 +100,8 @@ impl<'s> Context<'s> {
         self.timestamp = timestamp;
     }
 
-    /// How far event time has come at this subtask's input.
+    /// How far event time has come at this subtask's input. While a watermark is handed to the
+    /// operators this is still the one before: what they emit then is not late for those behind them.
     #[inline]
     pub fn watermark(&self) -> Timestamp {
         self.watermark
@@ -134,6 +135,14 @@ impl<'s> Context<'s> {
         if self.error.is_none() {
             self.error = Some(error);
         }
+    }
+
+    /// As [`fail`](Context::fail), for an operator that knows its number in the job, so that the error
+    /// names it and not the head of its chain.
+    #[cold]
+    pub fn fail_in(&mut self, operator: u32, error: Error) {
+        self.blame.note(operator);
+        self.fail(error);
     }
 
     /// Whether an operator of this step has failed.

@@ -22,6 +22,9 @@ pub enum Event {
     Barrier(Barrier),
     /// A latency mark.
     Mark(LatencyMark),
+    /// One of several inputs has said something that means nothing yet: there is room for its writer,
+    /// and nothing to pass on.
+    Noted,
     /// Nothing more will come.
     End,
 }
@@ -94,9 +97,10 @@ impl<R: SourceReader> SourceHead<R> {
     fn event(&mut self, now_ns: u64) -> Option<Event> {
         let requested = self.control.requested_barrier();
         if requested > self.injected {
-            self.injected = requested;
-            self.control.report_offsets(self.number, requested, self.reader.offsets());
-            return Some(Event::Barrier(Barrier { id: requested }));
+            // One after the other, none left out: inlets align the n-th of each origin.
+            self.injected += 1;
+            self.control.report_offsets(self.number, self.injected, self.reader.offsets());
+            return Some(Event::Barrier(Barrier { id: self.injected }));
         }
         if self.exhausted || self.control.is_draining() {
             return Some(self.ended());
@@ -107,7 +111,8 @@ impl<R: SourceReader> SourceHead<R> {
     fn time(&mut self) -> Option<Event> {
         if self.reader.idle() != self.idle {
             self.idle = !self.idle;
-            return self.idle.then_some(Event::Idle);
+            // Repeated, a watermark says that this input counts again.
+            return Some(if self.idle { Event::Idle } else { Event::Watermark(self.watermark) });
         }
         let watermark = self.reader.watermark()?;
         if watermark <= self.watermark || watermark == MAX_TIMESTAMP {

@@ -179,7 +179,7 @@ impl<'p> Installer<'p> {
             let (arrivals, latency) = (Arc::new(Arrivals::default()), Arc::new(LatencyMeter::default()));
             self.installed.arrivals.push(arrivals.clone());
             self.installed.latencies.push(latency.clone());
-            tails.push(SinkTail::new(writer, arrivals, latency));
+            tails.push(SinkTail::new(writer, operator, context, arrivals, latency));
         }
         Ok(Seats::new(tails))
     }

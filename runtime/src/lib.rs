@@ -5,7 +5,7 @@
 //! single-producer rings, and how full they are is the backpressure.
 //!
 //! Reading order: [`record`](Family), [`operator`](Operator), [`chain`](Chain), [`head`], [`subtask`],
-//! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`].
+//! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`], [`testing`].
 
 mod arena;
 mod chain;
@@ -14,6 +14,7 @@ mod context;
 mod control;
 pub mod edge;
 pub mod error;
+mod fork;
 pub mod head;
 pub mod install;
 mod io_cores;
@@ -30,14 +31,16 @@ mod sink_tail;
 pub mod slot;
 mod source;
 pub mod subtask;
+pub mod testing;
 mod time;
 
 pub use arena::Arena;
-pub use chain::{Chain, Consumer, Downstream, Tail};
+pub use chain::{Chain, Consumer, Downstream, Flush, Tail};
 pub use config::Config;
 pub use context::{Blame, Context, SubtaskContext};
 pub use control::{Barrier, Control, LatencyMark};
 pub use error::{Error, ErrorKind, Problem, Result};
+pub use fork::{Cloning, Fork, Routed, Routing};
 pub use io_cores::IoCores;
 pub use job::{Ending, Job, JobReport};
 pub use key::{Key, KeyGroups, key_group};

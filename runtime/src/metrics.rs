@@ -3,8 +3,14 @@
 //! Every meter has one writer, the thread that owns what it measures, and any number of readers: a
 //! count is a relaxed store of the writer's own value, never a read-modify-write.
 
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
 use crossbeam_utils::CachePadded;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::Clock;
 
 /// Classes of a ring's fill, each an eighth of its capacity; the last one is the full ring.
 pub const FILL_CLASSES: usize = 9;
@@ -110,6 +116,15 @@ pub struct RingSnapshot {
 }
 
 impl RingSnapshot {
+    /// What came since an earlier look; `seen_max` stays that of all the time.
+    pub fn since(&self, earlier: &RingSnapshot) -> RingSnapshot {
+        RingSnapshot {
+            fill_ns: std::array::from_fn(|class| self.fill_ns[class].saturating_sub(earlier.fill_ns[class])),
+            blocked_ns: self.blocked_ns.saturating_sub(earlier.blocked_ns),
+            ..self.clone()
+        }
+    }
+
     /// The time-weighted mean fill, from 0 to 1.
     pub fn mean_fill(&self) -> f64 {
         let total: u64 = self.fill_ns.iter().sum();
@@ -181,6 +196,12 @@ impl Latencies {
         self.classes.iter_mut().zip(&other.classes).for_each(|(sum, count)| *sum += count);
     }
 
+    /// What came since an earlier look.
+    pub fn since(&self, earlier: &Latencies) -> Latencies {
+        let before = earlier.classes.iter().copied().chain(std::iter::repeat(0));
+        Latencies { classes: self.classes.iter().zip(before).map(|(now, then)| now - then).collect() }
+    }
+
     /// How many marks arrived.
     pub fn count(&self) -> u64 {
         self.classes.iter().sum()
@@ -201,20 +222,129 @@ impl Latencies {
     }
 }
 
-/// Measures one slot; its shares add up to the time since it began.
+/// What a slot's core did between two rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// A round that made progress.
+    Useful,
+    /// A round that found nothing to do.
+    Spinning,
+    /// A round in which some subtask found no room and none made progress.
+    Blocked,
+    /// A sleep.
+    Parked,
+}
+
+/// Measures one slot. What is booked, and the time since, add up to the time since it began.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct SlotMeter {
+    slot: usize,
+    /// By `Spent`.
+    booked_ns: [Count; 4],
+    /// When it was made; 0 if nobody said.
+    began_ns: u64,
+    /// How many subtasks it has; without any, all its time is parked.
+    subtasks: Count,
+    asleep: AtomicBool,
+}
+
+impl SlotMeter {
+    /// A meter for the pool's slot of this number, whose time begins now.
+    pub fn of(slot: usize, began_ns: u64) -> SlotMeter {
+        SlotMeter { slot, began_ns, ..SlotMeter::default() }
+    }
+
+    /// When its time began, on the pool's clock.
+    pub fn began_ns(&self) -> u64 {
+        self.began_ns
+    }
+
+    /// The slot's number in the pool.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Books time, a subtask of the slot or none having run in it. Called by the core.
+    #[inline]
+    pub fn book(&self, spent: Spent, took_ns: u64) {
+        let spent = if self.subtasks.value() == 0 { Spent::Parked } else { spent };
+        self.booked_ns[spent as usize].add(took_ns);
+    }
+
+    /// The slot has one subtask more, or one less. Called by the core.
+    pub fn seat(&self, arrived: bool) {
+        let seated = self.subtasks.value();
+        self.subtasks.set(if arrived { seated + 1 } else { seated.saturating_sub(1) });
+    }
+
+    /// The core goes to sleep, or has booked its sleep.
+    pub fn set_asleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Release);
+    }
+
+    /// The values so far. What is not booked yet counts as what the core is in the middle of; the clock is
+    /// read after the values, so it is never behind them.
+    pub fn snapshot(&self, clock: &Clock) -> SlotTimes {
+        let parked = self.asleep.load(Acquire) || self.subtasks.value() == 0;
+        let [useful_ns, spinning_ns, blocked_ns, parked_ns] =
+            std::array::from_fn(|spent| self.booked_ns[spent].value());
+        let mut times = SlotTimes { useful_ns, spinning_ns, blocked_ns, parked_ns, preempted_ns: 0 };
+        if self.began_ns != 0 {
+            let booked_ns = useful_ns + spinning_ns + blocked_ns + parked_ns;
+            let open_ns = (clock.now_ns() - self.began_ns).saturating_sub(booked_ns);
+            *(if parked { &mut times.parked_ns } else { &mut times.useful_ns }) += open_ns;
+        }
+        times
+    }
+}
+
+/// One slot's time as its core booked it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotTimes {
     /// Rounds that made progress.
-    pub useful_ns: Count,
+    pub useful_ns: u64,
     /// Rounds that found nothing to do.
-    pub spinning_ns: Count,
-    /// Asleep.
-    pub parked_ns: Count,
-    /// Rounds in which some subtask found no room and none made progress.
-    pub blocked_ns: Count,
-    /// Time the system gave to somebody else.
-    pub stalled_ns: Count,
+    pub spinning_ns: u64,
+    /// Rounds that found no room.
+    pub blocked_ns: u64,
+    /// Asleep, or without subtasks.
+    pub parked_ns: u64,
+    /// For how long the system ran somebody else although the core was ready; part of the others.
+    pub preempted_ns: u64,
+}
+
+impl SlotTimes {
+    /// What came since an earlier look. The shares add up to the time between the two looks, although what
+    /// was the middle of a round then may have been booked under another name since.
+    pub fn since(&self, earlier: &SlotTimes) -> SlotTimes {
+        let (now, then) = (self.shares(), earlier.shares());
+        let mut shares: [u64; 4] = std::array::from_fn(|share| now[share].saturating_sub(then[share]));
+        let passed = now.iter().sum::<u64>().saturating_sub(then.iter().sum());
+        let mut over = shares.iter().sum::<u64>().saturating_sub(passed);
+        for share in &mut shares {
+            let taken = over.min(*share);
+            (*share, over) = (*share - taken, over - taken);
+        }
+        let [useful_ns, spinning_ns, blocked_ns, parked_ns] = shares;
+        let preempted_ns = self.preempted_ns.saturating_sub(earlier.preempted_ns);
+        SlotTimes { useful_ns, spinning_ns, blocked_ns, parked_ns, preempted_ns }
+    }
+
+    fn shares(&self) -> [u64; 4] {
+        [self.useful_ns, self.spinning_ns, self.blocked_ns, self.parked_ns]
+    }
+}
+
+/// A subtask that did not return from its step within `slots.stall_ms`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Its slot, operator and number.
+    pub who: String,
+    /// How often that happened.
+    pub count: u64,
+    /// For how long it has been in its step now; 0 if it has returned.
+    pub running_ns: u64,
 }
 
 #[cfg(test)]
@@ -233,6 +363,28 @@ mod tests {
             assert!(found >= exact * 0.99 && found <= exact * 1.26, "{q}: {found}");
         }
         assert_eq!(latencies.count(), 10_000);
+    }
+
+    #[test]
+    fn an_open_round_is_booked_under_another_name_and_nothing_is_lost() {
+        let (clock, meter) = (Clock::manual(), SlotMeter::of(0, 1));
+        meter.seat(true);
+        clock.advance(100);
+        let then = meter.snapshot(&clock);
+        assert_eq!((then.useful_ns, then.spinning_ns), (100, 0), "the core is in the middle of something");
+        meter.book(Spent::Spinning, 100);
+        clock.advance(50);
+        let now = meter.snapshot(&clock);
+        assert_eq!(now.shares(), [50, 100, 0, 0]);
+        assert_eq!(now.since(&then).shares().iter().sum::<u64>(), 50);
+    }
+
+    #[test]
+    fn a_slot_without_subtasks_is_parked() {
+        let (clock, meter) = (Clock::manual(), SlotMeter::of(3, 1));
+        clock.advance(70);
+        meter.book(Spent::Useful, 30);
+        assert_eq!(meter.snapshot(&clock).shares(), [0, 0, 0, 70]);
     }
 
     #[test]

@@ -161,9 +161,12 @@ where
     }
 }
 
+/// The writing ends of one subtask's rings, to records with their stamps.
+type Targets<T, M> = Vec<Sender<(T, <M as Time>::Stamp)>>;
+
 /// The outlets of one edge, one for each writing subtask.
 pub struct OutletPlan<T, M: Time, R> {
-    writers: Seats<Vec<Sender<(T, M::Stamp)>>>,
+    writers: Seats<Targets<T, M>>,
     route: R,
     plan: RoutePlan,
     overflow_bytes: usize,

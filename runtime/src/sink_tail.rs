@@ -3,14 +3,21 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::chain::Guard;
 use crate::control::{Barrier, LatencyMark};
 use crate::job::Arrivals;
 use crate::metrics::LatencyMeter;
-use crate::{Acknowledged, Consumer, Context, Family, Flow, Output, Result, SinkWriter, Tail, Timestamp};
+use crate::{
+    Acknowledged, Consumer, Context, Family, Flow, Flush, Output, Result, SinkWriter, SubtaskContext, Tail,
+    Timestamp,
+};
 
 /// A sink's writer, and its word to the job about what has arrived.
 pub struct SinkTail<F, W> {
     writer: W,
+    /// The sink's number in the job, for blame.
+    operator: u32,
+    context: SubtaskContext,
     /// The last barrier that came through.
     barrier: u64,
     closed: bool,
@@ -20,9 +27,16 @@ pub struct SinkTail<F, W> {
 }
 
 impl<F: Family, W: SinkWriter<F>> SinkTail<F, W> {
-    /// A tail around `writer`.
-    pub fn new(writer: W, arrivals: Arc<Arrivals>, latency: Arc<LatencyMeter>) -> Self {
-        SinkTail { writer, barrier: 0, closed: false, arrivals, latency, records: PhantomData }
+    /// A tail around `writer` of the sink of this number, at the place that `context` names.
+    pub fn new(
+        writer: W,
+        operator: u32,
+        context: SubtaskContext,
+        arrivals: Arc<Arrivals>,
+        latency: Arc<LatencyMeter>,
+    ) -> Self {
+        let (barrier, closed) = (0, false);
+        SinkTail { writer, operator, context, barrier, closed, arrivals, latency, records: PhantomData }
     }
 
     /// Tells the job which barrier's records have all arrived.
@@ -40,7 +54,9 @@ impl<F: Family, W: SinkWriter<F>> SinkTail<F, W> {
 impl<F: Family, W: SinkWriter<F>> Output<F> for SinkTail<F, W> {
     #[inline(always)]
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        let guard = Guard::new(self.operator, ctx);
         self.writer.write(record, ctx);
+        guard.clear(ctx);
     }
 }
 
@@ -49,10 +65,10 @@ impl<F: Family, W: SinkWriter<F>> Tail for SinkTail<F, W> {
         self.writer.room()
     }
 
-    fn flush(&mut self, _: u64) -> Result<bool> {
-        self.writer.flush()?;
+    fn flush(&mut self, _: u64) -> Result<Flush> {
+        self.writer.flush().map_err(|error| error.at(&self.context.operator, self.context.index))?;
         self.report();
-        Ok(true)
+        Ok(Flush::IDLE)
     }
 
     fn barrier(&mut self, barrier: Barrier) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::context::Blame;
 use crate::head::{Event, Head};
 use crate::metrics::SubtaskMeter;
+use crate::time::MIN_TIMESTAMP;
 use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
@@ -33,6 +34,17 @@ pub enum Step {
     Done,
     /// The job must stop.
     Failed(Error),
+}
+
+impl Step {
+    /// The same step, after something has gone to another subtask: whoever reads it must be woken, and
+    /// that is what progress does.
+    fn after_a_move(self) -> Step {
+        match self {
+            Step::Idle(_) | Step::Blocked(_) => Step::Progress(0),
+            other => other,
+        }
+    }
 }
 
 /// What the slot grants a step.
@@ -73,6 +85,20 @@ pub struct ChainSubtask<H, C> {
     meter: Arc<SubtaskMeter>,
 }
 
+/// A chain in a local variable. However the step ends, the chain goes back to its place: were it dropped by a
+/// panic, the readers of its rings would report them as broken before the job knows who has failed.
+struct Lent<'c, C> {
+    chain: Option<C>,
+    place: &'c mut Option<C>,
+}
+
+impl<C> Drop for Lent<'_, C> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.place = self.chain.take();
+    }
+}
+
 impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// A subtask at its start.
     pub fn new(
@@ -82,6 +108,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         names: Arc<[Arc<str>]>,
         meter: Arc<SubtaskMeter>,
     ) -> Self {
+        meter.watermark.set(MIN_TIMESTAMP as u64);
         ChainSubtask {
             head,
             chain: Some(chain),
@@ -96,50 +123,45 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     fn advance(&mut self, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
-        if !chain.flush(turn.now_ns)? {
-            return Ok(self.blocked(turn));
-        }
-        match self.phase {
-            Phase::Running => self.run(turn),
-            Phase::Firing(event) => self.fire(event, turn),
-            Phase::Closing => self.closing(turn),
-            Phase::Done => Ok(Step::Done),
-        }
+        let flushed = chain.flush(turn.now_ns)?;
+        let step = match self.phase {
+            _ if !flushed.clear => self.blocked(turn),
+            Phase::Running => self.run(turn)?,
+            Phase::Firing(_) if chain.room() == 0 => self.blocked(turn),
+            Phase::Firing(event) => self.fire(event, turn)?,
+            Phase::Closing => self.closing(turn)?,
+            Phase::Done => Step::Done,
+        };
+        Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
     fn run(&mut self, turn: Turn) -> Result<Step> {
-        let mut taken = 0;
+        let (mut taken, mut said) = (0, false);
         loop {
             let room = self.chain.as_mut().map_or(0, |chain| chain.room());
             let budget = (turn.budget - taken).min(room);
             if budget == 0 {
-                return self.out_of(taken, room, turn);
+                let nothing = taken == 0 && !said;
+                return if nothing && room == 0 { Ok(self.blocked(turn)) } else { self.flushed(taken, turn) };
             }
             let drive = self.drive(budget, turn)?;
             taken += drive.records;
             self.meter.records.add(drive.records as u64);
             match drive.event {
                 Some(event) => match self.fire(event, turn)? {
-                    Step::Progress(_) if matches!(self.phase, Phase::Running) => {}
+                    Step::Progress(_) if matches!(self.phase, Phase::Running) => said = true,
                     step => return Ok(step),
                 },
-                None if taken == 0 => return self.idle(turn),
+                None if taken == 0 && !said => return Ok(self.idle(turn)),
                 None => return self.flushed(taken, turn),
             }
         }
     }
 
-    /// The budget is used up, or there is no more room.
-    fn out_of(&mut self, taken: usize, room: usize, turn: Turn) -> Result<Step> {
-        if taken == 0 && room == 0 {
-            return Ok(self.blocked(turn));
-        }
-        self.flushed(taken, turn)
-    }
-
     fn flushed(&mut self, taken: usize, turn: Turn) -> Result<Step> {
         if let Some(chain) = &mut self.chain {
-            chain.flush(turn.now_ns)?;
+            // What still waits is the next step's first concern.
+            let _some = chain.flush(turn.now_ns)?;
         }
         Ok(Step::Progress(taken))
     }
@@ -147,28 +169,26 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// Lets the head push, with the chain in a local variable.
     #[inline(always)]
     fn drive(&mut self, budget: usize, turn: Turn) -> Result<crate::head::Drive> {
-        let Some(mut chain) = self.chain.take() else {
+        let mut lent = Lent { chain: self.chain.take(), place: &mut self.chain };
+        let Some(chain) = &mut lent.chain else {
             return Err(Error::bug("a subtask was stepped after its chain was lost"));
         };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
         ctx.set_watermark(self.meter.watermark.value() as i64);
-        let drive = self.head.drive(budget, &mut ctx, &mut chain);
-        let error = ctx.into_error();
-        self.chain = Some(chain);
-        error.map_or(drive, Err)
+        let drive = self.head.drive(budget, &mut ctx, chain);
+        ctx.into_error().map_or(drive, Err)
     }
 
     /// Takes an event through the operators, then to the tail.
     fn fire(&mut self, event: Event, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        // What is emitted at a watermark goes before it, so to those behind it the old one still holds.
+        ctx.set_watermark(self.meter.watermark.value() as i64);
         let flow = match event {
-            Event::Watermark(watermark) => {
-                self.meter.watermark.set(watermark as u64);
-                ctx.set_watermark(watermark);
-                chain.watermark(watermark, &mut ctx)
-            }
+            Event::Watermark(watermark) => chain.watermark(watermark, &mut ctx),
             Event::End => chain.end(&mut ctx),
+            Event::Noted => Flow::Done,
             Event::Idle => {
                 chain.forward_idle();
                 Flow::Done
@@ -184,6 +204,9 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         };
         if let Some(error) = ctx.into_error() {
             return Err(error);
+        }
+        if let (Flow::Done, Event::Watermark(watermark)) = (flow, event) {
+            self.meter.watermark.set(watermark as u64);
         }
         self.phase = match (flow, event) {
             (Flow::More, _) => Phase::Firing(event),
@@ -205,18 +228,16 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         Ok(Step::Done)
     }
 
-    fn idle(&mut self, turn: Turn) -> Result<Step> {
-        let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
-        chain.flush(turn.now_ns)?;
-        let waits = if chain.finished() { u64::MAX } else { turn.now_ns + POLL_INTERVAL_NS };
-        Ok(Step::Idle(waits.min(self.head.due_ns())))
+    fn idle(&mut self, turn: Turn) -> Step {
+        let waits = self.chain.as_mut().is_some_and(|chain| chain.is_polled() && !chain.finished());
+        let due_ns = if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
+        Step::Idle(due_ns.min(self.head.due_ns()))
     }
 
     fn blocked(&mut self, turn: Turn) -> Step {
-        if let Some(chain) = &mut self.chain {
-            chain.charge_blocked(turn.now_ns);
-        }
-        Step::Blocked(turn.now_ns + POLL_INTERVAL_NS)
+        let Some(chain) = &mut self.chain else { return Step::Done };
+        chain.charge_blocked(turn.now_ns);
+        Step::Blocked(if chain.is_polled() { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX })
     }
 
     /// The name of the operator that was running, or of the chain's head.
@@ -237,5 +258,86 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
         };
         self.phase = Phase::Done;
         Step::Failed(error.at(self.blamed(), self.context.index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::Flush;
+    use crate::head::Drive;
+    use crate::testing::subtask;
+    use crate::{Barrier, LatencyMark, Output, Owned, Tail, Timestamp};
+
+    /// An input that has ended.
+    struct Ended;
+
+    impl Head for Ended {
+        type Item = Owned<u64>;
+        fn drive<'s>(
+            &'s mut self,
+            _: usize,
+            _: &mut Context<'s>,
+            _: &mut impl Output<Owned<u64>>,
+        ) -> Result<Drive> {
+            Ok(Drive { records: 0, event: Some(Event::End) })
+        }
+        fn fill(&self) -> usize {
+            0
+        }
+    }
+
+    /// Has two portions to emit at the end, and the room it is given.
+    struct Portions {
+        left: usize,
+        room: Arc<AtomicUsize>,
+    }
+
+    impl Output<Owned<u64>> for Portions {
+        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+    }
+
+    impl Tail for Portions {
+        fn room(&mut self) -> usize {
+            self.room.load(Ordering::Relaxed)
+        }
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            Ok(Flush::IDLE)
+        }
+        fn barrier(&mut self, _: Barrier) {}
+        fn mark(&mut self, _: LatencyMark, _: u64) {}
+        fn forward_watermark(&mut self, _: Timestamp) {}
+        fn forward_idle(&mut self) {}
+        fn close(&mut self) {}
+        fn finished(&mut self) -> bool {
+            true
+        }
+        fn charge_blocked(&mut self, _: u64) {}
+    }
+
+    impl Consumer<Owned<u64>> for Portions {
+        fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+            Flow::Done
+        }
+        fn end(&mut self, _: &mut Context<'_>) -> Flow {
+            self.left -= 1;
+            if self.left > 0 { Flow::More } else { Flow::Done }
+        }
+    }
+
+    #[test]
+    fn firing_waits_for_room() {
+        let room = Arc::new(AtomicUsize::new(1));
+        let chain = Portions { left: 2, room: room.clone() };
+        let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
+        let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+        assert!(matches!(step(), Step::Progress(_)));
+        room.store(0, Ordering::Relaxed);
+        assert!(matches!(step(), Step::Blocked(_)));
+        room.store(1, Ordering::Relaxed);
+        assert!(matches!(step(), Step::Progress(_)));
+        assert!(matches!(step(), Step::Done));
     }
 }

@@ -29,6 +29,9 @@ impl ClientContext for ClientLog {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if matches!(error, KafkaError::PartitionEOF(_)) {
+            return; // Asked for, by readers that stop at the end.
+        }
         tracing::warn!(target: "librdkafka", "{reason}");
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         // "All brokers are down" says less than the error of a broker before it.

@@ -3,22 +3,21 @@
 use std::marker::PhantomData;
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Build, Context, Key, Operator, Output, Owned, Result, SubtaskContext};
+use slotflow_runtime::{Cloned, Owned, SubtaskContext};
 
-use super::{Assigner, KeyedStream, Table};
-use crate::Stream;
+use super::{KeySelector, KeyedStream, Rolling, RollingPlan};
+use crate::{Made, Stream};
 
-impl<'env, T, K, P, F> KeyedStream<'env, P, F>
+impl<'env, T, P, S> KeyedStream<'env, P, S>
 where
     T: Send + 'static,
-    K: Key + Eq + 'static,
     P: Pipe<Out = Owned<T>>,
-    F: FnMut(&T) -> K + Clone + Send + 'static,
+    S: KeySelector<T>,
 {
     /// Turns each record into another with the help of its key's state, which begins as its default.
     ///
     /// ```
-    /// # use slotflow::prelude::*;
+    /// # use slotflow::{prelude::*, testing::collect};
     /// let numbered = collect(["a", "b", "a"], |words| {
     ///     words.key_by(|word| *word).map_with_state(|seen: &mut u32, word| {
     ///         *seen += 1;
@@ -28,77 +27,82 @@ where
     /// assert_eq!(numbered, ["a1", "b1", "a2"]);
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn map_with_state<S, U, G>(self, map: G) -> Stream<'env, Then<P, MapWithState<S, F, G>>>
+    pub fn map_with_state<V, U, G>(
+        self,
+        map: G,
+    ) -> Stream<'env, Then<P, RollingPlan<S, Cloned<MapWithState<V, G>>>>>
     where
-        S: Default + 'static,
+        V: Default + 'static,
         U: 'static,
-        G: FnMut(&mut S, T) -> U + Clone + Send + 'static,
+        G: FnMut(&mut V, T) -> U + Clone + Send + 'static,
     {
-        let (key, assigner) = (self.key.clone(), self.assigner);
-        self.then("map_with_state", MapWithState { key, assigner, map, state: PhantomData })
+        self.rolling("map_with_state", Cloned(MapWithState::new(map)))
+    }
+
+    /// As [`map_with_state`](KeyedStream::map_with_state), with a closure that `make` makes for each
+    /// subtask, on its slot.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let placed = collect(["a", "b", "a"], |words| {
+    ///     words.key_by(|word| *word).map_with_state_with(|subtask| {
+    ///         let index = subtask.index;
+    ///         move |seen: &mut u32, word| {
+    ///             *seen += 1;
+    ///             format!("{word}{seen} at subtask {index}")
+    ///         }
+    ///     })
+    /// })?;
+    /// assert_eq!(placed[2], "a2 at subtask 0");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn map_with_state_with<V, U, G, M>(
+        self,
+        make: M,
+    ) -> Stream<'env, Then<P, RollingPlan<S, Made<M, G, MapWithState<V, G>>>>>
+    where
+        V: Default + 'static,
+        U: 'static,
+        G: FnMut(&mut V, T) -> U + 'static,
+        M: Fn(&SubtaskContext) -> G + Clone + Send + 'static,
+    {
+        self.rolling("map_with_state", Made::new(make, MapWithState::new))
     }
 }
 
-/// Describes [`KeyedStream::map_with_state`].
-pub struct MapWithState<S, F, G> {
-    key: F,
-    assigner: Assigner,
+/// See [`KeyedStream::map_with_state`].
+pub struct MapWithState<V, G> {
     map: G,
-    state: PhantomData<fn() -> S>,
+    state: PhantomData<fn() -> V>,
 }
 
-impl<S, F: Clone, G: Clone> Clone for MapWithState<S, F, G> {
+impl<V, G> MapWithState<V, G> {
+    pub(super) fn new(map: G) -> Self {
+        MapWithState { map, state: PhantomData }
+    }
+}
+
+impl<V, G: Clone> Clone for MapWithState<V, G> {
     fn clone(&self) -> Self {
-        MapWithState {
-            key: self.key.clone(),
-            assigner: self.assigner,
-            map: self.map.clone(),
-            state: PhantomData,
-        }
+        MapWithState::new(self.map.clone())
     }
 }
 
-impl<T, K, S, U, F, G> Build<Owned<T>> for MapWithState<S, F, G>
+impl<T, V, U, G> Rolling<T> for MapWithState<V, G>
 where
-    T: 'static,
-    K: Key + Eq + 'static,
-    S: Default + 'static,
+    V: Default + 'static,
     U: 'static,
-    F: FnMut(&T) -> K + Clone + Send + 'static,
-    G: FnMut(&mut S, T) -> U + Clone + Send + 'static,
+    G: FnMut(&mut V, T) -> U + 'static,
 {
-    type Out = Owned<U>;
-    type Operator = Stateful<K, S, F, G>;
-
-    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
-        let table = Table::new(subtask.max_parallelism, self.assigner);
-        Ok(Stateful { key: self.key, table, map: self.map })
-    }
-}
-
-/// The operator of [`MapWithState`].
-pub struct Stateful<K, S, F, G> {
-    key: F,
-    table: Table<K, S>,
-    map: G,
-}
-
-impl<T, K, S, U, F, G> Operator<Owned<T>> for Stateful<K, S, F, G>
-where
-    T: 'static,
-    K: Key + Eq + 'static,
-    S: Default + 'static,
-    U: 'static,
-    F: FnMut(&T) -> K + 'static,
-    G: FnMut(&mut S, T) -> U + 'static,
-{
-    type Out = Owned<U>;
+    type State = V;
+    type Out = U;
 
     #[inline(always)]
-    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
-        let key = (self.key)(&record);
-        let state = self.table.value(key, ctx.split(), |_| S::default());
-        let record = (self.map)(state, record);
-        out.push(record, ctx);
+    fn begin(&mut self) -> V {
+        V::default()
+    }
+    #[inline(always)]
+    fn step(&mut self, state: &mut V, record: T) -> U {
+        (self.map)(state, record)
     }
 }

@@ -4,6 +4,7 @@
 //! ones half a millisecond each. And a group is what moves when parallelism changes.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use slotflow_runtime::{Key, key_group};
 
 /// Which group a record's state is kept in.
@@ -15,36 +16,49 @@ pub(crate) enum Assigner {
     SourcePartition,
 }
 
+/// What [`Table::drain`] takes out.
+pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<HashTable<(K, V)>>>;
+
 /// The values of the keys of one subtask.
 pub(crate) struct Table<K, V> {
     groups: Vec<HashTable<(K, V)>>,
     assigner: Assigner,
 }
 
-impl<K: Key + Eq, V> Table<K, V> {
+impl<K: Key, V> Table<K, V> {
     /// An empty table of `groups` key groups.
     pub(crate) fn new(groups: usize, assigner: Assigner) -> Self {
         Table { groups: (0..groups).map(|_| HashTable::new()).collect(), assigner }
     }
 
-    /// The value of `key`, made by `init` when it is new. `split` is the record's source partition.
+    /// The value of `key`, which is `same` as a known one, or made a new one by `make`. `split` is the
+    /// record's source partition.
     #[inline(always)]
-    pub(crate) fn value(&mut self, key: K, split: u32, init: impl FnOnce(&K) -> V) -> &mut V {
+    pub(crate) fn value<Q: Key>(
+        &mut self,
+        key: Q,
+        split: u32,
+        same: impl Fn(&K, &Q) -> bool,
+        make: impl FnOnce(Q) -> (K, V),
+    ) -> &mut V {
         let hash = key.hash();
         let group = match self.assigner {
             Assigner::Hash => key_group(hash, self.groups.len()),
             Assigner::SourcePartition => split as usize % self.groups.len(),
         };
         let table = &mut self.groups[group];
-        let entry = table.entry(spread(hash), |(known, _)| *known == key, |(known, _)| spread(known.hash()));
+        let entry =
+            table.entry(spread(hash), |(known, _)| same(known, &key), |(known, _)| spread(known.hash()));
         let occupied = match entry {
-            hashbrown::hash_table::Entry::Occupied(occupied) => occupied,
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                let value = init(&key);
-                vacant.insert((key, value))
-            }
+            Entry::Occupied(occupied) => occupied,
+            Entry::Vacant(vacant) => vacant.insert(make(key)),
         };
         &mut occupied.into_mut().1
+    }
+
+    /// Takes all keys and values out, one table after the other.
+    pub(crate) fn drain(&mut self) -> Drain<K, V> {
+        std::mem::take(&mut self.groups).into_iter().flatten()
     }
 }
 
@@ -64,7 +78,7 @@ mod tests {
         let mut table = Table::new(16, Assigner::Hash);
         for round in 0..3 {
             for key in 0..10_000u64 {
-                let value = table.value(key, 0, |key| key * 10);
+                let value = table.value(key, 0, u64::eq, |key| (key, key * 10));
                 assert_eq!(*value, key * 10 + round);
                 *value += 1;
             }
@@ -75,7 +89,7 @@ mod tests {
     fn a_source_partition_is_a_group() {
         let mut table = Table::new(4, Assigner::SourcePartition);
         for key in 0..100u64 {
-            table.value(key, 2, |_| ());
+            table.value(key, 2, u64::eq, |key| (key, ()));
         }
         let sizes: Vec<usize> = table.groups.iter().map(HashTable::len).collect();
         assert_eq!(sizes, [0, 0, 100, 0]);

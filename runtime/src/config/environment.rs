@@ -24,7 +24,7 @@ macro_rules! settings {
 
 /// What the environment can set, in the order of the struct.
 const SETTINGS: &[(&str, Set)] = &settings! {
-    job: parallelism max_parallelism commit_interval_ms;
+    job: parallelism max_parallelism commit_interval_ms best_effort leave_timeout_ms;
     slots: count cores idle spin_us overcommit driver pin stall_ms chaining;
     edges: capacity budget_bytes overflow_bytes;
     step: budget_us min_records;
@@ -32,9 +32,9 @@ const SETTINGS: &[(&str, Set)] = &settings! {
 };
 
 impl Config {
-    /// Applies the process's `SLOTFLOW_*` variables over what is set: `SLOTFLOW_SLOTS_IDLE=spin` is `idle = "spin"`
-    /// under `[slots]`. Lists of CPUs are written as the kernel does (`SLOTFLOW_SLOTS_CORES=0-3,8`), operators as a
-    /// TOML table: `SLOTFLOW_OPERATORS='{ "kafka sink" = { parallelism = 2 } }'`.
+    /// Applies the process's `SLOTFLOW_*` variables over what is set: `SLOTFLOW_SLOTS_IDLE=spin` is `idle =
+    /// "spin"` under `[slots]`. Lists of CPUs are written as the kernel does (`SLOTFLOW_SLOTS_CORES=0-3,8`),
+    /// operators as a TOML table: `SLOTFLOW_OPERATORS='{ "kafka sink" = { parallelism = 2 } }'`.
     ///
     /// # Errors
     /// One plan error with all variables that name no setting or hold a wrong value.
@@ -43,8 +43,8 @@ impl Config {
         self.with_variables(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))))
     }
 
-    /// As [`with_environment`](Config::with_environment), from any pairs of name and value. Names that do not begin
-    /// with `SLOTFLOW_` are somebody else's.
+    /// As [`with_environment`](Config::with_environment), from any pairs of name and value. Names that do not
+    /// begin with `SLOTFLOW_` are somebody else's.
     ///
     /// # Errors
     /// As [`with_environment`](Config::with_environment).

@@ -24,6 +24,8 @@ pub struct Inlet<T: 'static, M: Time> {
     turn: usize,
     watermark: Timestamp,
     idle: bool,
+    /// An origin's end made a barrier complete; what it means for event time is still to be said.
+    time_due: bool,
     /// The barrier that the origins in `at_barrier` wait at.
     barrier: Option<Barrier>,
 }
@@ -38,7 +40,8 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             ended: false,
             at_barrier: false,
         });
-        Inlet { origins: origins.collect(), turn: 0, watermark: MIN_TIMESTAMP, idle: false, barrier: None }
+        let origins = origins.collect();
+        Inlet { origins, turn: 0, watermark: MIN_TIMESTAMP, idle: false, time_due: false, barrier: None }
     }
 
     /// What a control element of one origin means for the subtask.
@@ -73,12 +76,13 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         let Some(lowest) = live.map(|origin| origin.watermark).min() else {
             return self.all_idle();
         };
-        self.idle = false;
-        if lowest <= self.watermark {
+        // Repeated, a watermark says that this input counts again.
+        let was_idle = std::mem::replace(&mut self.idle, false);
+        if lowest <= self.watermark && !was_idle {
             return None;
         }
-        self.watermark = lowest;
-        Some(Event::Watermark(lowest))
+        self.watermark = self.watermark.max(lowest);
+        Some(Event::Watermark(self.watermark))
     }
 
     /// Nobody counts: idle, unless all have ended, which is for the end to say.
@@ -108,7 +112,14 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             // Those that waited at a barrier have none behind it: it is aligned, and then comes the end.
             return Some(Event::End);
         }
-        self.aligned().or_else(|| self.merge_time())
+        let barrier = self.aligned();
+        self.time_due = barrier.is_some();
+        barrier.or_else(|| self.merge_time())
+    }
+
+    /// What a barrier was said before.
+    fn overdue(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.time_due) { self.merge_time() } else { None }
     }
 
     fn broken() -> Error {
@@ -131,6 +142,9 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         if count == 0 {
             return Ok(Drive { records, event: Some(Event::End) });
         }
+        if let Some(event) = self.overdue() {
+            return Ok(Drive { records, event: Some(event) });
+        }
         for step in 0..count {
             let index = if self.turn + step < count { self.turn + step } else { self.turn + step - count };
             while records < budget {
@@ -148,9 +162,8 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
                         records += taken;
                     }
                     Next::Control(control) => {
-                        if let Some(event) = self.control(index, control) {
-                            return Ok(Drive { records, event: Some(event) });
-                        }
+                        let event = self.control(index, control).unwrap_or(Event::Noted);
+                        return Ok(Drive { records, event: Some(event) });
                     }
                     Next::Nothing => break,
                     Next::Broken => return Err(Self::broken()),
@@ -163,5 +176,39 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
 
     fn fill(&self) -> usize {
         self.origins.iter().map(|origin| origin.ring.fill()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Untimed;
+    use crate::edge::ring::ring;
+    use crate::metrics::RingMeter;
+    use std::sync::Arc;
+
+    fn of_two() -> Inlet<u32, Untimed> {
+        Inlet::new((0..2).map(|_| ring(2, Arc::new(RingMeter::new(2))).1).collect())
+    }
+
+    #[test]
+    fn an_origin_that_was_idle_counts_again_from_its_next_watermark() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(5)), None);
+        assert_eq!(inlet.control(1, Control::Idle), Some(Event::Watermark(5)));
+        assert_eq!(inlet.control(0, Control::Idle), Some(Event::Idle));
+        assert_eq!(inlet.control(1, Control::Watermark(3)), Some(Event::Watermark(5)));
+        assert_eq!(inlet.control(0, Control::Watermark(9)), None);
+        assert_eq!(inlet.control(1, Control::Watermark(7)), Some(Event::Watermark(7)));
+    }
+
+    #[test]
+    fn an_end_completes_a_barrier_and_then_event_time() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(5)), None);
+        assert_eq!(inlet.control(0, Control::Barrier(Barrier { id: 1 })), None);
+        assert_eq!(inlet.control(1, Control::End), Some(Event::Barrier(Barrier { id: 1 })));
+        assert_eq!(inlet.overdue(), Some(Event::Watermark(5)));
+        assert_eq!(inlet.overdue(), None);
     }
 }

@@ -6,9 +6,10 @@
 //! the rings are is the backpressure; there is no other signal.
 
 pub mod inlet;
+mod moving;
 pub mod outlet;
 pub mod partition;
 pub mod ring;
 
 pub use outlet::Outlet;
-pub use partition::{Broadcast, Custom, Hash, Route, Spread};
+pub use partition::{Broadcast, Custom, Route, Spread};

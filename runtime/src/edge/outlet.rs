@@ -3,7 +3,7 @@
 use super::partition::Route;
 use super::ring::Sender;
 use crate::control::{Barrier, Control, LatencyMark};
-use crate::{Consumer, Context, Error, Flow, Output, Owned, Result, Tail, Time, Timestamp};
+use crate::{Consumer, Context, Error, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
 
 /// Routes a subtask's records to the rings of its targets.
 pub struct Outlet<T, M: Time, R> {
@@ -12,20 +12,13 @@ pub struct Outlet<T, M: Time, R> {
     /// How many records may wait for room behind all the rings together.
     overflow_records: usize,
     overflow_bytes: usize,
-    closed: bool,
 }
 
 impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
     /// An outlet towards `targets`; one record may expand to `overflow_bytes` beyond the room.
     pub fn new(targets: Vec<Sender<(T, M::Stamp)>>, route: R, overflow_bytes: usize) -> Self {
         let record_bytes = size_of::<(T, M::Stamp)>().max(1);
-        Outlet {
-            targets,
-            route,
-            overflow_records: overflow_bytes / record_bytes,
-            overflow_bytes,
-            closed: false,
-        }
+        Outlet { targets, route, overflow_records: overflow_bytes / record_bytes, overflow_bytes }
     }
 
     fn control(&mut self, control: Control) {
@@ -57,15 +50,13 @@ impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
         self.targets.iter().map(Sender::room).min().unwrap_or(usize::MAX)
     }
 
-    fn flush(&mut self, now_ns: u64) -> Result<bool> {
-        let mut clear = true;
-        for target in &mut self.targets {
-            clear &= target.flush(now_ns);
-        }
-        if !clear {
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        let flushed =
+            self.targets.iter_mut().map(|target| target.flush(now_ns)).fold(Flush::IDLE, Flush::and);
+        if !flushed.clear {
             self.check_overflow()?;
         }
-        Ok(clear)
+        Ok(flushed)
     }
 
     fn barrier(&mut self, barrier: Barrier) {
@@ -86,11 +77,11 @@ impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
 
     fn close(&mut self) {
         self.control(Control::End);
-        self.closed = true;
     }
 
+    /// What has been flushed is in its rings, and nobody will answer.
     fn finished(&mut self) -> bool {
-        self.closed
+        true
     }
 
     fn charge_blocked(&mut self, now_ns: u64) {
@@ -98,6 +89,10 @@ impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
             let full = target.room() == 0;
             target.charge(full, now_ns);
         }
+    }
+
+    fn is_polled(&self) -> bool {
+        false
     }
 }
 

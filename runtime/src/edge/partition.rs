@@ -2,7 +2,6 @@
 
 use super::ring::Sender;
 use crate::SubtaskContext;
-use crate::key::{Key, KeyGroups};
 use crate::plan::Partitioner;
 
 /// Gives each record to its target, or targets.
@@ -49,28 +48,6 @@ impl<T: 'static> Route<T> for Spread {
     #[inline(always)]
     fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
         let target = self.next(targets.len());
-        targets[target].stage((record, stamp));
-    }
-}
-
-/// By key group: all the records of a key meet at one target, in order.
-#[derive(Clone)]
-pub struct Hash<F> {
-    key: F,
-    groups: KeyGroups,
-}
-
-impl<F> Hash<F> {
-    /// Routes by `key`, whose groups are spread over the targets as `groups` says.
-    pub fn new(key: F, groups: KeyGroups) -> Hash<F> {
-        Hash { key, groups }
-    }
-}
-
-impl<T: 'static, K: Key, F: FnMut(&T) -> K + 'static> Route<T> for Hash<F> {
-    #[inline(always)]
-    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
-        let target = self.groups.subtask_of((self.key)(&record).hash());
         targets[target].stage((record, stamp));
     }
 }
@@ -133,17 +110,6 @@ impl<T: 'static> BuildRoute<T> for AsPlanned {
             // Each begins elsewhere, so that short inputs do not all go to the first.
             _ => Spread::RoundRobin(subtask.index % targets.max(1)),
         }
-    }
-}
-
-/// By the key a closure finds.
-#[derive(Clone)]
-pub struct ByKey<F>(pub F);
-
-impl<T: 'static, K: Key, F: FnMut(&T) -> K + Clone + Send + 'static> BuildRoute<T> for ByKey<F> {
-    type Route = Hash<F>;
-    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Hash<F> {
-        Hash::new(self.0, KeyGroups::new(plan.groups, plan.readers))
     }
 }
 

@@ -1,19 +1,18 @@
 //! The handle of a running job.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{JobControl, Phase};
+use super::shares::SlotMetrics;
 use super::snapshot::JobMetrics;
+use super::view::View;
 use crate::install::Installed;
 use crate::plan::Plan;
 use crate::slot::Slots;
 use crate::{Clock, Result};
-
-/// How long `stop` and `abort` wait for steps that are under way (a guess: far more than a step
-/// takes, little enough for a shutdown).
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What belongs to a running job besides its control.
 pub(super) struct Parts {
@@ -22,6 +21,8 @@ pub(super) struct Parts {
     pub slots: Slots,
     /// The pool's number of each of the job's slots.
     pub lease: Vec<usize>,
+    /// How long to wait for steps that are under way.
+    pub leave_timeout: Duration,
 }
 
 /// How a job ended.
@@ -73,12 +74,18 @@ pub struct Job {
     clock: Clock,
     started: Instant,
     started_ns: u64,
+    /// Its slots as they were when it started: what came before is not the job's.
+    slots_before: Vec<SlotMetrics>,
+    /// Whether it was waited for already: what did not leave then is left.
+    waited: Cell<bool>,
 }
 
 impl Job {
     pub(super) fn new(control: Arc<JobControl>, parts: Parts, clock: Clock) -> Job {
         let started_ns = clock.now_ns();
-        Job { control, parts, clock, started: Instant::now(), started_ns }
+        let slots_before = parts.lease.iter().map(|slot| parts.slots.slot_metrics(*slot)).collect();
+        let (started, waited) = (Instant::now(), Cell::new(false));
+        Job { control, parts, clock, started, started_ns, slots_before, waited }
     }
 
     /// The job's name.
@@ -99,8 +106,21 @@ impl Job {
     /// What the job has measured so far.
     pub fn metrics(&self) -> JobMetrics {
         let since_ns = self.clock.now_ns() - self.started_ns;
-        let Parts { plan, installed, slots, lease } = &self.parts;
-        JobMetrics::new(plan, installed, slots, lease, since_ns)
+        let Parts { plan, installed, slots, lease, .. } = &self.parts;
+        let mut metrics = JobMetrics::new(plan, installed, slots, lease, since_ns);
+        metrics.slots.iter_mut().zip(&self.slots_before).for_each(|(now, then)| *now = now.since(then));
+        metrics
+    }
+
+    /// Waits until the job has ended, in whatever way, but at most `timeout`; says whether it has.
+    pub fn ends_within(&self, timeout: Duration) -> bool {
+        self.leave_by(Instant::now() + timeout);
+        self.control.is_closed()
+    }
+
+    /// A live view of the job: what it did since the last look, in words and numbers.
+    pub fn view(&self) -> View<'_> {
+        View::new(self)
     }
 
     /// Waits until the job ends by itself.
@@ -155,8 +175,15 @@ impl Job {
 
     fn leave(self, phase: Phase, ending: Ending) -> Result<JobReport> {
         self.control.advance(phase);
-        self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+        self.wait_once();
         self.report(ending)
+    }
+
+    /// Waits for steps that are under way, once in the handle's life.
+    fn wait_once(&self) {
+        if !self.waited.replace(true) {
+            self.leave_by(Instant::now() + self.parts.leave_timeout);
+        }
     }
 
     fn leave_by(&self, deadline: Instant) {
@@ -198,7 +225,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         if !self.control.is_closed() {
             self.control.advance(Phase::Stopping);
-            self.leave_by(Instant::now() + LEAVE_TIMEOUT);
+            self.wait_once();
         }
     }
 }

@@ -4,11 +4,16 @@ mod control;
 mod coordinator;
 mod handle;
 mod run;
+mod shares;
 mod snapshot;
+mod view;
 mod why_slow;
 
 pub use control::{Arrivals, JobControl, Phase, Report};
 pub use coordinator::Coordinator;
 pub use handle::{Ending, Job, JobReport};
 pub use run::start;
-pub use snapshot::{EdgeMetrics, JobMetrics, SlotMetrics, SubtaskMetrics};
+pub(crate) use run::{Assembled, assemble, finish, tick};
+pub use shares::SlotMetrics;
+pub use snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
+pub use view::View;

@@ -7,10 +7,10 @@ use super::control::{JobControl, Phase};
 use super::coordinator::Coordinator;
 use super::handle::{Job, Parts};
 use crate::config::Config;
-use crate::install::Installer;
+use crate::install::{Installed, Installer};
 use crate::plan::Plan;
-use crate::slot::Slots;
-use crate::{Clock, Result};
+use crate::slot::{Deployment, Slots, Waker};
+use crate::{Clock, IoCores, Result};
 
 /// How often the job's thread looks for arrivals while sources commit (a guess: a hundredth of the
 /// default commit interval).
@@ -18,6 +18,42 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// How often it looks after a job that commits nothing; it is woken when something changes.
 const REST: Duration = Duration::from_secs(1);
+
+/// A job whose subtasks are made but not yet on their slots; the same for threads and simulation.
+pub(crate) struct Assembled {
+    /// What its subtasks share.
+    pub control: Arc<JobControl>,
+    /// Who commits for it.
+    pub coordinator: Coordinator,
+    /// The subtasks on their way; slot numbers are the job's own.
+    pub deployments: Vec<Deployment>,
+    /// The meters.
+    pub installed: Installed,
+}
+
+/// Installs a plan's pipelines for slots that have these wakers, on a host with these I/O cores and
+/// this clock.
+pub(crate) fn assemble(
+    name: &str,
+    plan: &Plan,
+    config: &Config,
+    wakers: Vec<Waker>,
+    (io, clock): (IoCores, Clock),
+    install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
+) -> Result<Assembled> {
+    let (control, inbox) = JobControl::new(name, plan.subtasks());
+    let mut installer = Installer::new(plan, config, control.clone(), wakers.clone(), io, clock);
+    install(&mut installer)?;
+    let mut installed = installer.finish();
+    control.set_wakers(wakers);
+    plan.warnings.iter().for_each(|warning| tracing::warn!(job = name, "{warning}"));
+    let deployments = std::mem::take(&mut installed.deployments);
+    let committers = std::mem::take(&mut installed.committers);
+    let arrivals = installed.arrivals.clone();
+    let interval_ns = config.job.commit_interval_ms * 1_000_000;
+    let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
+    Ok(Assembled { control, coordinator, deployments, installed })
+}
 
 /// Installs a plan's pipelines on `slots` and starts the job. `install` is called once, on this
 /// thread; nothing runs yet when it fails.
@@ -28,22 +64,13 @@ pub fn start(
     slots: &Slots,
     install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
 ) -> Result<Job> {
-    let lease = slots.lease(name, plan.slots)?;
-    let (control, inbox) = JobControl::new(name, plan.subtasks());
-    let wakers = lease.wakers();
+    let lease = slots.lease(name, &plan.slot_cpus())?;
     let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
-    let mut installer = Installer::new(&plan, config, control.clone(), wakers.clone(), io, clock.clone());
-    install(&mut installer)?;
-    let mut installed = installer.finish();
-    control.set_wakers(wakers);
-    plan.warnings.iter().for_each(|warning| tracing::warn!(job = name, "{warning}"));
-    let deployments = std::mem::take(&mut installed.deployments);
-    let committers = std::mem::take(&mut installed.committers);
-    let arrivals = installed.arrivals.clone();
-    let interval_ns = config.job.commit_interval_ms * 1_000_000;
-    let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
-    let parts =
-        Parts { plan: Arc::new(plan), installed, slots: slots.clone(), lease: lease.slots().to_vec() };
+    let assembled = assemble(name, &plan, config, lease.wakers(), (io, clock.clone()), install)?;
+    let Assembled { control, coordinator, deployments, installed } = assembled;
+    let leave_timeout = Duration::from_millis(config.job.leave_timeout_ms);
+    let (plan, seats) = (Arc::new(plan), lease.slots().to_vec());
+    let parts = Parts { plan, installed, slots: slots.clone(), lease: seats, leave_timeout };
     let job = Job::new(control.clone(), parts, clock.clone());
     lease.deploy(deployments);
     let keeper = move || {
@@ -59,11 +86,21 @@ pub fn start(
 fn look_after(control: &Arc<JobControl>, mut coordinator: Coordinator, clock: &Clock) {
     let pause = if coordinator.commits() { TICK } else { REST };
     while control.remaining() > 0 {
-        if let Err(error) = coordinator.tick(clock.now_ns()) {
-            control.fail(error);
-        }
+        tick(control, &mut coordinator, clock.now_ns());
         control.wait(pause);
     }
+    finish(control, coordinator);
+}
+
+/// One look of the job's thread; a commit that fails stops the job.
+pub(crate) fn tick(control: &JobControl, coordinator: &mut Coordinator, now_ns: u64) {
+    if let Err(error) = coordinator.tick(now_ns) {
+        control.fail(error);
+    }
+}
+
+/// Every subtask is gone: commits what is left to commit.
+pub(crate) fn finish(control: &JobControl, mut coordinator: Coordinator) {
     let clean = control.phase() <= Phase::Draining && !control.has_failed();
     let closed = match control.phase() {
         Phase::Aborting => Ok(()),

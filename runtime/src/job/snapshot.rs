@@ -1,8 +1,9 @@
 //! What a job says about itself at one moment.
 
+use super::shares::SlotMetrics;
 use crate::install::Installed;
-use crate::metrics::{Latencies, RingSnapshot};
-use crate::plan::Plan;
+use crate::metrics::{Latencies, RingSnapshot, Stall};
+use crate::plan::{Partitioner, Plan};
 use crate::slot::Slots;
 
 /// The measurements of a job since its start.
@@ -14,8 +15,10 @@ pub struct JobMetrics {
     pub subtasks: Vec<SubtaskMetrics>,
     /// One for each ring.
     pub edges: Vec<EdgeMetrics>,
-    /// One for each of the job's slots.
+    /// One for each of the job's slots, since the job began.
     pub slots: Vec<SlotMetrics>,
+    /// Subtasks that did not return from a step within `slots.stall_ms`.
+    pub stalls: Vec<Stall>,
     /// From a source's step to a sink's writer, sampled.
     pub latency: Latencies,
 }
@@ -54,56 +57,10 @@ pub struct EdgeMetrics {
     pub to: (String, usize),
     /// The chains' numbers, writing and reading.
     pub chains: (usize, usize),
+    /// How records are spread over the readers.
+    pub partitioner: Partitioner,
     /// What the ring's meter says.
     pub ring: RingSnapshot,
-}
-
-/// One slot's time, split so that the shares add up to the whole.
-#[derive(Clone, Debug)]
-pub struct SlotMetrics {
-    /// The slot's number in the pool.
-    pub slot: usize,
-    /// Its CPU, if it is pinned.
-    pub cpu: Option<usize>,
-    /// Rounds that made progress.
-    pub useful_ns: u64,
-    /// Rounds that found nothing to do.
-    pub spinning_ns: u64,
-    /// Asleep.
-    pub parked_ns: u64,
-    /// Rounds that found no room.
-    pub blocked_ns: u64,
-    /// Ready to run, but the system ran somebody else.
-    pub stalled_ns: u64,
-}
-
-impl SlotMetrics {
-    /// All of it: the time since the slot's core began.
-    pub fn total_ns(&self) -> u64 {
-        self.useful_ns + self.spinning_ns + self.parked_ns + self.blocked_ns + self.stalled_ns
-    }
-
-    /// Splits what the core booked, taking the time it was kept off its CPU out of the shares in
-    /// which it thought it ran.
-    fn split(slot: usize, slots: &Slots) -> SlotMetrics {
-        let (meter, preempted_ns) = slots.meter(slot);
-        let [useful, spinning, blocked] =
-            [&meter.useful_ns, &meter.spinning_ns, &meter.blocked_ns].map(|count| count.value());
-        let awake = useful + spinning + blocked;
-        let stalled = preempted_ns.min(awake);
-        let kept =
-            |share: u64| share - (u128::from(share) * u128::from(stalled) / u128::from(awake.max(1))) as u64;
-        let (useful_ns, spinning_ns, blocked_ns) = (kept(useful), kept(spinning), kept(blocked));
-        SlotMetrics {
-            slot,
-            cpu: slots.cpu(slot),
-            useful_ns,
-            spinning_ns,
-            parked_ns: meter.parked_ns.value(),
-            blocked_ns,
-            stalled_ns: awake - useful_ns - spinning_ns - blocked_ns,
-        }
-    }
 }
 
 impl JobMetrics {
@@ -121,14 +78,52 @@ impl JobMetrics {
             since_ns,
             subtasks: subtasks(plan, installed, lease, &names),
             edges: edges(plan, installed, &names),
-            slots: lease.iter().map(|slot| SlotMetrics::split(*slot, slots)).collect(),
+            slots: lease.iter().map(|slot| slots.slot_metrics(*slot)).collect(),
+            stalls: slots.stalls(lease),
             latency,
         }
+    }
+
+    /// What came between an earlier look at the same job and this one: for a view of the last second. The
+    /// longest step and the highest fill stay those of all the time.
+    ///
+    /// ```
+    /// # fn look(job: &slotflow_runtime::Job, earlier: &slotflow_runtime::job::JobMetrics) {
+    /// let lately = job.metrics().since(earlier);
+    /// let records_per_s = lately.records_in() as f64 * 1e9 / lately.since_ns as f64;
+    /// # let _ = records_per_s;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &JobMetrics) -> JobMetrics {
+        let mut now = self.clone();
+        now.since_ns = self.since_ns.saturating_sub(earlier.since_ns);
+        now.subtasks.iter_mut().zip(&earlier.subtasks).for_each(|(now, then)| now.subtract(then));
+        for (now, then) in now.edges.iter_mut().zip(&earlier.edges) {
+            now.ring = now.ring.since(&then.ring);
+        }
+        now.slots.iter_mut().zip(&earlier.slots).for_each(|(now, then)| *now = now.since(then));
+        for stall in &mut now.stalls {
+            let before = earlier.stalls.iter().find(|before| before.who == stall.who);
+            stall.count -= before.map_or(0, |before| before.count.min(stall.count));
+        }
+        now.stalls.retain(|stall| stall.count > 0 || stall.running_ns > 0);
+        now.latency = self.latency.since(&earlier.latency);
+        now
     }
 
     /// Records that the sources have read.
     pub fn records_in(&self) -> u64 {
         self.subtasks.iter().filter(|subtask| subtask.is_source).map(|subtask| subtask.records).sum()
+    }
+}
+
+impl SubtaskMetrics {
+    fn subtract(&mut self, earlier: &SubtaskMetrics) {
+        self.records = self.records.saturating_sub(earlier.records);
+        self.busy_ns = self.busy_ns.saturating_sub(earlier.busy_ns);
+        self.blocked_ns = self.blocked_ns.saturating_sub(earlier.blocked_ns);
+        self.waited_ns = self.waited_ns.saturating_sub(earlier.waited_ns);
     }
 }
 
@@ -155,6 +150,7 @@ fn edges(plan: &Plan, installed: &Installed, names: &[String]) -> Vec<EdgeMetric
             from: (names[edge.from].clone(), ring.from),
             to: (names[edge.to].clone(), ring.to),
             chains: (edge.from, edge.to),
+            partitioner: edge.partitioner,
             ring: ring.meter.snapshot(),
         }
     };

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A root directory of its own, removed when it is dropped.
-pub(super) struct Tree(PathBuf);
+pub(crate) struct Tree(PathBuf);
 
 impl Tree {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("slotflow-machine-{}-{count}", std::process::id()));
@@ -15,20 +15,20 @@ impl Tree {
         Self(root)
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.0
     }
 
-    pub(super) fn file(self, path: &str, text: &str) -> Self {
+    pub(crate) fn file(self, path: &str, text: &str) -> Self {
         let path = self.0.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
         self
     }
 
-    /// Two sockets of four cores with two threads each; cores 0-1, 2-3, 4-5, 6-7 share an L3, CPU n + 8 is the
-    /// sibling of n. The process may use `allowed`.
-    pub(super) fn server(allowed: &str) -> Self {
+    /// Two sockets of four cores with two threads each; cores 0-1, 2-3, 4-5, 6-7 share an L3, CPU n + 8 is
+    /// the sibling of n. The process may use `allowed`.
+    pub(crate) fn server(allowed: &str) -> Self {
         let tree = Self::new()
             .file("sys/devices/system/cpu/online", "0-15\n")
             .file("sys/devices/system/cpu/isolated", "\n")
@@ -49,13 +49,13 @@ impl Tree {
     }
 
     /// Limits and kernel that let glommio run; a test overwrites what it wants otherwise.
-    pub(super) fn fit(self) -> Self {
+    pub(crate) fn fit(self) -> Self {
         self.limits(8 << 20, 1024)
             .file("proc/sys/kernel/osrelease", "6.18.44-cloud\n")
             .file("proc/self/fd/0", "")
     }
 
-    pub(super) fn limits(self, memlock: usize, files: usize) -> Self {
+    pub(crate) fn limits(self, memlock: usize, files: usize) -> Self {
         let text = format!(
             "Limit                     Soft Limit           Hard Limit           Units     \n\
              Max open files            {files}                 20000                files     \n\

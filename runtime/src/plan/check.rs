@@ -21,6 +21,7 @@ pub fn check(plan: &Plan, config: &Config) -> Vec<Problem> {
     problems.extend(parallelisms(plan));
     problems.extend(overrides(plan, config));
     problems.extend(slots(plan, config));
+    problems.extend(cores(plan));
     problems.extend(guarantees(plan, config));
     problems
 }
@@ -57,10 +58,12 @@ fn parallelisms(plan: &Plan) -> Vec<Problem> {
     for chain in &plan.chains {
         let head = chain.operators[0] as usize;
         let (parallelism, most) = (chain.parallelism, plan.max_parallelism);
-        if parallelism == 0 {
+        // A number from the configuration is checked there, once.
+        let said = plan.graph.operators[head].parallelism == Some(parallelism);
+        if said && parallelism == 0 {
             problems.push(Problem::new(subject(plan, head), "has parallelism 0", "give it at least 1"));
         }
-        if parallelism > most {
+        if said && parallelism > most {
             let what = format!("has parallelism {parallelism}, more than the max parallelism {most}");
             let remedy = "lower it, or raise max_parallelism (fixed for the life of stored state)";
             problems.push(Problem::new(subject(plan, head), what, remedy));
@@ -132,6 +135,27 @@ fn slots(plan: &Plan, config: &Config) -> Option<Problem> {
     let what = format!("is {given}, but the job needs {needed} slots: {}", shares.join(", "));
     let remedy = format!("set it to {needed}, lower the parallelism, or set slots.overcommit = \"pack\"");
     Some(Problem::new("slots.count", what, remedy))
+}
+
+/// Chains that share a slot run on its one core.
+fn cores(plan: &Plan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let restricted = |chain: &usize| plan.chains[*chain].cores.is_some();
+    let chains: Vec<usize> = (0..plan.chains.len()).filter(restricted).collect();
+    let share = |a: &usize, b: &usize| {
+        let slots =
+            |chain: usize| (0..plan.chains[chain].parallelism).map(move |index| plan.slot(chain, index));
+        slots(*a).any(|slot| slots(*b).any(|other| other == slot))
+    };
+    for (number, b) in chains.iter().enumerate() {
+        let apart = |a: &&usize| plan.chains[**a].cores != plan.chains[*b].cores && share(a, b);
+        let Some(a) = chains[..number].iter().find(apart) else { continue };
+        let head = |chain: usize| plan.chains[chain].operators[0] as usize;
+        let what = format!("shares slots with {}, which may use other cores", subject(plan, head(*a)));
+        let remedy = "name the same cores for both, or give one a slot sharing group of its own";
+        problems.push(Problem::new(subject(plan, head(*b)), what, remedy));
+    }
+    problems
 }
 
 /// A job with state that commits offsets would lose that state's records at a restart.

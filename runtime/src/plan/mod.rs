@@ -1,15 +1,18 @@
 //! The plan: from what the user described to chains, subtasks, edges and slots.
 
 mod check;
+mod explain;
 pub mod graph;
 mod resolve;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use explain::Explanation;
 pub use graph::{Chaining, EdgeId, EdgeSpec, Graph, OperatorId, OperatorSpec, Partitioner, Role};
 
 use crate::config::Config;
+use crate::machine::Cpus;
 use crate::{Error, Result};
 
 /// The slot sharing group of operators that name none, as in Flink.
@@ -90,6 +93,17 @@ impl Plan {
     pub fn slot(&self, chain: usize, index: usize) -> usize {
         let group = self.groups.iter().find(|group| group.name == self.chains[chain].group);
         group.map_or(0, |group| group.slots.start + index) % self.slots.max(1)
+    }
+
+    /// The CPUs that each slot of the job may use, `None` where its chains do not say.
+    pub fn slot_cpus(&self) -> Vec<Option<Cpus>> {
+        let mut slots: Vec<Option<Cpus>> = vec![None; self.slots];
+        for (chain, spec) in self.chains.iter().enumerate() {
+            let Some(cores) = &spec.cores else { continue };
+            let cores = Cpus::from_iter(cores.iter().copied());
+            (0..spec.parallelism).for_each(|index| slots[self.slot(chain, index)] = Some(cores.clone()));
+        }
+        slots
     }
 
     /// A chain's name: those of its operators.

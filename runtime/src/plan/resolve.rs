@@ -101,12 +101,12 @@ fn is_fused(graph: &Graph, edge: &EdgeSpec, decided: &[Decided], config: &Config
 fn chains(graph: &Graph, decided: &[Decided], fused: &[bool]) -> (Vec<ChainPlan>, Vec<usize>) {
     let mut chains: Vec<ChainPlan> = Vec::new();
     let mut chain_of = Vec::new();
-    for id in 0..graph.operators.len() {
+    for (id, own) in decided.iter().enumerate() {
         let input = graph.inputs(id as OperatorId).find(|(edge, _)| fused[*edge]);
         let chain = match input {
             Some((_, edge)) => chain_of[edge.from as usize],
             None => {
-                let Decided { parallelism, group, cores } = &decided[id];
+                let Decided { parallelism, group, cores } = own;
                 let (parallelism, group, cores) = (*parallelism, group.clone(), cores.clone());
                 chains.push(ChainPlan { operators: Vec::new(), parallelism, group, depth: 0, cores });
                 chains.len() - 1

@@ -10,7 +10,7 @@ use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use crate::job::JobControl;
-use crate::metrics::{SlotMeter, SubtaskMeter};
+use crate::metrics::{SlotMeter, Spent, SubtaskMeter};
 use crate::subtask::{Step, Subtask, Turn};
 use crate::{Clock, Result};
 
@@ -83,6 +83,8 @@ pub enum CoreTurn {
 /// A subtask in its seat.
 struct Seated {
     job: Arc<JobControl>,
+    /// Its slot's number in the pool.
+    slot: usize,
     depth: usize,
     subtask: Box<dyn Subtask>,
     meter: Arc<SubtaskMeter>,
@@ -121,14 +123,6 @@ pub struct Core {
     leaving: bool,
 }
 
-/// What a round came to.
-#[derive(Clone, Copy)]
-enum Spent {
-    Useful,
-    Blocked,
-    Spinning,
-}
-
 impl Core {
     /// A core without subtasks.
     pub fn new(
@@ -140,6 +134,7 @@ impl Core {
         settings: CoreSettings,
     ) -> Core {
         Core {
+            booked_ns: meters.first().map_or(0, |meter| meter.began_ns()),
             meters,
             subtasks: Vec::new(),
             mailbox,
@@ -149,7 +144,6 @@ impl Core {
             settings,
             neighbours: Vec::new(),
             idle_since_ns: 0,
-            booked_ns: 0,
             spent_on: Spent::Spinning,
             leaving: false,
         }
@@ -201,6 +195,7 @@ impl Core {
             self.wake_neighbours();
             return CoreTurn::Again;
         }
+        self.meters.iter().for_each(|meter| meter.set_asleep(true));
         CoreTurn::Sleep(round.due_ns)
     }
 
@@ -210,13 +205,20 @@ impl Core {
         self.idle_since_ns = 0;
         let now_ns = self.clock.now_ns();
         self.book(since_ns);
-        self.meters.iter().for_each(|meter| meter.parked_ns.add(now_ns.saturating_sub(since_ns)));
-        self.booked_ns = now_ns;
+        self.spent_on = Spent::Parked;
+        self.book(now_ns);
+        self.meters.iter().for_each(|meter| meter.set_asleep(false));
     }
 
     /// The core's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Who is seated here and how their last steps went, for those who ask why nothing moves.
+    pub fn describe(&self) -> String {
+        let seats: Vec<String> = self.subtasks.iter().map(|seated| seated.describe(&self.pulse)).collect();
+        if seats.is_empty() { "empty".into() } else { seats.join("; ") }
     }
 
     fn wake_neighbours(&self) {
@@ -231,7 +233,11 @@ impl Core {
         while let Ok(command) = self.mailbox.try_recv() {
             called = true;
             match command {
-                Command::Deploy(deployments) => deployments.into_iter().for_each(|it| self.seat(it)),
+                Command::Deploy(deployments) => {
+                    // What came before the subtasks is not theirs.
+                    self.book(self.clock.now_ns());
+                    deployments.into_iter().for_each(|it| self.seat(it));
+                }
                 Command::Exit => self.leaving = true,
             }
         }
@@ -251,9 +257,12 @@ impl Core {
                 return job.subtask_gone();
             }
         };
+        self.seat_changed(slot, true);
+        let who = format!("slot {slot}, operator \"{operator}\", subtask {index}");
         self.subtasks.push(Seated {
-            label: self.pulse.register(&format!("slot {slot}, operator \"{operator}\", subtask {index}")),
+            label: self.pulse.register(slot, who),
             job,
+            slot,
             depth,
             subtask,
             meter,
@@ -303,7 +312,10 @@ impl Core {
                     continue;
                 }
                 Step::Failed(error) => {
-                    seated.job.fail(error);
+                    // A job that is over already loses its rings one by one, and that is no failure.
+                    if !seated.job.is_over() {
+                        seated.job.fail(error);
+                    }
                     continue;
                 }
             }
@@ -321,14 +333,13 @@ impl Core {
     /// Books the time since the last round began.
     fn book(&mut self, now_ns: u64) {
         let took_ns = if self.booked_ns == 0 { 0 } else { now_ns.saturating_sub(self.booked_ns) };
+        self.meters.iter().for_each(|meter| meter.book(self.spent_on, took_ns));
         self.booked_ns = now_ns;
-        for meter in &self.meters {
-            match self.spent_on {
-                Spent::Useful => meter.useful_ns.add(took_ns),
-                Spent::Blocked => meter.blocked_ns.add(took_ns),
-                Spent::Spinning => meter.spinning_ns.add(took_ns),
-            }
-        }
+    }
+
+    fn seat_changed(&self, slot: usize, arrived: bool) {
+        let meter = self.meters.iter().find(|meter| meter.slot() == slot);
+        meter.inspect(|meter| meter.seat(arrived));
     }
 
     /// Drops a subtask. Its neighbours must see the ends of its rings, so they are woken by the
@@ -336,12 +347,23 @@ impl Core {
     fn remove(&mut self, index: usize) {
         let seated = self.subtasks.remove(index);
         let job = seated.job.clone();
+        self.seat_changed(seated.slot, false);
+        self.pulse.forget(seated.label);
         drop(seated);
         job.subtask_gone();
     }
 }
 
 impl Seated {
+    fn describe(&self, pulse: &Pulse) -> String {
+        let state = match (self.blocked_since_ns, self.ready_since_ns) {
+            (0, 0) => "idle",
+            (0, _) => "ready",
+            _ => "blocked",
+        };
+        format!("{} is {state} after {} records", pulse.label(self.label), self.meter.records.value())
+    }
+
     /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
     fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
         let began_ns = *now_ns;
@@ -369,5 +391,40 @@ impl Seated {
             _ => self.ready_since_ns = 0,
         }
         step
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_core {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// A real core that sleeps when it may, and a pool that tells it to leave at any moment. The
+    /// mailbox is no part of the model: it is only looked at between two steps of it.
+    #[test]
+    fn loom_a_command_is_seen_before_the_core_sleeps() {
+        loom::model(|| {
+            let (mailbox, inbox) = channel();
+            let park = Arc::new(Park::default());
+            let waker = Waker::new(park.clone());
+            let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
+            let clock = Clock::manual();
+            let mut core = Core::new(Vec::new(), inbox, park.clone(), Arc::default(), clock, settings);
+            let pool = loom::thread::spawn(move || {
+                mailbox.send(Command::Exit).unwrap();
+                waker.wake();
+            });
+            loop {
+                match core.turn() {
+                    CoreTurn::Sleep(_) => {
+                        park.sleep(None);
+                        core.woke(1);
+                    }
+                    CoreTurn::Exit => break,
+                    _ => {}
+                }
+            }
+            pool.join().unwrap();
+        });
     }
 }

@@ -11,7 +11,8 @@ mod pulse;
 mod thread;
 mod watchdog;
 
-pub use core::{Core, CoreSettings, CoreTurn, Deployment, Idle};
+pub use core::{Command, Core, CoreSettings, CoreTurn, Deployment, Idle};
 pub use park::{Park, Waker};
 pub use pool::Slots;
+pub(crate) use pool::settings;
 pub use pulse::Pulse;

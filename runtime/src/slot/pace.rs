@@ -4,6 +4,10 @@
 /// a slow operator must not keep its slot's neighbours waiting (a guess: ten steps' worth).
 const HOG_NS: f64 = 300_000.0;
 
+/// What a step takes before a record's cost is known: a guess that a slow operator (1 ms) pays for with 16
+/// ms, not with a stall, and from which a fast one learns within two steps.
+const FIRST_RECORDS: usize = 16;
+
 /// The largest budget; past it the cut no longer shows (PERF.md, chain).
 const BUDGET_MAX: usize = 1 << 18;
 
@@ -17,13 +21,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace that allows `min_records` until it has learned what one costs.
+    /// A pace that allows a few records until it has learned what one costs.
     pub fn new(budget_ns: u64, min_records: usize) -> Pace {
         Pace {
             budget_ns: budget_ns as f64,
             min_records: min_records as f64,
             cost_ns: 0.0,
-            budget: min_records.max(1),
+            budget: min_records.clamp(1, FIRST_RECORDS),
         }
     }
 
@@ -61,6 +65,11 @@ mod tests {
         let mut dear = Pace::new(30_000, 1024);
         (0..50).for_each(|_| dear.learn(dear.budget(), dear.budget() as u64 * 20_000));
         assert!(dear.budget() <= 15, "{dear:?}");
+    }
+
+    #[test]
+    fn the_first_step_of_a_slow_operator_is_short() {
+        assert_eq!([Pace::new(30_000, 1024).budget(), Pace::new(30_000, 4).budget()], [16, 4]);
     }
 
     #[test]

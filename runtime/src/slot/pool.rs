@@ -14,8 +14,9 @@ use super::pulse::Pulse;
 use super::watchdog::Watchdog;
 use crate::config::Config;
 use crate::error::Problem;
+use crate::job::SlotMetrics;
 use crate::machine::{Cpus, Driver, Placement, Probe};
-use crate::metrics::SlotMeter;
+use crate::metrics::{SlotMeter, SlotTimes, Stall};
 use crate::plan::Plan;
 use crate::{Clock, Error, IoCores, Result};
 
@@ -73,22 +74,29 @@ impl Slots {
     /// # Errors
     /// As [`new`](Slots::new).
     pub fn for_plan(plan: &Plan, config: &Config, probe: &Probe) -> Result<Slots> {
-        let mut slots: Vec<Option<Cpus>> = vec![None; config.slots.count.unwrap_or(0).max(plan.slots)];
-        for (chain, spec) in plan.chains.iter().enumerate() {
-            let Some(cores) = &spec.cores else { continue };
-            let cores = Cpus::from_iter(cores.iter().copied());
-            (0..spec.parallelism).for_each(|index| slots[plan.slot(chain, index)] = Some(cores.clone()));
-        }
-        Slots::with(config, probe, &slots)
+        Slots::with(config, probe, &wanted(plan, config))
+    }
+
+    /// Where [`for_plan`](Slots::for_plan) would put its slots; nothing starts.
+    ///
+    /// # Errors
+    /// As [`new`](Slots::new), but for the limits of drivers.
+    pub fn placement_for(plan: &Plan, config: &Config, probe: &Probe) -> Result<Placement> {
+        Slots::place(config, probe, &wanted(plan, config))
+    }
+
+    fn place(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Placement> {
+        let mut problems = config.check();
+        Placement::choose(probe, config, slots).map_err(|mut unusable| {
+            problems.append(&mut unusable);
+            Error::plan(problems)
+        })
     }
 
     /// A pool with a slot for each entry of `slots`: the CPUs that it may use, if that matters.
     pub(crate) fn with(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Slots> {
+        let placement = Slots::place(config, probe, slots)?;
         let mut problems = config.check();
-        let placement = Placement::choose(probe, config, slots).map_err(|mut unusable| {
-            problems.append(&mut unusable);
-            Error::plan(std::mem::take(&mut problems))
-        })?;
         problems.extend(probe.problems_for(placement.threads.len(), config.slots.driver));
         if !problems.is_empty() {
             return Err(Error::plan(problems));
@@ -107,8 +115,10 @@ impl Slots {
         let io = IoCores::on(placement.io.clone());
         let mut cores: Vec<CoreThread> = Vec::new();
         let mut seats: Vec<Option<Seat>> = Vec::new();
+        let began_ns = clock.now_ns();
         for (core, thread) in placement.threads.iter().enumerate() {
-            let meters: Vec<Arc<SlotMeter>> = thread.slots.iter().map(|_| Arc::default()).collect();
+            let meters: Vec<Arc<SlotMeter>> =
+                thread.slots.iter().map(|slot| Arc::new(SlotMeter::of(*slot, began_ns))).collect();
             for (slot, meter) in thread.slots.iter().zip(&meters) {
                 seats.resize_with(seats.len().max(slot + 1), || None);
                 seats[*slot] = Some(Seat { core, meter: meter.clone(), job: None });
@@ -147,35 +157,80 @@ impl Slots {
         &self.0.clock
     }
 
-    pub(crate) fn meter(&self, slot: usize) -> (Arc<SlotMeter>, u64) {
+    /// How each slot has spent its time since the pool began. For the host's threads.
+    pub fn metrics(&self) -> Vec<SlotMetrics> {
+        (0..self.count()).map(|slot| self.slot_metrics(slot)).collect()
+    }
+
+    pub(crate) fn slot_metrics(&self, slot: usize) -> SlotMetrics {
         let seats = self.seats();
-        let seat = &seats[slot];
-        (seat.meter.clone(), self.0.cores[seat.core].pulse.preempted_ns().unwrap_or(0))
+        let Seat { core, meter, .. } = &seats[slot];
+        let thread = &self.0.cores[*core];
+        let preempted_ns = thread.pulse.preempted_ns().unwrap_or(0);
+        let times = SlotTimes { preempted_ns, ..meter.snapshot(&self.0.clock) };
+        SlotMetrics::new(slot, *core, thread.cpu, times)
+    }
+
+    /// Who did not return from a step in time, on these slots.
+    pub(crate) fn stalls(&self, slots: &[usize]) -> Vec<Stall> {
+        let (seats, now_ns) = (self.seats(), self.0.clock.now_ns());
+        let of = |slot: &usize| self.0.cores[seats[*slot].core].pulse.stalls(*slot, now_ns);
+        slots.iter().flat_map(of).collect()
     }
 
     /// What the cores of these slots are in the middle of.
     pub(crate) fn running(&self, slots: &[usize]) -> Vec<String> {
         let now_ns = self.0.clock.now_ns();
         let mut cores: Vec<usize> = slots.iter().map(|slot| self.seats()[*slot].core).collect();
+        cores.sort_unstable();
         cores.dedup();
         let running = cores.iter().filter_map(|core| self.0.cores[*core].pulse.running(now_ns));
-        running.map(|(who, ns)| format!("{who} (for {:.1} s)", ns as f64 / 1e9)).collect()
+        running.map(|step| format!("{} (for {:.1} s)", step.who, step.took_ns as f64 / 1e9)).collect()
     }
 
-    /// Leases `needed` slots to a job.
+    /// The slots that a job would get now: one for each entry of `wanted`, the CPUs that it may use.
     ///
     /// # Errors
-    /// A plan error that says how many are free and who has the others.
-    pub(crate) fn lease(&self, job: &str, needed: usize) -> Result<Lease> {
+    /// A plan error that says how many are free and who has the others, or which CPUs none of them is on.
+    pub fn choose(&self, job: &str, wanted: &[Option<Cpus>]) -> Result<Vec<usize>> {
+        self.pick(&self.seats(), job, wanted)
+    }
+
+    /// Leases slots to a job, chosen as by [`choose`](Slots::choose).
+    ///
+    /// # Errors
+    /// As [`choose`](Slots::choose).
+    pub(crate) fn lease(&self, job: &str, wanted: &[Option<Cpus>]) -> Result<Lease> {
         let mut seats = self.seats();
-        let free: Vec<usize> = (0..seats.len()).filter(|slot| seats[*slot].job.is_none()).collect();
-        if free.len() < needed {
-            return Err(Error::plan(vec![too_few(&seats, job, needed, free.len())]));
-        }
-        let slots = free[..needed].to_vec();
+        let slots = self.pick(&seats, job, wanted)?;
         slots.iter().for_each(|slot| seats[*slot].job = Some(job.into()));
         drop(seats);
         Ok(Lease { pool: self.clone(), slots })
+    }
+
+    fn pick(&self, seats: &[Seat], job: &str, wanted: &[Option<Cpus>]) -> Result<Vec<usize>> {
+        let mut free: Vec<usize> = (0..seats.len()).filter(|slot| seats[*slot].job.is_none()).collect();
+        if free.len() < wanted.len() {
+            return Err(Error::plan(vec![too_few(seats, job, wanted.len(), free.len())]));
+        }
+        let cpu = |slot: usize| self.0.cores[seats[slot].core].cpu;
+        let mut picked = vec![0; wanted.len()];
+        let mut order: Vec<usize> = (0..wanted.len()).collect();
+        // Those that may use the fewest CPUs choose first.
+        order.sort_by_key(|slot| wanted[*slot].as_ref().map_or(usize::MAX, Cpus::len));
+        for slot in order {
+            let fits = |free: &usize| {
+                let cpus = wanted[slot].as_ref();
+                cpus.is_none_or(|cpus| cpu(*free).is_some_and(|cpu| cpus.contains(cpu)))
+            };
+            // In a pool made for the job, its slot is the one with the same number.
+            let own = free.iter().position(|free| *free == slot && fits(free));
+            let Some(index) = own.or_else(|| free.iter().position(fits)) else {
+                return Err(nowhere(job, wanted[slot].as_ref()).into());
+            };
+            picked[slot] = free.remove(index);
+        }
+        Ok(picked)
     }
 
     fn seats(&self) -> std::sync::MutexGuard<'_, Vec<Seat>> {
@@ -183,8 +238,23 @@ impl Slots {
     }
 }
 
+/// The slots of a pool for `plan`: those it needs, and spare ones up to the configured count.
+fn wanted(plan: &Plan, config: &Config) -> Vec<Option<Cpus>> {
+    let mut slots = plan.slot_cpus();
+    slots.resize(slots.len().max(config.slots.count.unwrap_or(0)), None);
+    slots
+}
+
+fn nowhere(job: &str, wanted: Option<&Cpus>) -> Problem {
+    let wanted = wanted.cloned().unwrap_or_default();
+    let what = format!("needs a slot on CPU {wanted}, but no free slot of the pool is pinned there");
+    let remedy = "make a pool with these CPUs in slots.cores, or take them out of operators.NAME.cores";
+    Problem::new(format!("job \"{job}\""), what, remedy)
+}
+
 fn too_few(seats: &[Seat], job: &str, needed: usize, free: usize) -> Problem {
     let mut holders: Vec<&String> = seats.iter().filter_map(|seat| seat.job.as_ref()).collect();
+    holders.sort_unstable();
     holders.dedup();
     let shares: Vec<String> = holders
         .iter()
@@ -202,7 +272,8 @@ fn too_few(seats: &[Seat], job: &str, needed: usize, free: usize) -> Problem {
     )
 }
 
-fn settings(config: &Config, idle: crate::config::Idle) -> CoreSettings {
+/// How the cores of a pool treat their subtasks.
+pub(crate) fn settings(config: &Config, idle: crate::config::Idle) -> CoreSettings {
     let idle = match idle {
         crate::config::Idle::Spin => Idle::Spin,
         crate::config::Idle::Yield => Idle::Yield,

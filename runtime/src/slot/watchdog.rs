@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::park::Waker;
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Running};
 use crate::{Clock, IoCores, Result};
 
 /// A thread that looks at every core's pulse; it ends when this is dropped.
@@ -50,7 +50,7 @@ impl Watchdog {
 impl Watched {
     fn look(&mut self, now_ns: u64, stall_ns: u64) {
         match self.pulse.running(now_ns) {
-            Some((who, ns)) if ns >= stall_ns => self.stalled(&who, ns),
+            Some(step) if step.took_ns >= stall_ns => self.stalled(&step),
             Some(_) => self.named = false,
             None => {
                 self.named = false;
@@ -69,10 +69,14 @@ impl Watched {
         self.beats = beats;
     }
 
-    fn stalled(&mut self, who: &str, ns: u64) {
+    fn stalled(&mut self, step: &Running) {
         if !self.named {
-            tracing::warn!(stalled_ms = ns / 1_000_000, "{who} has not returned from its step");
-            self.pulse.note_stall(who);
+            tracing::warn!(
+                stalled_ms = step.took_ns / 1_000_000,
+                "{} has not returned from its step",
+                step.who
+            );
+            self.pulse.note_stall(step);
         }
         self.named = true;
     }

@@ -1,0 +1,15 @@
+//! Operators whose closures can fail: `try_map`, `try_filter`, `try_flat_map`.
+//!
+//! The first error fails the job and names the operator; nothing that follows is processed. The
+//! other policies are [`try_map_or_skip`](crate::Stream::try_map_or_skip) and
+//! [`try_map_split`](crate::Stream::try_map_split), the dead letter.
+
+mod try_filter;
+mod try_flat_map;
+mod try_map;
+mod try_map_or_skip;
+
+pub use try_filter::TryFilter;
+pub use try_flat_map::TryFlatMap;
+pub use try_map::TryMap;
+pub use try_map_or_skip::TryMapOrSkip;

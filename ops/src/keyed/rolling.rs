@@ -1,0 +1,91 @@
+//! The shape that most keyed operators have: a record and its key's state in, a record out.
+
+use slotflow_runtime::{Build, Cloned, Context, Operator, Output, Owned, Result, SubtaskContext};
+
+use super::{Assigner, KeySelector, Table};
+use crate::Made;
+
+/// What a keyed operator does with each record: reads and changes its key's state and gives a record.
+pub trait Rolling<T>: 'static {
+    /// What is kept for each key.
+    type State: 'static;
+    /// What it gives.
+    type Out: 'static;
+    /// The state of a new key.
+    fn begin(&mut self) -> Self::State;
+    /// Handles one record.
+    fn step(&mut self, state: &mut Self::State, record: T) -> Self::Out;
+}
+
+/// Describes a rolling operator; `R` says how its rule comes to be.
+#[derive(Clone)]
+pub struct RollingPlan<S, R> {
+    pub(super) selector: S,
+    pub(super) assigner: Assigner,
+    pub(super) rule: R,
+}
+
+impl<S, R> RollingPlan<S, R> {
+    fn operator<T, C>(selector: S, assigner: Assigner, rule: C, subtask: &SubtaskContext) -> Rolled<T, S, C>
+    where
+        S: KeySelector<T>,
+        C: Rolling<T>,
+    {
+        Rolled { selector, table: Table::new(subtask.max_parallelism, assigner), rule }
+    }
+}
+
+impl<T, S, R> Build<Owned<T>> for RollingPlan<S, Cloned<R>>
+where
+    T: 'static,
+    S: KeySelector<T>,
+    R: Rolling<T> + Clone + Send,
+{
+    type Out = Owned<R::Out>;
+    type Operator = Rolled<T, S, R>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
+        Ok(Self::operator(self.selector, self.assigner, self.rule.0, subtask))
+    }
+}
+
+impl<T, S, M, C, R> Build<Owned<T>> for RollingPlan<S, Made<M, C, R>>
+where
+    T: 'static,
+    S: KeySelector<T>,
+    M: Fn(&SubtaskContext) -> C + Clone + Send + 'static,
+    C: 'static,
+    R: Rolling<T>,
+{
+    type Out = Owned<R::Out>;
+    type Operator = Rolled<T, S, R>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
+        Ok(Self::operator(self.selector, self.assigner, self.rule.make(subtask), subtask))
+    }
+}
+
+/// A rule and the state of one subtask's keys.
+pub struct Rolled<T, S: KeySelector<T>, R: Rolling<T>> {
+    selector: S,
+    table: Table<S::Stored, R::State>,
+    rule: R,
+}
+
+impl<T, S, R> Operator<Owned<T>> for Rolled<T, S, R>
+where
+    T: 'static,
+    S: KeySelector<T>,
+    R: Rolling<T>,
+{
+    type Out = Owned<R::Out>;
+
+    #[inline(always)]
+    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<R::Out>>) {
+        let Rolled { selector, table, rule } = self;
+        let key = selector.key(&record);
+        let state = table.value(key, ctx.split(), S::same, |key| (S::store(key), rule.begin()));
+        let record = rule.step(state, record);
+        out.push(record, ctx);
+    }
+}

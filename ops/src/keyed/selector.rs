@@ -1,0 +1,116 @@
+//! How a record's key is found, for routing and for state alike.
+
+use std::borrow::Borrow;
+use std::marker::PhantomData;
+
+use slotflow_runtime::edge::partition::{BuildRoute, Route, RoutePlan};
+use slotflow_runtime::edge::ring::Sender;
+use slotflow_runtime::{Key, KeyGroups, SubtaskContext};
+
+/// Finds the key of a record.
+///
+/// Made of closures by [`Stream::key_by`](crate::Stream::key_by) and
+/// [`Stream::key_by_ref`](crate::Stream::key_by_ref).
+pub trait KeySelector<T>: Clone + Send + 'static {
+    /// The key, which may be borrowed from the record.
+    type Key<'r>: Key;
+    /// The key as it is kept with state; hashes as the borrowed one does.
+    type Stored: Key + 'static;
+    /// Finds the key.
+    fn key<'r>(&mut self, record: &'r T) -> Self::Key<'r>;
+    /// Whether a kept key is this one.
+    fn same(stored: &Self::Stored, key: &Self::Key<'_>) -> bool;
+    /// Keeps a key.
+    fn store(key: Self::Key<'_>) -> Self::Stored;
+}
+
+/// A closure that gives the key itself.
+#[derive(Clone)]
+pub struct ByValue<F>(pub(super) F);
+
+impl<T, K, F> KeySelector<T> for ByValue<F>
+where
+    K: Key + Eq + 'static,
+    F: FnMut(&T) -> K + Clone + Send + 'static,
+{
+    type Key<'r> = K;
+    type Stored = K;
+
+    #[inline(always)]
+    fn key(&mut self, record: &T) -> K {
+        (self.0)(record)
+    }
+    #[inline(always)]
+    fn same(stored: &K, key: &K) -> bool {
+        stored == key
+    }
+    #[inline(always)]
+    fn store(key: K) -> K {
+        key
+    }
+}
+
+/// A closure that gives a reference to the key in the record.
+pub struct ByReference<Q: ?Sized, F> {
+    find: F,
+    key: PhantomData<fn() -> Box<Q>>,
+}
+
+impl<Q: ?Sized, F> ByReference<Q, F> {
+    pub(super) fn new(find: F) -> Self {
+        ByReference { find, key: PhantomData }
+    }
+}
+
+impl<Q: ?Sized, F: Clone> Clone for ByReference<Q, F> {
+    fn clone(&self) -> Self {
+        ByReference::new(self.find.clone())
+    }
+}
+
+impl<T, Q, F> KeySelector<T> for ByReference<Q, F>
+where
+    Q: Key + Eq + ToOwned<Owned: Key> + ?Sized + 'static,
+    F: for<'r> FnMut(&'r T) -> &'r Q + Clone + Send + 'static,
+{
+    type Key<'r> = &'r Q;
+    type Stored = Q::Owned;
+
+    #[inline(always)]
+    fn key<'r>(&mut self, record: &'r T) -> &'r Q {
+        (self.find)(record)
+    }
+    #[inline(always)]
+    fn same(stored: &Q::Owned, key: &&Q) -> bool {
+        stored.borrow() == *key
+    }
+    #[inline(always)]
+    fn store(key: &Q) -> Q::Owned {
+        key.to_owned()
+    }
+}
+
+/// The hash partitioner: all the records of a key meet at one target, in order.
+#[derive(Clone)]
+pub struct ByKey<S>(pub(super) S);
+
+impl<T: 'static, S: KeySelector<T>> BuildRoute<T> for ByKey<S> {
+    type Route = Hash<S>;
+    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Hash<S> {
+        Hash { selector: self.0, groups: KeyGroups::new(plan.groups, plan.readers) }
+    }
+}
+
+/// The hash partitioner of one subtask.
+pub struct Hash<S> {
+    selector: S,
+    groups: KeyGroups,
+}
+
+impl<T: 'static, S: KeySelector<T>> Route<T> for Hash<S> {
+    #[inline(always)]
+    fn send<X: Copy>(&mut self, record: T, stamp: X, targets: &mut [Sender<(T, X)>]) {
+        let target = self.groups.subtask_of(self.selector.key(&record).hash());
+        targets[target].stage((record, stamp));
+    }
+}

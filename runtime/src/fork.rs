@@ -1,0 +1,212 @@
+//! Where a chain goes two ways.
+
+use std::marker::PhantomData;
+
+use crate::control::{Barrier, LatencyMark};
+use crate::{
+    Consumer, Context, Downstream, Family, Flow, Flush, Output, Owned, Result, SubtaskContext, Tail,
+    Timestamp,
+};
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed<A, B> {
+    /// Down the first way, the main output.
+    Main(A),
+    /// Down the second way, the side output.
+    Side(B),
+}
+
+/// Each record goes one way: see [`Routed`].
+#[derive(Clone, Copy, Debug)]
+pub struct Routing;
+
+/// Each record goes both ways, cloned for the first.
+#[derive(Clone, Copy, Debug)]
+pub struct Cloning;
+
+/// Two ways for a chain to go on, as one; also the description of them. Control elements go both
+/// ways, and the room is that of the fuller one.
+#[derive(Clone)]
+pub struct Fork<A, B, M> {
+    first: A,
+    second: B,
+    /// What happens to a record: [`Routing`] or [`Cloning`].
+    how: PhantomData<fn() -> M>,
+}
+
+impl<A, B, M> Fork<A, B, M> {
+    /// Goes both ways.
+    pub fn new(first: A, second: B) -> Self {
+        Fork { first, second, how: PhantomData }
+    }
+}
+
+impl<X, Y, A, B> Output<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
+where
+    X: 'static,
+    Y: 'static,
+    A: Output<Owned<X>>,
+    B: Output<Owned<Y>>,
+{
+    #[inline(always)]
+    fn push<'s>(&mut self, record: Routed<X, Y>, ctx: &mut Context<'s>) {
+        match record {
+            Routed::Main(record) => self.first.push(record, ctx),
+            Routed::Side(record) => self.second.push(record, ctx),
+        }
+    }
+}
+
+impl<F, A, B> Output<F> for Fork<A, B, Cloning>
+where
+    F: Family,
+    for<'s> F::Of<'s>: Clone,
+    A: Output<F>,
+    B: Output<F>,
+{
+    #[inline(always)]
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        let timestamp = ctx.timestamp();
+        self.first.push(record.clone(), ctx);
+        // An operator down the first way may have given its records another time.
+        ctx.set_timestamp(timestamp);
+        self.second.push(record, ctx);
+    }
+}
+
+impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
+    fn room(&mut self) -> usize {
+        self.first.room().min(self.second.room())
+    }
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        Ok(self.first.flush(now_ns)?.and(self.second.flush(now_ns)?))
+    }
+    fn barrier(&mut self, barrier: Barrier) {
+        self.first.barrier(barrier);
+        self.second.barrier(barrier);
+    }
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.first.mark(mark, now_ns);
+        self.second.mark(mark, now_ns);
+    }
+    fn forward_watermark(&mut self, watermark: Timestamp) {
+        self.first.forward_watermark(watermark);
+        self.second.forward_watermark(watermark);
+    }
+    fn forward_idle(&mut self) {
+        self.first.forward_idle();
+        self.second.forward_idle();
+    }
+    fn close(&mut self) {
+        self.first.close();
+        self.second.close();
+    }
+    fn finished(&mut self) -> bool {
+        // Both are asked: a sink reports its arrivals when it is.
+        self.first.finished() & self.second.finished()
+    }
+    fn charge_blocked(&mut self, now_ns: u64) {
+        self.first.charge_blocked(now_ns);
+        self.second.charge_blocked(now_ns);
+    }
+    fn is_polled(&self) -> bool {
+        self.first.is_polled() || self.second.is_polled()
+    }
+}
+
+/// Said again to a way that is done, which is harmless, as long as the other has more.
+fn both(first: Flow, second: Flow) -> Flow {
+    if first == Flow::Done { second } else { Flow::More }
+}
+
+impl<X, Y, A, B> Consumer<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
+where
+    X: 'static,
+    Y: 'static,
+    A: Consumer<Owned<X>>,
+    B: Consumer<Owned<Y>>,
+{
+    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.watermark(watermark, ctx), self.second.watermark(watermark, ctx))
+    }
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.end(ctx), self.second.end(ctx))
+    }
+}
+
+impl<F, A, B> Consumer<F> for Fork<A, B, Cloning>
+where
+    F: Family,
+    for<'s> F::Of<'s>: Clone,
+    A: Consumer<F>,
+    B: Consumer<F>,
+{
+    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.watermark(watermark, ctx), self.second.watermark(watermark, ctx))
+    }
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.end(ctx), self.second.end(ctx))
+    }
+}
+
+impl<X, Y, A, B> Downstream<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
+where
+    X: 'static,
+    Y: 'static,
+    A: Downstream<Owned<X>>,
+    B: Downstream<Owned<Y>>,
+{
+    type Consumer = Fork<A::Consumer, B::Consumer, Routing>;
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        Ok(Fork::new(self.first.build(subtask)?, self.second.build(subtask)?))
+    }
+}
+
+impl<F, A, B> Downstream<F> for Fork<A, B, Cloning>
+where
+    F: Family,
+    for<'s> F::Of<'s>: Clone,
+    A: Downstream<F>,
+    B: Downstream<F>,
+{
+    type Consumer = Fork<A::Consumer, B::Consumer, Cloning>;
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        Ok(Fork::new(self.first.build(subtask)?, self.second.build(subtask)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::subtask;
+    use crate::{Arena, Blame};
+
+    /// Keeps the event times of what comes, and moves the time on as an operator may.
+    #[derive(Default)]
+    struct Later(Vec<(u64, Timestamp)>);
+
+    impl Output<Owned<u64>> for Later {
+        fn push<'s>(&mut self, record: u64, ctx: &mut Context<'s>) {
+            self.0.push((record, ctx.timestamp()));
+            ctx.set_timestamp(ctx.timestamp() + 1);
+        }
+    }
+
+    #[test]
+    fn both_ways_see_the_record_at_its_time() {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        ctx.set_timestamp(5);
+        let mut fork = Fork::<_, _, Cloning>::new(Later::default(), Later::default());
+        Output::<Owned<u64>>::push(&mut fork, 7, &mut ctx);
+        assert_eq!((fork.first.0, fork.second.0), (vec![(7, 5)], vec![(7, 5)]));
+    }
+
+    #[test]
+    fn a_fork_is_done_when_both_ways_are() {
+        assert_eq!(both(Flow::Done, Flow::Done), Flow::Done);
+        assert_eq!(both(Flow::More, Flow::Done), Flow::More);
+        assert_eq!(both(Flow::Done, Flow::More), Flow::More);
+    }
+}

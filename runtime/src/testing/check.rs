@@ -1,0 +1,214 @@
+//! Feeds an operator a line of marbles and compares what it pushes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::marbles::{Element, Marble, elements, show};
+use crate::context::Blame;
+use crate::slot::{Park, Waker};
+use crate::time::MIN_TIMESTAMP;
+use crate::{
+    Arena, Build, Clock, Context, Flow, IoCores, Operator, Output, Owned, SubtaskContext, Timestamp,
+};
+
+/// Asserts that an operator turns one line of marbles into another, however the input is cut into
+/// batches.
+///
+/// A line is words: a record (see [`Marble`]) with `@` and its event time in milliseconds if it has
+/// one, `|` and a watermark, `#` for the end. In the expected line a watermark or an end stands
+/// behind what the operator emits at it; an operator that fails the job ends the line with `!`, and
+/// nothing may follow. The operator is described as for `Stream::then`
+/// ([`Cloned`](crate::Cloned), [`With`](crate::With), or a description of its own) and built anew for
+/// each way to cut: one record at a time, everything at once, and in two at each place.
+///
+/// ```
+/// use slotflow_runtime::testing::check;
+/// use slotflow_runtime::{Cloned, Context, Flow, Operator, Output, Owned};
+///
+/// /// Adds up, and says so at the end.
+/// #[derive(Clone, Default)]
+/// struct Sum(Option<u64>);
+///
+/// impl Operator<Owned<u64>> for Sum {
+///     type Out = Owned<u64>;
+///     fn process<'s>(&mut self, n: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+///         *self.0.get_or_insert(0) += n;
+///     }
+///     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+///         self.0.take().into_iter().for_each(|sum| out.push(sum, ctx));
+///         Flow::Done
+///     }
+/// }
+///
+/// check(Cloned(Sum::default()), "1@10 2@20 |15 3 #", "|15 6 #");
+/// ```
+///
+/// # Panics
+/// When the lines differ, naming the cut; on a word that is no marble; when the operator cannot be
+/// built.
+#[track_caller]
+pub fn check<T: Marble, U: Marble>(build: impl Build<Owned<T>, Out = Owned<U>>, input: &str, expected: &str) {
+    let input = elements(input);
+    let expected: Vec<&str> = expected.split_whitespace().collect();
+    for cuts in all_cuts(input.len()) {
+        let operator = build.clone().build(&subtask()).expect("the operator can be built");
+        let given = Replay { operator, given: Given::default() }.run(&input, &cuts);
+        assert_eq!(given, expected, "with the input cut at {cuts:?}");
+    }
+}
+
+/// Where a test's operator stands: the only subtask of an operator named `test`, with 16 key groups.
+pub fn subtask() -> SubtaskContext {
+    SubtaskContext {
+        operator: "test".into(),
+        index: 0,
+        parallelism: 1,
+        max_parallelism: 16,
+        waker: Waker::new(Arc::new(Park::default())),
+        io: IoCores::default(),
+        clock: Clock::manual(),
+    }
+}
+
+/// The ways to cut: everywhere, nowhere, and once at each place.
+fn all_cuts(length: usize) -> Vec<Vec<usize>> {
+    let once = (1..length).map(|at| vec![at]);
+    [(1..length).collect(), Vec::new()].into_iter().chain(once).collect()
+}
+
+/// What was given, as marbles.
+#[derive(Default)]
+struct Given(Vec<String>);
+
+impl<U: Marble> Output<Owned<U>> for Given {
+    fn push<'s>(&mut self, record: U, ctx: &mut Context<'s>) {
+        self.0.push(show(&record, ctx.timestamp()));
+    }
+}
+
+struct Replay<O> {
+    operator: O,
+    given: Given,
+}
+
+impl<O> Replay<O> {
+    fn run<T: Marble, U: Marble>(mut self, input: &[Element<'_>], cuts: &[usize]) -> Vec<String>
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        let mut watermark = MIN_TIMESTAMP;
+        for batch in batches(cuts, input.len()) {
+            if self.batch(&input[batch], &mut watermark) {
+                self.given.0.push("!".into());
+                break;
+            }
+        }
+        self.given.0
+    }
+
+    /// Feeds one batch as a step would; says whether the operator failed.
+    fn batch<T: Marble, U: Marble>(&mut self, batch: &[Element<'_>], watermark: &mut Timestamp) -> bool
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        ctx.set_watermark(*watermark);
+        let mut given = None;
+        for element in batch {
+            self.element(*element, &mut ctx);
+            if ctx.failed() {
+                given.get_or_insert(self.given.0.len());
+            }
+        }
+        *watermark = ctx.watermark();
+        assert!(given.is_none_or(|given| given == self.given.0.len()), "an operator that failed went on");
+        given.is_some()
+    }
+
+    fn element<T: Marble, U: Marble>(&mut self, element: Element<'_>, ctx: &mut Context<'_>)
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        match element {
+            Element::Record(word, timestamp) => {
+                let record = T::read(word).unwrap_or_else(|| panic!("\"{word}\" is no such marble"));
+                ctx.set_timestamp(timestamp);
+                self.operator.process(record, ctx, &mut self.given);
+            }
+            // Between records, as the engine does: neither comes in a step that has failed.
+            _ if ctx.failed() => {}
+            Element::Watermark(watermark) => {
+                ctx.set_timestamp(MIN_TIMESTAMP);
+                ctx.set_watermark(watermark);
+                while self.operator.watermark(watermark, ctx, &mut self.given) == Flow::More {}
+                self.control(format!("|{watermark}"), ctx);
+            }
+            Element::End => {
+                ctx.set_timestamp(MIN_TIMESTAMP);
+                while self.operator.end(ctx, &mut self.given) == Flow::More {}
+                self.control("#".into(), ctx);
+            }
+        }
+    }
+
+    /// What the chain passes on by itself, unless the operator has just failed at it.
+    fn control(&mut self, marble: String, ctx: &Context<'_>) {
+        if !ctx.failed() {
+            self.given.0.push(marble);
+        }
+    }
+}
+
+/// The pieces between the cuts.
+fn batches(cuts: &[usize], length: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = [0].into_iter().chain(cuts.iter().copied());
+    let ends = cuts.iter().copied().chain([length]);
+    starts.zip(ends).map(|(start, end)| start..end).collect::<Vec<_>>().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cloned, Error};
+
+    /// Passes what is even; fails at what is above 100; forgets at the end of a batch if it is told to.
+    #[derive(Clone)]
+    struct Even {
+        goes_on: bool,
+    }
+
+    impl Operator<Owned<u64>> for Even {
+        type Out = Owned<u64>;
+        fn process<'s>(&mut self, n: u64, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) {
+            if n > 100 {
+                ctx.fail(Error::user("too large"));
+            }
+            if n.is_multiple_of(2) && (self.goes_on || !ctx.failed()) {
+                out.push(n, ctx);
+            }
+        }
+    }
+
+    #[test]
+    fn records_keep_their_time_and_watermarks_their_place() {
+        check(Cloned(Even { goes_on: false }), "1@5 2@6 |5 4 #", "2@6 |5 4 #");
+    }
+
+    #[test]
+    fn a_failure_ends_the_line() {
+        check(Cloned(Even { goes_on: false }), "2 101 4 |7 #", "2 !");
+    }
+
+    #[test]
+    #[should_panic(expected = "an operator that failed went on")]
+    fn going_on_after_a_failure_is_found() {
+        check(Cloned(Even { goes_on: true }), "101 4", "!");
+    }
+
+    #[test]
+    fn every_place_is_cut() {
+        assert_eq!(all_cuts(3), [vec![1, 2], vec![], vec![1], vec![2]]);
+        assert_eq!(batches(&[1, 2], 3).collect::<Vec<_>>(), [0..1, 1..2, 2..3]);
+    }
+}

@@ -1,0 +1,14 @@
+//! For tests: of operators, marbles and a guard over watermarks; of whole jobs, a simulation.
+//!
+//! An operator is tested here without a job around it: [`check`] feeds it what a line of marbles
+//! says and compares what it pushes with another line. A job is run in one thread, in an order drawn
+//! from a seed, by [`simulation`].
+
+mod check;
+mod marbles;
+pub mod simulation;
+mod watermarks;
+
+pub use check::{check, subtask};
+pub use marbles::Marble;
+pub use watermarks::WatermarkChecker;

@@ -1,0 +1,54 @@
+//! A guard over watermarks.
+
+use crate::{Context, Error, Family, Flow, MIN_TIMESTAMP, Operator, Output, Timestamp};
+
+/// Passes every record, and fails the job at one whose event time a watermark has already passed.
+///
+/// For tests: put it behind an operator or a source that promises to keep its watermarks.
+///
+/// ```
+/// use slotflow_runtime::testing::{WatermarkChecker, check};
+/// use slotflow_runtime::{Cloned, Owned};
+///
+/// check::<u64, u64>(Cloned(WatermarkChecker::default()), "1@1 2@6 |5 3@6", "1@1 2@6 |5 3@6");
+/// check::<u64, u64>(Cloned(WatermarkChecker::default()), "1@1 |5 2@5 3@6", "1@1 |5 !");
+/// ```
+#[derive(Clone, Debug)]
+pub struct WatermarkChecker {
+    reached: Timestamp,
+}
+
+impl Default for WatermarkChecker {
+    fn default() -> Self {
+        WatermarkChecker { reached: MIN_TIMESTAMP }
+    }
+}
+
+impl<In: Family> Operator<In> for WatermarkChecker {
+    type Out = In;
+
+    fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<In>) {
+        let (timestamp, reached) = (ctx.timestamp(), self.reached);
+        if timestamp <= reached && reached != MIN_TIMESTAMP {
+            let late = format!("a record of event time {timestamp} came behind the watermark {reached}");
+            ctx.fail(Error::user(late));
+        }
+        if !ctx.failed() {
+            out.push(record, ctx);
+        }
+    }
+
+    fn watermark<'s>(
+        &mut self,
+        watermark: Timestamp,
+        ctx: &mut Context<'s>,
+        _: &mut impl Output<In>,
+    ) -> Flow {
+        if watermark < self.reached {
+            let reached = self.reached;
+            ctx.fail(Error::user(format!("the watermark went back from {reached} to {watermark}")));
+        }
+        self.reached = watermark;
+        Flow::Done
+    }
+}
