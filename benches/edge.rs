@@ -8,6 +8,7 @@ mod common;
 #[path = "common/job_time.rs"]
 mod job_time;
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
@@ -72,10 +73,14 @@ fn rebalance<R: Record>(parallelism: usize, records: u64) -> Duration {
     let end = time.clone();
     env.source(source::<R>(records, &time))
         .rebalance()
-        .fold_at_end(0u64, |sum, record: R| *sum = sum.wrapping_add(record.value()))
+        .fold_at_end(0u64, |count, record: R| {
+            black_box(record.value());
+            *count += 1;
+        })
         .slot_sharing_group("folds")
-        .sink(callback(move |sum: u64| end.end(sum)));
+        .sink(callback(move |count: u64| end.end(count)));
     env.run("rebalance").expect("the job runs to its end");
+    assert_eq!(time.total(), records, "every record has come over the edge");
     time.took()
 }
 
@@ -89,9 +94,13 @@ fn hash<R: Record>(parallelism: usize, records: u64) -> Duration {
             *sum
         })
         .slot_sharing_group("folds")
-        .fold_at_end(0u64, |last, sum| *last = sum)
-        .sink(callback(move |last: u64| end.end(last)));
+        .fold_at_end(0u64, |count, sum| {
+            black_box(sum);
+            *count += 1;
+        })
+        .sink(callback(move |count: u64| end.end(count)));
     env.run("hash").expect("the job runs to its end");
+    assert_eq!(time.total(), records, "every record has come over the edge");
     time.took()
 }
 
