@@ -1,7 +1,8 @@
-//! What does a record cost in a fused chain of 1, 5 and 10 operators? Claims nothing about exchanges, sources or memory.
+//! What does a record cost in a fused chain of 1, 5 and 10 operators? Claims nothing about exchanges, sources
+//! or memory.
 //!
-//! A real job on one slot. Its records are a function of their index, so that function is in the time too, and the
-//! compiler sees all of it: an operator may cost nothing at all.
+//! A real job on one slot. Its records are a function of their index, so that function is in the time too,
+//! and the compiler sees all of it: an operator may cost nothing at all.
 
 mod common;
 #[path = "common/job_time.rs"]
@@ -17,7 +18,8 @@ use slotflow::runtime::pipe::Pipe;
 /// Records of a job, for each iteration: far more than a step takes.
 const RECORDS: u64 = 100_000;
 
-/// A filter and a flat map that leave about as many records as there were, or the last of the operators would idle.
+/// A filter and a flat map that leave about as many records as there were, or the last of the operators would
+/// idle.
 fn four_operators<P>(stream: Stream<'_, P>) -> Stream<'_, impl Pipe<Out = Owned<u64>> + use<P>>
 where
     P: Pipe<Out = Owned<u64>>,

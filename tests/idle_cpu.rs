@@ -19,8 +19,8 @@ const HANGS: Duration = Duration::from_secs(60);
 /// How long the job is watched: a core that only spins now and then would use several ticks in it.
 const WATCHED_NS: u64 = 1_000_000_000;
 
-/// What all core threads may use in that time. A tick is a hundredth of a second, and what one has used just before
-/// may be counted just after.
+/// What all core threads may use in that time. A tick is a hundredth of a second, and what one has used just
+/// before may be counted just after.
 const TICKS: u64 = 2;
 
 /// A source whose records would come from another thread, which never has one.
@@ -83,8 +83,8 @@ fn is_parked(slot: &SlotMetrics) -> bool {
     slot.parked_ns as f64 > 0.99 * slot.total_ns() as f64
 }
 
-/// The time that the core threads have used, in ticks of the system's clock, and how many they are. A thread that a
-/// driver starts on one has its name, and counts too.
+/// The time that the core threads have used, in ticks of the system's clock, and how many they are. A thread
+/// that a driver starts on one has its name, and counts too.
 fn used_ticks() -> (u64, usize) {
     let threads = fs::read_dir("/proc/self/task").unwrap();
     // A thread that ends while the list is read has no file any more.
