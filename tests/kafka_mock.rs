@@ -8,9 +8,9 @@ use slotflow::runtime::IoCores;
 
 /// A broker of its own with both topics; it is gone when the first part is dropped.
 fn topics() -> (MockKafka, Topics) {
-    let kafka = MockKafka::start(&IoCores::default()).unwrap();
-    kafka.create_topic("words", PARTITIONS).unwrap();
-    kafka.create_topic("WORDS", 3).unwrap();
+    let kafka = MockKafka::start(&IoCores::default()).expect("the mock broker does as it is told");
+    kafka.create_topic("words", PARTITIONS).expect("the mock broker does as it is told");
+    kafka.create_topic("WORDS", 3).expect("the mock broker does as it is told");
     let (input, output) = ("words".into(), "WORDS".into());
     let topics = Topics { brokers: kafka.bootstrap().into(), input, output, fetch_wait_ms: 1 };
     (kafka, topics)

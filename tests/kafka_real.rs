@@ -1,17 +1,22 @@
 //! The main job against the Kafka that `KAFKA_BOOTSTRAP` names (`scripts/kafka up` starts one). Without
 //! the variable nothing is checked, and the tests say so.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod kafka;
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// What a broker may take for a transaction.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test with topics of its own, if there is a broker.
 fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
@@ -62,4 +67,39 @@ fn a_job_that_stops_or_fails_anywhere_loses_nothing() {
 #[test]
 fn an_oversize_record_fails_the_job() {
     with_topics("oversize", |topics| kafka::an_oversize_record_fails_the_job(topics).unwrap());
+}
+
+/// Writes lines with these numbers to partition 0 in one transaction, which is committed or aborted.
+fn write_in_transaction(topics: &Topics, numbers: std::ops::Range<u32>, commit: bool) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &topics.brokers)
+        .set("transactional.id", format!("{}-writer", topics.input))
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    for n in numbers {
+        let line = format!("line {n}");
+        producer.send(BaseRecord::<(), str>::to(&topics.input).partition(0).payload(&line)).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let ended =
+        if commit { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) };
+    ended.unwrap();
+}
+
+/// The mock broker has no real transactions, so this is for a real one alone.
+#[test]
+fn only_what_transactions_committed_is_read_and_their_markers_hold_up_no_end() {
+    with_topics("transactions", |topics| {
+        write_in_transaction(topics, 0..5, true);
+        write_in_transaction(topics, 5..9, false);
+        write_in_transaction(topics, 9..12, true);
+        let report = topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!((report.records, topics.output().len()), (8, 8));
+        assert_eq!(topics.compare((0..5).chain(9..12)), (vec![], vec![]));
+        write_in_transaction(topics, 20..22, false);
+        let report = topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!(report.records, 0, "an aborted transaction is nothing to read");
+    });
 }

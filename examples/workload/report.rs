@@ -46,7 +46,8 @@ pub fn line(args: &Args, outcome: &Outcome) -> String {
 pub fn latency_line(args: &Args, outcome: &Outcome, latency: &Histogram<u64>) -> String {
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1000.0;
     format!(
-        "{},\"rate\":{},\"samples\":{},\"p50_us\":{:.3},\"p99_us\":{:.3},\"p999_us\":{:.3},\"p9999_us\":{:.3},\"max_us\":{:.3}}}",
+        "{},\"rate\":{},\"samples\":{},\"p50_us\":{:.3},\"p99_us\":{:.3},\"p999_us\":{:.3},\
+         \"p9999_us\":{:.3},\"max_us\":{:.3}}}",
         head(args, outcome),
         args.rate,
         latency.len(),

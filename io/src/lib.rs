@@ -4,12 +4,19 @@
 
 mod callback;
 mod collect;
+mod doorbell;
+mod egress;
 mod generator;
+mod ingress;
 mod iterator;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod stdout;
 
 pub use callback::{Callback, CallbackWith, Called, callback, callback_with};
 pub use collect::{Collect, Collected};
+pub use egress::{Egress, EgressSink, EgressWriter, Nothing, egress};
 pub use generator::{Generator, generate};
+pub use ingress::{Ingress, IngressReader, IngressSource, Refused, ingress, ingress_n};
 pub use iterator::{FromIterator, from_iterator};
+pub use stdout::{LineWriter, Stdout, stdout};

@@ -1,12 +1,13 @@
 //! librdkafka's threads stay on the I/O cores. Alone in its process: it looks at every thread there is.
 #![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use slotflow_io::kafka::MockKafka;
 use slotflow_runtime::machine::{Cpus, affinity};
-use slotflow_runtime::{IoCores, Owned, Sink, Source, SubtaskContext, Waker};
+use slotflow_runtime::{Clock, IoCores, Owned, Sink, Source, SubtaskContext, Waker};
 
 /// The names and masks of librdkafka's threads in this process.
 fn rdkafka_threads() -> Vec<(String, Cpus)> {
@@ -26,6 +27,7 @@ fn place(io: &IoCores) -> SubtaskContext {
         parallelism: 1,
         max_parallelism: 1024,
         waker: Waker::default(),
+        clock: Clock::system(),
         io: io.clone(),
     }
 }

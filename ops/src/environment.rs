@@ -116,8 +116,8 @@ impl Environment {
         Plan::new(graph.clone(), &config)
     }
 
-    /// Explains how the job would run, without running it: chains, slots and cores, edges and what they cross,
-    /// partition balance, where order ends, which guarantee the job has. Starts no thread.
+    /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
+    /// cross, partition balance, where order ends, which guarantee the job has. Starts no thread.
     ///
     /// # Errors
     /// What [`start`](Environment::start) would refuse, but for the limits of drivers.

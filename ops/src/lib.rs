@@ -4,6 +4,8 @@
 //! runs before [`Environment::run`].
 
 #![forbid(unsafe_code)]
+// A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
+#![allow(clippy::type_complexity)]
 
 mod environment;
 mod fallible;

@@ -10,6 +10,33 @@ use crate::Stream;
 impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     /// To all subtasks in turn. The operator behind has the job's parallelism, as behind every
     /// partitioner but [`forward`](Stream::forward).
+    ///
+    /// Records that cross to other slots must own what they hold:
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # let (env, lengths) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).map_in(|word, arena| arena.copy_str(word));
+    /// words.map(|word| word.to_owned()).rebalance().map(|word| word.len()).sink(lengths.sink());
+    /// ```
+    ///
+    /// One that is borrowed from the step's arena cannot leave the step:
+    ///
+    /// ```compile_fail
+    /// # use slotflow::prelude::*;
+    /// # let (env, lengths) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).map_in(|word, arena| arena.copy_str(word));
+    /// words.rebalance().map(|word| word.len()).sink(lengths.sink());
+    /// ```
+    ///
+    /// And one that is not `Send` cannot leave its slot:
+    ///
+    /// ```compile_fail
+    /// # use slotflow::prelude::*;
+    /// # let (env, lengths) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).map(|word| std::rc::Rc::new(word));
+    /// words.rebalance().map(|word| word.len()).sink(lengths.sink());
+    /// ```
     pub fn rebalance(self) -> Stream<'env, Cut<P, AsPlanned>> {
         self.cut(Partitioner::Rebalance, AsPlanned)
     }
@@ -37,6 +64,21 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 
     /// To all subtasks; the only partitioner that needs `Clone`.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # #[derive(Clone)]
+    /// struct Rate(f64);
+    /// # let (env, rates) = (Environment::with(Config::default()), Collected::new());
+    /// env.source(from_iterator([1.0])).map(Rate).broadcast().map(|rate| rate.0).sink(rates.sink());
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use slotflow::prelude::*;
+    /// struct Rate(f64); // not Clone
+    /// # let (env, rates) = (Environment::with(Config::default()), Collected::new());
+    /// env.source(from_iterator([1.0])).map(Rate).broadcast().map(|rate| rate.0).sink(rates.sink());
+    /// ```
     pub fn broadcast(self) -> Stream<'env, Cut<P, Broadcast>>
     where
         T: Clone,

@@ -1,6 +1,8 @@
 //! `Environment::explain`, on this machine: what does not depend on its cores.
 
-use slotflow_io::{callback, generate};
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Slots};
 

@@ -1,6 +1,8 @@
 //! Plans: the arithmetic of subtasks and slots, and the text of everything that can be wrong before a start.
 
-use slotflow_io::{Collected, callback, from_iterator, generate};
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+use slotflow::io::{Collected, callback, from_iterator, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::plan::Plan;
 use slotflow_runtime::{Config, Error, Slots};

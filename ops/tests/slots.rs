@@ -1,9 +1,14 @@
 //! The host's pool: several jobs at once, refusals by name, slots that come back and slots that nobody needs.
 
-use std::time::Duration;
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
-use slotflow_io::{Collected, callback, generate};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
+use slotflow_runtime::config::Pin;
+use slotflow_runtime::machine::Probe;
 use slotflow_runtime::{Config, Job, Slots};
 
 fn pool(slots: usize) -> Slots {
@@ -55,6 +60,32 @@ fn slots_come_back_when_a_job_ends_however_it_ends() {
     }
 }
 
+/// A job whose source may run on `cpu` only.
+fn bound(pool: &Slots, cpu: usize) -> slotflow_runtime::Result<slotflow_runtime::JobReport> {
+    let mut config = Config::default();
+    config.operators.entry("bound".into()).or_default().cores = Some(vec![cpu]);
+    let env = Environment::with(config).on(pool);
+    env.source(generate(10, |i| i)).name("bound").sink(callback(|_: u64| {}));
+    env.run("bound")
+}
+
+#[test]
+fn a_job_that_names_cores_gets_slots_there_or_none() {
+    let allowed = Probe::run(Path::new("/")).topology.allowed;
+    let (first, last) = (allowed.first().unwrap(), allowed.iter().last().unwrap());
+    let mut config = Config::default();
+    (config.slots.cores, config.slots.count) = (Some(vec![last]), Some(1));
+    assert_eq!(bound(&Slots::new(&config).unwrap(), last).unwrap().records, 10);
+    (config.slots.cores, config.slots.pin) = (None, Pin::Never);
+    assert_eq!(
+        bound(&Slots::new(&config).unwrap(), first).unwrap_err().to_string(),
+        format!(
+            "job \"bound\": needs a slot on CPU {first}, but no free slot of the pool is pinned there; make a pool \
+             with these CPUs in slots.cores, or take them out of operators.NAME.cores"
+        )
+    );
+}
+
 #[test]
 fn a_slot_that_nobody_needs_is_parked() {
     let pool = pool(8);
@@ -66,17 +97,23 @@ fn a_slot_that_nobody_needs_is_parked() {
     for slot in &slots[6..] {
         assert_eq!(slot.parked_ns, slot.total_ns(), "{slot:?}");
     }
-    assert!(slots[..4].iter().all(|slot| slot.useful_ns > 0), "{slots:?}");
+    assert!(slots[..4].iter().all(|slot| slot.parked_ns < slot.total_ns()), "{slots:?}");
     job.stop().unwrap();
+    let (earlier, later) = (pool.metrics(), pool.metrics());
+    for (slot, earlier) in later.iter().zip(&earlier) {
+        let lately = slot.since(earlier);
+        assert_eq!(lately.parked_ns, lately.total_ns(), "{lately:?}");
+    }
 }
 
 #[test]
 fn a_slot_s_shares_add_up_to_the_time_that_passed() {
     let pool = pool(2);
-    let began = std::time::Instant::now();
+    let before = Instant::now();
     let job = endless(&pool, "endless", 2).unwrap();
-    sum_of_shares_is_the_clock_s(&job, began);
-    sum_of_shares_is_the_clock_s(&job, began);
+    let after = Instant::now();
+    shares_are_the_clock_s(&job, before, after);
+    shares_are_the_clock_s(&job, before, after);
     let earlier = job.metrics();
     let now = job.metrics();
     for (slot, before) in now.since(&earlier).slots.iter().zip(&earlier.slots) {
@@ -86,13 +123,13 @@ fn a_slot_s_shares_add_up_to_the_time_that_passed() {
     job.stop().unwrap();
 }
 
-/// Between the time before the call and the time after it.
-fn sum_of_shares_is_the_clock_s(job: &Job, began: std::time::Instant) {
-    let earliest = job.metrics().since_ns;
+/// A job that was started between `before` and `after` has lived for as long as each of its slots accounts for.
+fn shares_are_the_clock_s(job: &Job, before: Instant, after: Instant) {
+    let least = after.elapsed().as_nanos() as u64;
     let metrics = job.metrics();
-    let latest = began.elapsed().as_nanos() as u64;
+    let most = before.elapsed().as_nanos() as u64;
     for slot in &metrics.slots {
         let total = slot.total_ns();
-        assert!((earliest..=latest).contains(&total), "{earliest} <= {total} <= {latest}: {slot:?}");
+        assert!((least..=most).contains(&total), "{least} <= {total} <= {most}: {slot:?}");
     }
 }

@@ -1,11 +1,13 @@
 //! Closures that do not return: they are named, and nothing else waits for them.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use slotflow_io::{Collected, callback, generate};
+use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Ending, Job, Slots};
 
@@ -51,12 +53,16 @@ fn stuck(pool: &Slots, gate: &Gate, passed: &Collected<u64>) -> Job {
     env.start("stuck").unwrap()
 }
 
-/// Waits until the stall was named; the job cannot end meanwhile.
+/// Waits until the stall was named; the job cannot end meanwhile. A watchdog that has said nothing for a minute will
+/// never say anything.
 fn wait_for_stall(job: &Job) -> String {
-    while job.metrics().stalls.is_empty() {
-        assert!(!job.ends_within(Duration::from_millis(5)));
+    for _ in 0..6_000 {
+        if let Some(stall) = job.metrics().stalls.first() {
+            return stall.who.clone();
+        }
+        assert!(!job.ends_within(Duration::from_millis(10)));
     }
-    job.metrics().stalls[0].who.clone()
+    panic!("no stall was named");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The live view of a job.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::time::Duration;
 
-use slotflow_io::{callback, generate};
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{Config, Job};
 

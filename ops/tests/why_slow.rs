@@ -1,9 +1,11 @@
 //! Jobs that are slow for a known reason, on real slots: `why_slow` must name it.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::hint::black_box;
 use std::time::Duration;
 
-use slotflow_io::{callback, generate};
+use slotflow::io::{callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::job::JobMetrics;
 use slotflow_runtime::{Config, Job, Key, KeyGroups};

@@ -1,9 +1,10 @@
 //! What can go wrong, by who can mend it.
 //!
 //! There are four sorts of failure while a job runs, treated differently: the **user's** (a closure failed or
-//! panicked: the job stops), the **world's** (Kafka is away: the connector decides), a **bug** of this crate (the
-//! job stops, please report it) and bad **data** (the operator's policy decides: fail, skip, dead letter). A fifth
-//! one happens before anything runs: a **plan** that cannot be carried out, with every problem listed at once.
+//! panicked: the job stops), the **world's** (Kafka is away: the connector decides), a **bug** of this crate
+//! (the job stops, please report it) and bad **data** (the operator's policy decides: fail, skip, dead
+//! letter). A fifth one happens before anything runs: a **plan** that cannot be carried out, with every
+//! problem listed at once.
 //!
 //! An [`Error`] is one pointer wide, so a `Result<()>` travels in a register.
 
@@ -18,8 +19,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of the runtime, one pointer wide; [`kind`](Error::kind) says which sort it is.
 ///
-/// The message names the place (operator, subtask, partition, offset) and the cause; `source()` gives the cause
-/// itself, so that a closure's own error type can be had back by `downcast_ref`.
+/// The message names the place (operator, subtask, partition, offset) and the cause; `source()` gives the
+/// cause itself, so that a closure's own error type can be had back by `downcast_ref`.
 ///
 /// ```
 /// use slotflow_runtime::error::{Error, ErrorKind};

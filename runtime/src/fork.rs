@@ -175,3 +175,38 @@ where
         Ok(Fork::new(self.first.build(subtask)?, self.second.build(subtask)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::subtask;
+    use crate::{Arena, Blame};
+
+    /// Keeps the event times of what comes, and moves the time on as an operator may.
+    #[derive(Default)]
+    struct Later(Vec<(u64, Timestamp)>);
+
+    impl Output<Owned<u64>> for Later {
+        fn push<'s>(&mut self, record: u64, ctx: &mut Context<'s>) {
+            self.0.push((record, ctx.timestamp()));
+            ctx.set_timestamp(ctx.timestamp() + 1);
+        }
+    }
+
+    #[test]
+    fn both_ways_see_the_record_at_its_time() {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        ctx.set_timestamp(5);
+        let mut fork = Fork::<_, _, Cloning>::new(Later::default(), Later::default());
+        Output::<Owned<u64>>::push(&mut fork, 7, &mut ctx);
+        assert_eq!((fork.first.0, fork.second.0), (vec![(7, 5)], vec![(7, 5)]));
+    }
+
+    #[test]
+    fn a_fork_is_done_when_both_ways_are() {
+        assert_eq!(both(Flow::Done, Flow::Done), Flow::Done);
+        assert_eq!(both(Flow::More, Flow::Done), Flow::More);
+        assert_eq!(both(Flow::Done, Flow::More), Flow::More);
+    }
+}

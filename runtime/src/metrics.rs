@@ -283,8 +283,8 @@ impl SlotMeter {
         self.asleep.store(asleep, Release);
     }
 
-    /// The values so far. What is not booked yet counts as what the core is in the middle of; the clock is read
-    /// after the values, so it is never behind them.
+    /// The values so far. What is not booked yet counts as what the core is in the middle of; the clock is
+    /// read after the values, so it is never behind them.
     pub fn snapshot(&self, clock: &Clock) -> SlotTimes {
         let parked = self.asleep.load(Acquire) || self.subtasks.value() == 0;
         let [useful_ns, spinning_ns, blocked_ns, parked_ns] =
@@ -315,8 +315,8 @@ pub struct SlotTimes {
 }
 
 impl SlotTimes {
-    /// What came since an earlier look. The shares add up to the time between the two looks, although what was the
-    /// middle of a round then may have been booked under another name since.
+    /// What came since an earlier look. The shares add up to the time between the two looks, although what
+    /// was the middle of a round then may have been booked under another name since.
     pub fn since(&self, earlier: &SlotTimes) -> SlotTimes {
         let (now, then) = (self.shares(), earlier.shares());
         let mut shares: [u64; 4] = std::array::from_fn(|share| now[share].saturating_sub(then[share]));

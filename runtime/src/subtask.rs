@@ -85,6 +85,20 @@ pub struct ChainSubtask<H, C> {
     meter: Arc<SubtaskMeter>,
 }
 
+/// A chain in a local variable. However the step ends, the chain goes back to its place: were it dropped by a
+/// panic, the readers of its rings would report them as broken before the job knows who has failed.
+struct Lent<'c, C> {
+    chain: Option<C>,
+    place: &'c mut Option<C>,
+}
+
+impl<C> Drop for Lent<'_, C> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.place = self.chain.take();
+    }
+}
+
 impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// A subtask at its start.
     pub fn new(
@@ -113,6 +127,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         let step = match self.phase {
             _ if !flushed.clear => self.blocked(turn),
             Phase::Running => self.run(turn)?,
+            Phase::Firing(_) if chain.room() == 0 => self.blocked(turn),
             Phase::Firing(event) => self.fire(event, turn)?,
             Phase::Closing => self.closing(turn)?,
             Phase::Done => Step::Done,
@@ -154,15 +169,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// Lets the head push, with the chain in a local variable.
     #[inline(always)]
     fn drive(&mut self, budget: usize, turn: Turn) -> Result<crate::head::Drive> {
-        let Some(mut chain) = self.chain.take() else {
+        let mut lent = Lent { chain: self.chain.take(), place: &mut self.chain };
+        let Some(chain) = &mut lent.chain else {
             return Err(Error::bug("a subtask was stepped after its chain was lost"));
         };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
         ctx.set_watermark(self.meter.watermark.value() as i64);
-        let drive = self.head.drive(budget, &mut ctx, &mut chain);
-        let error = ctx.into_error();
-        self.chain = Some(chain);
-        error.map_or(drive, Err)
+        let drive = self.head.drive(budget, &mut ctx, chain);
+        ctx.into_error().map_or(drive, Err)
     }
 
     /// Takes an event through the operators, then to the tail.
@@ -244,5 +258,86 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
         };
         self.phase = Phase::Done;
         Step::Failed(error.at(self.blamed(), self.context.index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::Flush;
+    use crate::head::Drive;
+    use crate::testing::subtask;
+    use crate::{Barrier, LatencyMark, Output, Owned, Tail, Timestamp};
+
+    /// An input that has ended.
+    struct Ended;
+
+    impl Head for Ended {
+        type Item = Owned<u64>;
+        fn drive<'s>(
+            &'s mut self,
+            _: usize,
+            _: &mut Context<'s>,
+            _: &mut impl Output<Owned<u64>>,
+        ) -> Result<Drive> {
+            Ok(Drive { records: 0, event: Some(Event::End) })
+        }
+        fn fill(&self) -> usize {
+            0
+        }
+    }
+
+    /// Has two portions to emit at the end, and the room it is given.
+    struct Portions {
+        left: usize,
+        room: Arc<AtomicUsize>,
+    }
+
+    impl Output<Owned<u64>> for Portions {
+        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+    }
+
+    impl Tail for Portions {
+        fn room(&mut self) -> usize {
+            self.room.load(Ordering::Relaxed)
+        }
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            Ok(Flush::IDLE)
+        }
+        fn barrier(&mut self, _: Barrier) {}
+        fn mark(&mut self, _: LatencyMark, _: u64) {}
+        fn forward_watermark(&mut self, _: Timestamp) {}
+        fn forward_idle(&mut self) {}
+        fn close(&mut self) {}
+        fn finished(&mut self) -> bool {
+            true
+        }
+        fn charge_blocked(&mut self, _: u64) {}
+    }
+
+    impl Consumer<Owned<u64>> for Portions {
+        fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+            Flow::Done
+        }
+        fn end(&mut self, _: &mut Context<'_>) -> Flow {
+            self.left -= 1;
+            if self.left > 0 { Flow::More } else { Flow::Done }
+        }
+    }
+
+    #[test]
+    fn firing_waits_for_room() {
+        let room = Arc::new(AtomicUsize::new(1));
+        let chain = Portions { left: 2, room: room.clone() };
+        let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
+        let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+        assert!(matches!(step(), Step::Progress(_)));
+        room.store(0, Ordering::Relaxed);
+        assert!(matches!(step(), Step::Blocked(_)));
+        room.store(1, Ordering::Relaxed);
+        assert!(matches!(step(), Step::Progress(_)));
+        assert!(matches!(step(), Step::Done));
     }
 }

@@ -1,6 +1,6 @@
-//! Once it is warm, the engine allocates nothing for a record.
+//! Once it is warm, the engine allocates nothing for a record. An allocator that counts is `unsafe`.
 
-#![allow(unsafe_code, reason = "an allocator that counts is one")]
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -180,15 +180,16 @@ fn allocated(parallelism: usize, seed: u64) -> u64 {
     let begin = Begin { operator: numbers, source: Numbers };
     let cut = Cut { pipe: begin, edge: Some(exchange), route: AsPlanned };
     let mut pipe = Then { pipe: cut, operator: digits, edge, build: Cloned(Digits) };
-    pipe.discover(&mut graph).unwrap();
-    let plan = Plan::new(graph, &config).unwrap();
+    pipe.discover(&mut graph).expect("each subtask makes its own share");
+    let plan = Plan::new(graph, &config).expect("nothing is wrong with it");
     assert_eq!(plan.chains.len(), parallelism.min(2), "one chain, or two with an exchange between");
     let before = ALLOCATED.load(Relaxed);
     let report = Simulation::seed(seed).run("numbers", &plan, &config, |installer| {
         let tails = installer.sink(forget, Forget)?;
         pipe.install(installer, Tails(tails))
     });
-    assert_eq!(report.unwrap().job.records, RECORDS * parallelism as u64);
+    let report = report.expect("nothing in it fails");
+    assert_eq!(report.job.records, RECORDS * parallelism as u64);
     ALLOCATED.load(Relaxed) - before
 }
 

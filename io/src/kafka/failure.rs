@@ -118,8 +118,8 @@ pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Erro
     Error::world(
         format!("a record of {bytes} bytes is too large for topic \"{topic}\""),
         format!(
-            "raise the sink's setting `message.max.bytes`{limit} and the topic's `max.message.bytes`, or split \
-             the record"
+            "raise the sink's setting `message.max.bytes`{limit} and the topic's `max.message.bytes`, or \
+             split the record"
         ),
     )
 }
@@ -137,9 +137,7 @@ pub(super) fn not_delivered(topic: &str, partition: Option<i32>, code: RDKafkaEr
         RDKafkaErrorCode::TopicAuthorizationFailed => {
             "allow this principal the operations Write and Describe on the topic"
         }
-        _ => {
-            "check the partition on the brokers; what was not acknowledged will be sent again by the next start"
-        }
+        _ => "check the partition on the brokers; a new start sends again what was not acknowledged",
     };
     Error::world(format!("a record for topic \"{topic}\"{partition} was not delivered: {code}"), remedy)
 }

@@ -29,8 +29,11 @@ impl ClientContext for ClientLog {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", "{reason}");
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if code == RDKafkaErrorCode::PartitionEOF {
+            return; // Asked for, by readers that stop at the end.
+        }
+        tracing::warn!(target: "librdkafka", "{reason}");
         // "All brokers are down" says less than the error of a broker before it.
         if code != RDKafkaErrorCode::AllBrokersDown {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.into()));

@@ -214,3 +214,59 @@ fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two partitions of a bounded source, both to be read from 3 to 6.
+    fn positions() -> Positions {
+        let partition = |number| Partition { number, next: Some(3), end: Some(6) };
+        Positions::new(&[partition(1), partition(4)], true)
+    }
+
+    #[test]
+    fn a_gap_across_the_end_ends_the_partition_and_lets_nothing_through() {
+        let mut positions = positions();
+        assert!(positions.pass(1, 3));
+        // 4 and 5 are a transaction's markers, 6 was written after the start.
+        assert!(!positions.pass(1, 6));
+        assert_eq!((positions.offsets(), positions.unfinished), (vec![(1, 6), (4, 3)], 1));
+        assert!(!positions.pass(1, 7));
+        assert_eq!(positions.offsets(), [(1, 6), (4, 3)]);
+    }
+
+    #[test]
+    fn the_last_record_before_the_end_ends_the_partition() {
+        let mut positions = positions();
+        assert!([3, 4, 5].into_iter().all(|offset| positions.pass(4, offset)));
+        assert!((3..6).all(|offset| positions.pass(1, offset)) && positions.ended());
+        assert_eq!(positions.offsets(), [(1, 6), (4, 6)]);
+    }
+
+    #[test]
+    fn an_endless_source_knows_no_end() {
+        let mut positions = Positions::new(&[Partition { number: 0, next: None, end: None }], false);
+        assert!(positions.offsets().is_empty());
+        assert!(positions.pass(0, 1 << 40) && !positions.ended());
+        assert_eq!(positions.offsets(), [(0, (1 << 40) + 1)]);
+    }
+
+    #[test]
+    fn a_partition_of_somebody_else_is_not_passed_on() {
+        let mut positions = positions();
+        assert!(!positions.pass(0, 3) && !positions.pass(9, 3) && !positions.pass(-1, 3));
+    }
+
+    #[test]
+    fn only_what_time_cannot_mend_is_a_failure() {
+        let failure = |code| failure_of(code as i32, "words", 3, 17, "reason").map(|error| error.to_string());
+        assert!(failure(Native::RD_KAFKA_RESP_ERR__TRANSPORT).is_none());
+        assert!(failure(Native::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION).is_none());
+        assert!(failure(Native::RD_KAFKA_RESP_ERR__BAD_MSG).unwrap().contains("offset 17 cannot be read"));
+        assert!(
+            failure(Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap().contains("may not read")
+        );
+        assert!(failure(Native::RD_KAFKA_RESP_ERR__FATAL).unwrap().contains("cannot go on: reason"));
+    }
+}

@@ -14,13 +14,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use slotflow_runtime::metrics::LatencyMeter;
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Error, Family, InFlight, Result, SinkWriter, SubtaskContext,
+    Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, Result, SinkWriter, SubtaskContext,
 };
 
 use super::delivery::{Deliveries, Returned, Tag, Undelivered};
@@ -52,9 +52,7 @@ pub struct KafkaWriter {
     waiting: VecDeque<Waiting>,
     returned: Returned,
     latency: Arc<LatencyMeter>,
-    origin: Instant,
-    /// When the step began.
-    now_ns: u64,
+    clock: Clock,
 }
 
 /// A record that waits for room in the producer's queue.
@@ -85,13 +83,8 @@ impl KafkaWriter {
             waiting: VecDeque::new(),
             returned: Returned::default(),
             latency,
-            origin: Instant::now(),
-            now_ns: 0,
+            clock: subtask.clock.clone(),
         }
-    }
-
-    fn clock_ns(&self) -> u64 {
-        self.origin.elapsed().as_nanos() as u64
     }
 
     /// Hands a record to librdkafka; `false` when its queue is full.
@@ -140,7 +133,7 @@ impl KafkaWriter {
     }
 
     fn count_arrived(&mut self) {
-        let now_ns = self.clock_ns();
+        let now_ns = self.clock.now_ns();
         for tag in self.returned.delivered.drain(..) {
             self.in_flight.acknowledged_one(tag.epoch(self.epoch));
             self.latency.add(tag.age_ns(now_ns));
@@ -158,9 +151,9 @@ impl KafkaWriter {
         Ok(())
     }
 
-    fn write_one(&mut self, record: &impl IntoKafka) -> Result<()> {
+    fn write_one(&mut self, record: &impl IntoKafka, now_ns: u64) -> Result<()> {
         self.epoch = self.in_flight.sent();
-        let tag = Tag::new(self.epoch, self.now_ns);
+        let tag = Tag::new(self.epoch, now_ns);
         let payload = (!record.is_tombstone()).then(|| record.payload());
         let (key, partition) = (record.key(), record.partition());
         if self.waiting.is_empty() && self.send(tag, key, payload, partition)? {
@@ -178,13 +171,12 @@ where
 {
     #[inline]
     fn write<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
-        if let Err(error) = self.write_one(&record) {
+        if let Err(error) = self.write_one(&record, ctx.now_ns()) {
             ctx.fail(error);
         }
     }
 
     fn room(&mut self) -> usize {
-        self.now_ns = self.clock_ns();
         if self.waiting.is_empty() { self.queue.saturating_sub(self.in_flight.total()) } else { 0 }
     }
 

@@ -76,7 +76,8 @@ fn a_topic_that_must_not_be_used_is_named() {
     );
     assert_eq!(
         start_of_sink(kafka.sink().topic("words")),
-        "this principal may not write topic \"words\"; allow it the operations Write and Describe on the topic"
+        "this principal may not write topic \"words\"; allow it the operations Write and Describe on the \
+         topic"
     );
 }
 
@@ -143,9 +144,9 @@ fn an_offset_that_is_not_there_is_told_and_not_passed_over() {
     for bounded in [false, true] {
         assert_eq!(
             read_from(&kafka, 17, bounded).to_string(),
-            "topic \"words\", partition 0: offset 17 is no longer there, or not yet; the topic's retention was \
-             shorter than the pause, or it was made anew: start with .starting(Start::Earliest) or reset the \
-             group's offsets (kafka-consumer-groups --reset-offsets)"
+            "topic \"words\", partition 0: offset 17 is no longer there, or not yet; the topic's retention \
+             was shorter than the pause, or it was made anew: start with .starting(Start::Earliest) or reset \
+             the group's offsets (kafka-consumer-groups --reset-offsets)"
         );
     }
 }

@@ -8,7 +8,7 @@ use slotflow_io::kafka::{
 };
 use slotflow_runtime::slot::Park;
 use slotflow_runtime::{
-    Acknowledged, Arena, Blame, Context, IoCores, Output, Owned, Polled, Result, SinkWriter, Source,
+    Acknowledged, Arena, Blame, Clock, Context, IoCores, Output, Owned, Polled, Result, SinkWriter, Source,
     SourceReader, SplitId, Splits, SubtaskContext, Waker,
 };
 
@@ -23,6 +23,7 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         parallelism,
         max_parallelism: 1024,
         waker: Waker::default(),
+        clock: Clock::system(),
         io: IoCores::default(),
     }
 }

@@ -1,8 +1,11 @@
 //! Writing: order, acknowledgements, backpressure, what is refused.
 
+use std::sync::Arc;
+
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow_io::kafka::{Acks, IntoKafka, KafkaSink, KafkaWriter, Keyed, MockKafka, OwnedMessage};
-use slotflow_runtime::{Acknowledged, Barrier, Guarantee, Owned, Sink, SinkWriter};
+use slotflow_runtime::slot::Park;
+use slotflow_runtime::{Acknowledged, Barrier, Guarantee, Owned, Sink, SinkWriter, SubtaskContext, Waker};
 
 use crate::harness::{acknowledged, flush_all, kafka, lines, subtask, wait_for, write};
 
@@ -93,6 +96,28 @@ fn a_queue_that_is_full_of_bytes_is_backpressure_too() {
 }
 
 #[test]
+fn a_small_record_does_not_overtake_a_large_one_that_waits() {
+    let kafka = kafka("WORDS", 1, 0);
+    let mut writer = open(kafka.sink().topic("WORDS").setting("queue.buffering.max.kbytes", 1));
+    let written: Vec<String> = [900, 800, 1, 700, 2].map(|size| "x".repeat(size)).into();
+    written.iter().for_each(|line| write(&mut writer, line.clone()).unwrap());
+    flush_all(&mut writer).unwrap();
+    assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), written);
+}
+
+#[test]
+fn an_acknowledgement_wakes_the_slot() {
+    let kafka = kafka("WORDS", 1, 0);
+    let park = Arc::new(Park::default());
+    let place = SubtaskContext { waker: Waker::new(park.clone()), ..subtask(0, 1) };
+    let mut writer = Sink::<Lines>::open(&mut kafka.sink().topic("WORDS"), &place).unwrap();
+    park.prepare();
+    write(&mut writer, "one".to_owned()).unwrap();
+    wait_for(|| (!park.is_asleep()).then_some(()));
+    flush_all(&mut writer).unwrap();
+}
+
+#[test]
 fn keys_choose_the_partition_as_javas_client_does() {
     let kafka = kafka("WORDS", 8, 0);
     let mut writer = open(kafka.sink().topic("WORDS"));
@@ -148,8 +173,8 @@ fn an_oversize_record_is_told_with_size_topic_and_setting() {
     let mut writer = open(kafka.sink().topic("WORDS").setting("message.max.bytes", 2_000));
     assert_eq!(
         write(&mut writer, "x".repeat(3_000)).unwrap_err().to_string(),
-        "a record of 3000 bytes is too large for topic \"WORDS\"; raise the sink's setting `message.max.bytes` (now \
-         2000 bytes) and the topic's `max.message.bytes`, or split the record"
+        "a record of 3000 bytes is too large for topic \"WORDS\"; raise the sink's setting \
+         `message.max.bytes` (now 2000 bytes) and the topic's `max.message.bytes`, or split the record"
     );
 }
 
@@ -174,8 +199,8 @@ fn a_record_that_is_not_delivered_fails_the_job_and_its_barrier_never_arrives() 
     SinkWriter::<Lines>::barrier(&mut writer, Barrier { id: 1 });
     assert_eq!(
         flush_all(&mut writer).unwrap_err().to_string(),
-        "a record for topic \"WORDS\", partition 0 was not delivered: TopicAuthorizationFailed (Broker: Topic \
-         authorization failed); allow this principal the operations Write and Describe on the topic"
+        "a record for topic \"WORDS\", partition 0 was not delivered: TopicAuthorizationFailed (Broker: \
+         Topic authorization failed); allow this principal the operations Write and Describe on the topic"
     );
     assert_eq!(acknowledged(&mut writer), Acknowledged::UpTo(0));
 }

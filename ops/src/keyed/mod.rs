@@ -37,6 +37,23 @@ pub struct KeyedStream<'env, P, S> {
 impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     /// Groups the records by what `key` finds in them: Flink's `keyBy`. They are spread over the
     /// subtasks by key group.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # let (env, counts) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).map_in(|word, arena| arena.copy_str(word));
+    /// let owned = words.map(|word| word.to_owned());
+    /// owned.key_by(|word| word.len() as u64).fold(0, |count, _| *count += 1).sink(counts.sink());
+    /// ```
+    ///
+    /// A record that is borrowed from the step's arena cannot cross to the subtask of its key:
+    ///
+    /// ```compile_fail
+    /// # use slotflow::prelude::*;
+    /// # let (env, counts) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).map_in(|word, arena| arena.copy_str(word));
+    /// words.key_by(|word| word.len() as u64).fold(0, |count, _| *count += 1).sink(counts.sink());
+    /// ```
     pub fn key_by<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, ByKey<ByValue<F>>>, ByValue<F>>
     where
         K: Key + Eq + 'static,

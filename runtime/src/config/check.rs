@@ -7,8 +7,8 @@ use crate::error::Problem;
 const MOST_KEY_GROUPS: usize = 1 << 15;
 
 impl Config {
-    /// Everything that cannot be meant, with its remedy; nothing when all is well. What depends on the machine (may
-    /// this process use core 7?) is for the placement to find.
+    /// Everything that cannot be meant, with its remedy; nothing when all is well. What depends on the
+    /// machine (may this process use core 7?) is for the placement to find.
     ///
     /// The start of a job calls it; a host that wants to know earlier can, on any thread.
     ///

@@ -32,9 +32,9 @@ const SETTINGS: &[(&str, Set)] = &settings! {
 };
 
 impl Config {
-    /// Applies the process's `SLOTFLOW_*` variables over what is set: `SLOTFLOW_SLOTS_IDLE=spin` is `idle = "spin"`
-    /// under `[slots]`. Lists of CPUs are written as the kernel does (`SLOTFLOW_SLOTS_CORES=0-3,8`), operators as a
-    /// TOML table: `SLOTFLOW_OPERATORS='{ "kafka sink" = { parallelism = 2 } }'`.
+    /// Applies the process's `SLOTFLOW_*` variables over what is set: `SLOTFLOW_SLOTS_IDLE=spin` is `idle =
+    /// "spin"` under `[slots]`. Lists of CPUs are written as the kernel does (`SLOTFLOW_SLOTS_CORES=0-3,8`),
+    /// operators as a TOML table: `SLOTFLOW_OPERATORS='{ "kafka sink" = { parallelism = 2 } }'`.
     ///
     /// # Errors
     /// One plan error with all variables that name no setting or hold a wrong value.
@@ -43,8 +43,8 @@ impl Config {
         self.with_variables(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))))
     }
 
-    /// As [`with_environment`](Config::with_environment), from any pairs of name and value. Names that do not begin
-    /// with `SLOTFLOW_` are somebody else's.
+    /// As [`with_environment`](Config::with_environment), from any pairs of name and value. Names that do not
+    /// begin with `SLOTFLOW_` are somebody else's.
     ///
     /// # Errors
     /// As [`with_environment`](Config::with_environment).

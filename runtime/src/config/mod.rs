@@ -1,7 +1,7 @@
 //! The configuration of a host: one struct, with the same names in code, environment and TOML.
 //!
-//! Code wins over the environment, the environment over TOML. That is the order in which they are applied, each over
-//! what is there already:
+//! Code wins over the environment, the environment over TOML. That is the order in which they are applied,
+//! each over what is there already:
 //!
 //! ```
 //! use slotflow_runtime::config::{Config, Idle};
@@ -15,9 +15,9 @@
 //! # }
 //! ```
 //!
-//! Reading refuses what it cannot understand: an unknown key or a wrong value with its line and a caret, an unknown
-//! `SLOTFLOW_` variable with the nearest known one. [`Config::check`] then lists what contradicts itself; the start
-//! of a job calls it.
+//! Reading refuses what it cannot understand: an unknown key or a wrong value with its line and a caret, an
+//! unknown `SLOTFLOW_` variable with the nearest known one. [`Config::check`] then lists what contradicts
+//! itself; the start of a job calls it.
 
 mod check;
 mod environment;
@@ -37,8 +37,8 @@ use crate::error::{Error, Problem, Result};
 
 /// Everything that a host can set, with defaults for all of it.
 ///
-/// A host makes one before its first job, on any thread, and hands it down; nothing reads it while records flow.
-/// Its [`Display`](fmt::Display) is TOML, so that a host can print what is in force and read it back.
+/// A host makes one before its first job, on any thread, and hands it down; nothing reads it while records
+/// flow. Its [`Display`](fmt::Display) is TOML, so that a host can print what is in force and read it back.
 ///
 /// ```
 /// use slotflow_runtime::config::Config;

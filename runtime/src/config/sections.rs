@@ -7,8 +7,8 @@ use super::{DriverChoice, Idle, Overcommit, Pin};
 /// Flink's default: parallelism is a decision, not a guess.
 const PARALLELISM: usize = 1;
 
-/// Key groups, fixed for a job's life and never derived from its parallelism. Measured: one table of 10 million keys
-/// stalls its slot for 260 ms and more when it grows, 1,024 tables of it 0.5 ms each.
+/// Key groups, fixed for a job's life and never derived from its parallelism. Measured: one table of 10
+/// million keys stalls its slot for 260 ms and more when it grows, 1,024 tables of it 0.5 ms each.
 const MAX_PARALLELISM: usize = 1024;
 
 /// A crash repeats about a second of records, and a broker sees one commit a second from each source subtask.
@@ -17,15 +17,15 @@ const COMMIT_INTERVAL_MS: u64 = 1_000;
 /// A guess: far more than a step takes, little enough for a shutdown.
 const LEAVE_TIMEOUT_MS: u64 = 5_000;
 
-/// About what a sleep and a wake-up cost together (15-85 us measured), so that spinning never costs more than twice
-/// the better choice.
+/// About what a sleep and a wake-up cost together (15-85 us measured), so that spinning never costs more than
+/// twice the better choice.
 const SPIN_US: u64 = 50;
 
 /// What a person notices in a job of microseconds, and far above the scheduler's own slices (3-4 ms).
 const STALL_MS: u64 = 100;
 
-/// A ring that stays inside the second-level cache: rings of 65,536 records fell out of it and cost five times as
-/// much a record.
+/// A ring that stays inside the second-level cache: rings of 65,536 records fell out of it and cost five
+/// times as much a record.
 const RING_BYTES: usize = 128 << 10;
 
 /// Past this many records more room buys no throughput, only latency.
@@ -37,7 +37,8 @@ const BUDGET_BYTES: usize = 16 << 20;
 /// As much as a consumer's rings: 16 of the largest messages that Kafka takes by default.
 const OVERFLOW_BYTES: usize = 16 << 20;
 
-/// Between 20 us, where reading the clock begins to show, and 50 us, which a neighbour on the slot would feel.
+/// Between 20 us, where reading the clock begins to show, and 50 us, which a neighbour on the slot would
+/// feel.
 const BUDGET_US: u64 = 30;
 
 /// Cutting a bare loop every 256 records costs 8-12 %, every 4,096 records 4 %.
@@ -49,16 +50,17 @@ const MIN_RECORDS: usize = 1024;
 pub struct JobConfig {
     /// Subtasks of each operator that has no parallelism of its own; default 1, at most `max_parallelism`.
     pub parallelism: usize,
-    /// Key groups, and so the largest parallelism a keyed operator can ever have; default 1024, at most 32,768.
-    /// State is stored by key group: changing it makes stored state unreadable.
+    /// Key groups, and so the largest parallelism a keyed operator can ever have; default 1024, at most
+    /// 32,768. State is stored by key group: changing it makes stored state unreadable.
     pub max_parallelism: usize,
-    /// How often sources inject a barrier and commit the offsets before the last acknowledged one; default 1000.
+    /// How often sources inject a barrier and commit the offsets before the last acknowledged one; default
+    /// 1000.
     pub commit_interval_ms: u64,
-    /// Lets a job run that keeps state and commits offsets although no checkpoint stores the state: after a restart
-    /// the state is gone and its records are not read again. Default false.
+    /// Lets a job run that keeps state and commits offsets although no checkpoint stores the state: after a
+    /// restart the state is gone and its records are not read again. Default false.
     pub best_effort: bool,
-    /// How long `stop`, `abort` and dropping the handle wait for steps that are under way; default 5000. A closure
-    /// that does not return in time is named in the report, and its thread is left.
+    /// How long `stop`, `abort` and dropping the handle wait for steps that are under way; default 5000. A
+    /// closure that does not return in time is named in the report, and its thread is left.
     pub leave_timeout_ms: u64,
 }
 
@@ -80,8 +82,8 @@ impl Default for JobConfig {
 pub struct SlotsConfig {
     /// How many slots the pool has; default what the job needs.
     pub count: Option<usize>,
-    /// CPU numbers that slots may use; default all that the process may run on, without `io.cores`. With more slots
-    /// than cores a core thread owns several slots.
+    /// CPU numbers that slots may use; default all that the process may run on, without `io.cores`. With more
+    /// slots than cores a core thread owns several slots.
     pub cores: Option<Vec<usize>>,
     /// What a slot does while it has nothing to do; default `park`.
     pub idle: Idle,
@@ -93,7 +95,8 @@ pub struct SlotsConfig {
     pub driver: DriverChoice,
     /// Whether core threads are pinned; default `auto`: only where cores are named, exclusive or isolated.
     pub pin: Pin,
-    /// After how long without a finished step the stall detector names the slot and its operator; default 100.
+    /// After how long without a finished step the stall detector names the slot and its operator; default
+    /// 100.
     pub stall_ms: u64,
     /// Whether operators are fused into chains where they can be; default true.
     pub chaining: bool,
@@ -134,8 +137,9 @@ impl Default for EdgesConfig {
 }
 
 impl EdgesConfig {
-    /// Records in each of the `rings` into one subtask, for records of `record_bytes`: what is configured, else
-    /// 4,096 or as many as fit in 128 KiB or in the ring's share of the budget, whichever is least, as a power of two.
+    /// Records in each of the `rings` into one subtask, for records of `record_bytes`: what is configured,
+    /// else 4,096 or as many as fit in 128 KiB or in the ring's share of the budget, whichever is least, as a
+    /// power of two.
     ///
     /// ```
     /// use slotflow_runtime::config::EdgesConfig;
@@ -174,7 +178,8 @@ impl Default for StepConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IoConfig {
-    /// CPU numbers for librdkafka's and other I/O threads; default what the process may run on, without the slots'.
+    /// CPU numbers for librdkafka's and other I/O threads; default what the process may run on, without the
+    /// slots'.
     pub cores: Option<Vec<usize>>,
 }
 

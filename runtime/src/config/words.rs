@@ -45,8 +45,9 @@ pub enum DriverChoice {
 /// Whether core threads are pinned to their cores; in TOML `true`, `false` or `"auto"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pin {
-    /// Pins when cores are named, or when the process has its CPUs to itself (an exclusive cpuset, isolated CPUs):
-    /// elsewhere another process may sit on the same core, and a pinned thread could not get out of its way.
+    /// Pins when cores are named, or when the process has its CPUs to itself (an exclusive cpuset, isolated
+    /// CPUs): elsewhere another process may sit on the same core, and a pinned thread could not get out of
+    /// its way.
     #[default]
     Auto,
     /// Pins always.

@@ -178,3 +178,37 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         self.origins.iter().map(|origin| origin.ring.fill()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Untimed;
+    use crate::edge::ring::ring;
+    use crate::metrics::RingMeter;
+    use std::sync::Arc;
+
+    fn of_two() -> Inlet<u32, Untimed> {
+        Inlet::new((0..2).map(|_| ring(2, Arc::new(RingMeter::new(2))).1).collect())
+    }
+
+    #[test]
+    fn an_origin_that_was_idle_counts_again_from_its_next_watermark() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(5)), None);
+        assert_eq!(inlet.control(1, Control::Idle), Some(Event::Watermark(5)));
+        assert_eq!(inlet.control(0, Control::Idle), Some(Event::Idle));
+        assert_eq!(inlet.control(1, Control::Watermark(3)), Some(Event::Watermark(5)));
+        assert_eq!(inlet.control(0, Control::Watermark(9)), None);
+        assert_eq!(inlet.control(1, Control::Watermark(7)), Some(Event::Watermark(7)));
+    }
+
+    #[test]
+    fn an_end_completes_a_barrier_and_then_event_time() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(5)), None);
+        assert_eq!(inlet.control(0, Control::Barrier(Barrier { id: 1 })), None);
+        assert_eq!(inlet.control(1, Control::End), Some(Event::Barrier(Barrier { id: 1 })));
+        assert_eq!(inlet.overdue(), Some(Event::Watermark(5)));
+        assert_eq!(inlet.overdue(), None);
+    }
+}

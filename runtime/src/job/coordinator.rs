@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use super::control::{Arrivals, JobControl, Report};
+use super::control::{Arrivals, JobControl, Phase, Report};
 use crate::{Committer, Offsets, Result};
 
 /// At most this many barriers may be under way; more would only queue behind a slow sink.
@@ -61,8 +61,12 @@ impl Coordinator {
         self.committed
     }
 
-    /// Looks what has arrived, commits it, and asks for the next barrier when it is due.
+    /// Looks what has arrived, commits it, and asks for the next barrier when it is due. An aborted job
+    /// commits nothing more.
     pub fn tick(&mut self, now_ns: u64) -> Result<()> {
+        if self.control.phase() == Phase::Aborting {
+            return Ok(());
+        }
         self.commit_arrived()?;
         let under_way = self.control.requested_barrier().saturating_sub(self.committed);
         let due = now_ns >= self.requested_ns + self.interval_ns;
@@ -133,5 +137,56 @@ impl SourceSide {
             (Some(committer), Some(offsets)) if !offsets.is_empty() => committer.commit(&offsets),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Commits(Arc<Mutex<Vec<Offsets>>>);
+
+    impl Committer for Commits {
+        fn commit(&mut self, offsets: &Offsets) -> Result<()> {
+            self.0.lock().unwrap().push(offsets.clone());
+            Ok(())
+        }
+    }
+
+    /// A source that has reported barriers 1 and 2, and a sink at which barrier 1 has arrived.
+    fn one_of_two() -> (Arc<JobControl>, Coordinator, Arc<Mutex<Vec<Offsets>>>) {
+        let (control, inbox) = JobControl::new("test", 2);
+        let (commits, sink) = (Arc::default(), Arc::new(Arrivals::default()));
+        let committer: Box<dyn Committer> = Box::new(Commits(Arc::clone(&commits)));
+        let coordinator =
+            Coordinator::new(control.clone(), inbox, vec![Some(committer)], vec![sink.clone()], 1);
+        control.report_offsets(0, 1, vec![(0, 10)]);
+        control.report_offsets(0, 2, vec![(0, 20)]);
+        sink.set(1);
+        (control, coordinator, commits)
+    }
+
+    #[test]
+    fn what_has_arrived_is_committed_and_no_more() {
+        let (_control, mut coordinator, commits) = one_of_two();
+        coordinator.tick(1).unwrap();
+        coordinator.tick(2).unwrap();
+        assert_eq!(*commits.lock().unwrap(), [[(0, 10)]]);
+    }
+
+    #[test]
+    fn a_stopped_job_commits_what_has_arrived() {
+        let (_control, mut coordinator, commits) = one_of_two();
+        coordinator.close(false).unwrap();
+        assert_eq!(*commits.lock().unwrap(), [[(0, 10)]]);
+    }
+
+    #[test]
+    fn an_aborted_job_commits_nothing_more() {
+        let (control, mut coordinator, commits) = one_of_two();
+        control.advance(Phase::Aborting);
+        coordinator.tick(1).unwrap();
+        assert!(commits.lock().unwrap().is_empty());
     }
 }

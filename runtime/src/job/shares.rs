@@ -26,8 +26,8 @@ pub struct SlotMetrics {
 }
 
 impl SlotMetrics {
-    /// Splits what the core booked, taking the time it was kept off its CPU out of the shares in which it thought it
-    /// ran.
+    /// Splits what the core booked, taking the time it was kept off its CPU out of the shares in which it
+    /// thought it ran.
     pub(crate) fn new(slot: usize, core: usize, cpu: Option<usize>, times: SlotTimes) -> SlotMetrics {
         let SlotTimes { useful_ns, spinning_ns, blocked_ns, parked_ns, preempted_ns } = times;
         let awake = useful_ns + spinning_ns + blocked_ns;

@@ -84,8 +84,8 @@ impl JobMetrics {
         }
     }
 
-    /// What came between an earlier look at the same job and this one: for a view of the last second. The longest
-    /// step and the highest fill stay those of all the time.
+    /// What came between an earlier look at the same job and this one: for a view of the last second. The
+    /// longest step and the highest fill stay those of all the time.
     ///
     /// ```
     /// # fn look(job: &slotflow_runtime::Job, earlier: &slotflow_runtime::job::JobMetrics) {

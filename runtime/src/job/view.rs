@@ -73,8 +73,8 @@ impl<'j> View<'j> {
     }
 }
 
-/// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and clears
-/// what is left below (ECMA-48 sequences).
+/// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and
+/// clears what is left below (ECMA-48 sequences).
 fn draw_over(out: &mut impl Write, drawn: usize, text: &str) -> io::Result<usize> {
     if drawn > 0 {
         write!(out, "\x1b[{drawn}A")?;

@@ -2,8 +2,8 @@
 //!
 //! The culprit is looked for in this order, and the first one found is named:
 //! 1. a step that does not return;
-//! 2. the reader at the end of the way over full rings: a hot key, a busy neighbour that keeps it waiting, or the
-//!    operator itself;
+//! 2. the reader at the end of the way over full rings: a hot key, a busy neighbour that keeps it waiting, or
+//!    the operator itself;
 //! 3. a sink whose other side does not keep up;
 //! 4. a busy neighbour that keeps a subtask waiting, though no ring is full;
 //! 5. the machine, if it gave a slot's core to others.
@@ -15,16 +15,17 @@ use crate::plan::Partitioner;
 /// What takes less of the time is not worth naming (a guess: a tenth is what a person would look for).
 const SHARE: f64 = 0.1;
 
-/// A subtask that works for this share of the time has no more to give (a guess: the rest is the round itself).
+/// A subtask that works for this share of the time has no more to give (a guess: the rest is the round
+/// itself).
 const FULL: f64 = 0.9;
 
-/// A key is hot when its subtask has so many times the records of an average other one (a guess: chance gives far
-/// less from a few hundred keys on).
+/// A key is hot when its subtask has so many times the records of an average other one (a guess: chance gives
+/// far less from a few hundred keys on).
 const SKEW: u64 = 2;
 
 impl JobMetrics {
-    /// Names what holds the job up: an operator, a hot key, a neighbour in its slot, the outside, or the machine. Ask
-    /// it of an interval, [`since`](JobMetrics::since) an earlier look, to hear of the present.
+    /// Names what holds the job up: an operator, a hot key, a neighbour in its slot, the outside, or the
+    /// machine. Ask it of an interval, [`since`](JobMetrics::since) an earlier look, to hear of the present.
     ///
     /// ```
     /// # fn look(job: &slotflow_runtime::Job) {

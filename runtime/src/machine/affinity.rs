@@ -1,8 +1,9 @@
 //! Pinning threads, and proving it by reading the mask back.
 //!
-//! Threads inherit the mask of the one that starts them: a thread that is to start others (librdkafka's, say) sets
-//! its own first. The kernel widens a mask when asked, past what `taskset` gave the process; so callers ask only for
-//! CPUs of [`Topology::allowed`](super::Topology::allowed), as [`Placement`](super::Placement) does.
+//! Threads inherit the mask of the one that starts them: a thread that is to start others (librdkafka's, say)
+//! sets its own first. The kernel widens a mask when asked, past what `taskset` gave the process; so callers
+//! ask only for CPUs of [`Topology::allowed`](super::Topology::allowed), as [`Placement`](super::Placement)
+//! does.
 
 use core_affinity::CoreId;
 

@@ -35,7 +35,8 @@ impl Cgroup {
     }
 }
 
-/// The group of a version 1 controller, or with no controller that of version 2, under the first mount there is.
+/// The group of a version 1 controller, or with no controller that of version 2, under the first mount there
+/// is.
 fn group(root: &Path, groups: &str, controller: &str, mounts: &[&str]) -> Option<Group> {
     let path = groups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -47,7 +48,8 @@ fn group(root: &Path, groups: &str, controller: &str, mounts: &[&str]) -> Option
 }
 
 impl Group {
-    /// The group and those around it. In a container the path may be the host's; then only the mount is there.
+    /// The group and those around it. In a container the path may be the host's; then only the mount is
+    /// there.
     fn ancestors(&self) -> impl Iterator<Item = String> + '_ {
         let paths = Path::new(&self.path).ancestors().filter_map(|path| path.to_str());
         paths.map(|path| format!("{}/{}", self.mount, path.trim_start_matches('/')))
@@ -60,8 +62,8 @@ impl Group {
         bounds.min_by(f64::total_cmp)
     }
 
-    /// Version 2: a partition root, which the root of all groups never is. Version 1: the group's own flag; there
-    /// the root has it too and means nothing by it.
+    /// Version 2: a partition root, which the root of all groups never is. Version 1: the group's own flag;
+    /// there the root has it too and means nothing by it.
     fn exclusive(&self, root: &Path) -> bool {
         let partition = |group: String| {
             let state = read(root, &format!("{group}/cpuset.cpus.partition"));

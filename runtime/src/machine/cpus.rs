@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The largest number of CPUs that a Linux kernel can be built for (`NR_CPUS` on x86-64): a list with greater numbers
-/// is a slip, and must not be expanded in memory.
+/// The largest number of CPUs that a Linux kernel can be built for (`NR_CPUS` on x86-64): a list with greater
+/// numbers is a slip, and must not be expanded in memory.
 const MOST_CPUS: usize = 8192;
 
 /// CPU numbers as the kernel counts them, in its notation: `0-3,8`.

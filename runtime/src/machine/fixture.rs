@@ -26,8 +26,8 @@ impl Tree {
         self
     }
 
-    /// Two sockets of four cores with two threads each; cores 0-1, 2-3, 4-5, 6-7 share an L3, CPU n + 8 is the
-    /// sibling of n. The process may use `allowed`.
+    /// Two sockets of four cores with two threads each; cores 0-1, 2-3, 4-5, 6-7 share an L3, CPU n + 8 is
+    /// the sibling of n. The process may use `allowed`.
     pub(crate) fn server(allowed: &str) -> Self {
         let tree = Self::new()
             .file("sys/devices/system/cpu/online", "0-15\n")

@@ -1,8 +1,9 @@
 //! The machine that a host runs on: what it has, what it lets this process do, and where slots go on it.
 //!
-//! Everything is read from a given root, `/` in production, so that tests build the machines they need. [`Probe`]
-//! reads it once before the first job; [`Placement`] then chooses a core for each slot; [`affinity`] pins threads
-//! and proves it. Only Linux says all of it; elsewhere the probe sees CPUs alike and no limits, and nothing is pinned.
+//! Everything is read from a given root, `/` in production, so that tests build the machines they need.
+//! [`Probe`] reads it once before the first job; [`Placement`] then chooses a core for each slot;
+//! [`affinity`] pins threads and proves it. Only Linux says all of it; elsewhere the probe sees CPUs alike
+//! and no limits, and nothing is pinned.
 
 pub mod affinity;
 mod cgroup;
@@ -22,8 +23,8 @@ pub use placement::{CoreThread, Placement};
 pub use probe::{Driver, Probe};
 pub use topology::{Crossing, Topology};
 
-/// A file's text below `root` without the last newline; `None` where it is absent or not readable, as many are in
-/// containers.
+/// A file's text below `root` without the last newline; `None` where it is absent or not readable, as many
+/// are in containers.
 fn read(root: &Path, path: &str) -> Option<String> {
     let text = std::fs::read_to_string(root.join(path)).ok()?;
     Some(text.trim().to_owned())

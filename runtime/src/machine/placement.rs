@@ -1,7 +1,7 @@
 //! Which core each slot runs on, and which cores are left for I/O.
 //!
-//! Slots are spread over physical cores first, near ones before far ones, then over their SMT siblings; with more
-//! slots than cores a core thread owns several. Slots that may use only some cores choose first.
+//! Slots are spread over physical cores first, near ones before far ones, then over their SMT siblings; with
+//! more slots than cores a core thread owns several. Slots that may use only some cores choose first.
 
 use std::collections::BTreeMap;
 
@@ -32,11 +32,12 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Chooses cores for slots; each entry of `slots` is the CPUs that this one may use, `None` for those of the
-    /// pool. Called once for each pool, before its threads start.
+    /// Chooses cores for slots; each entry of `slots` is the CPUs that this one may use, `None` for those of
+    /// the pool. Called once for each pool, before its threads start.
     ///
     /// # Errors
-    /// All settings that name a CPU which this process may not use, and all slots that the pool has no CPU for.
+    /// All settings that name a CPU which this process may not use, and all slots that the pool has no CPU
+    /// for.
     ///
     /// ```
     /// use std::path::Path;
@@ -62,8 +63,8 @@ impl Placement {
         Ok(Self { threads, io, idle, warnings })
     }
 
-    /// All settings that name a CPU which this process may not use, without choosing anything: for a host that wants
-    /// to hear of them together with what is wrong with its job.
+    /// All settings that name a CPU which this process may not use, without choosing anything: for a host
+    /// that wants to hear of them together with what is wrong with its job.
     pub fn check(probe: &Probe, config: &Config) -> Vec<Problem> {
         unusable(config, &probe.topology.allowed)
     }
@@ -116,7 +117,8 @@ fn pool(config: &Config, allowed: &Cpus) -> Cpus {
     set(&config.slots.cores).or(&allowed.without(&set(&config.io.cores))).or(allowed)
 }
 
-/// Pinning to a CPU that others use too is a trap: they stay, and the pinned thread cannot get out of their way.
+/// Pinning to a CPU that others use too is a trap: they stay, and the pinned thread cannot get out of their
+/// way.
 fn pins(probe: &Probe, config: &Config) -> bool {
     let slots = named(config).into_iter().any(|(name, _)| name != "io.cores");
     match config.slots.pin {
@@ -162,8 +164,8 @@ fn assign(order: &[usize], slots: &[Option<Cpus>], pinned: bool) -> Vec<CoreThre
     taken
 }
 
-/// A spinning thread uses a whole CPU. Past the quota the kernel stops all threads until the next period, usually
-/// for tens of milliseconds: parking loses microseconds instead.
+/// A spinning thread uses a whole CPU. Past the quota the kernel stops all threads until the next period,
+/// usually for tens of milliseconds: parking loses microseconds instead.
 fn idle(probe: &Probe, idle: Idle, threads: usize, warnings: &mut Vec<Problem>) -> Idle {
     let Some(quota) = probe.cgroup.quota.filter(|quota| *quota < threads as f64) else { return idle };
     let shown = (quota * 100.0).round() / 100.0;

@@ -69,8 +69,8 @@ pub struct Probe {
 struct Kernel(u32, u32);
 
 impl Probe {
-    /// Reads the machine below `root` (`/` in production) and asks the kernel for a ring. Takes well under 10 ms;
-    /// a host calls it once, on any thread.
+    /// Reads the machine below `root` (`/` in production) and asks the kernel for a ring. Takes well under 10
+    /// ms; a host calls it once, on any thread.
     pub fn run(root: &Path) -> Self {
         Self::with(root, sys::try_io_uring())
     }
@@ -106,8 +106,8 @@ impl Probe {
         }
     }
 
-    /// What keeps `core_threads` of the chosen driver from starting: each limit, what it is, what is needed, what
-    /// raises it. `Auto` has no problems, since a plain thread needs nothing.
+    /// What keeps `core_threads` of the chosen driver from starting: each limit, what it is, what is needed,
+    /// what raises it. `Auto` has no problems, since a plain thread needs nothing.
     pub fn problems_for(&self, core_threads: usize, choice: DriverChoice) -> Vec<Problem> {
         match choice {
             DriverChoice::Glommio => self.glommio_problems(core_threads),

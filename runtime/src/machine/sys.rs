@@ -11,8 +11,8 @@ pub(super) const MASK_CPUS: usize = libc::CPU_SETSIZE as usize;
 #[cfg(not(target_os = "linux"))]
 pub(super) const MASK_CPUS: usize = 1024;
 
-/// Makes a small ring and closes it again, which is the only way to know whether io_uring is allowed: a seccomp
-/// filter can forbid it on any kernel.
+/// Makes a small ring and closes it again, which is the only way to know whether io_uring is allowed: a
+/// seccomp filter can forbid it on any kernel.
 #[cfg(target_os = "linux")]
 pub(super) fn try_io_uring() -> io::Result<()> {
     use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -34,8 +34,8 @@ pub(super) fn try_io_uring() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Lets the calling thread, and threads that it will start, run on these CPUs only. Numbers from [`MASK_CPUS`] on
-/// are left out.
+/// Lets the calling thread, and threads that it will start, run on these CPUs only. Numbers from
+/// [`MASK_CPUS`] on are left out.
 #[cfg(target_os = "linux")]
 pub(super) fn set_mask(cpus: &Cpus) -> io::Result<()> {
     // SAFETY: a `cpu_set_t` is an array of integers, for which all zeros is a value: the empty mask.
@@ -44,7 +44,8 @@ pub(super) fn set_mask(cpus: &Cpus) -> io::Result<()> {
         // SAFETY: `cpu` is below the mask's size, and the mask is ours alone.
         unsafe { libc::CPU_SET(cpu, &mut mask) };
     }
-    // SAFETY: the kernel reads `size_of` bytes of the mask, which lives until the call returns; 0 is this thread.
+    // SAFETY: the kernel reads `size_of` bytes of the mask, which lives until the call returns; 0 is this
+    // thread.
     match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &mask) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

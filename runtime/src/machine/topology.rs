@@ -58,8 +58,8 @@ pub(super) struct Site {
 }
 
 impl Topology {
-    /// Reads the machine below `root`. What a container hides is taken for the simplest: CPUs without siblings, on
-    /// one package, behind one cache.
+    /// Reads the machine below `root`. What a container hides is taken for the simplest: CPUs without
+    /// siblings, on one package, behind one cache.
     pub fn read(root: &Path) -> Self {
         let allowed = allowed(root);
         let online = cpus(root, "online").unwrap_or_else(|| allowed.clone());

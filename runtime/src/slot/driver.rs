@@ -49,7 +49,8 @@ fn turn(core: Core, driver: Driver, pulse: &Arc<Pulse>) {
     if driver == Driver::Thread {
         return thread::run(core);
     }
-    if let Err((core, error)) = super::glommio::run(core, &pulse) {
+    if let Err(refused) = super::glommio::run(core, pulse) {
+        let (core, error) = *refused;
         tracing::warn!("the thread driver serves instead: {error}");
         thread::run(core);
     }

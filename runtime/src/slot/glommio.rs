@@ -22,7 +22,7 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 
 /// Turns `core` inside an executor on the calling thread until it is done. An executor that cannot
 /// be made gives the core back, with the reason.
-pub fn run(core: Core, pulse: &Pulse) -> Result<(), (Core, Error)> {
+pub fn run(core: Core, pulse: &Pulse) -> Result<(), Box<(Core, Error)>> {
     // `core_affinity` has pinned the thread already, and only one may set the mask.
     let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(IO_MEMORY_BYTES).make();
     match executor {
@@ -35,7 +35,7 @@ pub fn run(core: Core, pulse: &Pulse) -> Result<(), (Core, Error)> {
         }
         Err(error) => {
             let remedy = "set slots.driver = \"thread\", or raise the limit that the reason names";
-            Err((core, Error::world(format!("glommio cannot start: {error}"), remedy)))
+            Err(Box::new((core, Error::world(format!("glommio cannot start: {error}"), remedy))))
         }
     }
 }

@@ -4,8 +4,8 @@
 /// a slow operator must not keep its slot's neighbours waiting (a guess: ten steps' worth).
 const HOG_NS: f64 = 300_000.0;
 
-/// What a step takes before a record's cost is known: a guess that a slow operator (1 ms) pays for with 16 ms, not
-/// with a stall, and from which a fast one learns within two steps.
+/// What a step takes before a record's cost is known: a guess that a slow operator (1 ms) pays for with 16
+/// ms, not with a stall, and from which a fast one learns within two steps.
 const FIRST_RECORDS: usize = 16;
 
 /// The largest budget; past it the cut no longer shows (PERF.md, chain).

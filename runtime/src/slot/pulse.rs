@@ -159,3 +159,30 @@ impl Pulse {
         text.split_whitespace().nth(1)?.parse().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_belongs_to_its_slot_and_ends_with_its_step() {
+        let pulse = Pulse::default();
+        let (_other, stuck) = (pulse.register(0, "other".into()), pulse.register(1, "stuck".into()));
+        pulse.stepping(stuck, 100);
+        pulse.note_stall(&pulse.running(150).unwrap());
+        let stall = Stall { who: "stuck".into(), count: 1, running_ns: 60 };
+        assert_eq!((pulse.stalls(1, 160), pulse.stalls(0, 160)), (vec![stall], Vec::new()));
+        pulse.stepping(stuck, 170);
+        assert_eq!(pulse.stalls(1, 180)[0].running_ns, 0, "this is another step");
+    }
+
+    #[test]
+    fn a_place_is_free_once_its_subtask_has_gone() {
+        let pulse = Pulse::default();
+        let first = pulse.register(0, "first".into());
+        pulse.forget(first);
+        assert_eq!(pulse.register(0, "second".into()), first);
+        pulse.stepping(first, 1);
+        assert_eq!(&*pulse.running(2).unwrap().who, "second");
+    }
+}

@@ -119,7 +119,7 @@ impl Simulation {
             cores[core_of[deployment.slot]].send(Command::Deploy(vec![deployment]));
         }
         let mut run = Run { settings: self, random, clock, cores, job, turns: 0, trace: 0, left: None };
-        run.to_the_end()?;
+        run.until_the_end()?;
         run.report(plan)
     }
 }
@@ -190,7 +190,7 @@ struct Run {
 }
 
 impl Run {
-    fn to_the_end(&mut self) -> Result<()> {
+    fn until_the_end(&mut self) -> Result<()> {
         while self.job.control.remaining() > 0 {
             if self.turns >= self.settings.turns_max {
                 return Err(self.bug("the job has not ended after so many turns"));

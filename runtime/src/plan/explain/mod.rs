@@ -1,7 +1,7 @@
 //! The explanation: how a job would run, for people and for programs, without running it.
 //!
-//! It is made from the plan and a placement alone, so it starts no thread and opens no connector. It has three
-//! forms: text (also its `Display`), DOT for Graphviz, and JSON.
+//! It is made from the plan and a placement alone, so it starts no thread and opens no connector. It has
+//! three forms: text (also its `Display`), DOT for Graphviz, and JSON.
 
 mod dot;
 mod promises;
@@ -13,7 +13,8 @@ use super::{EdgeId, Plan};
 use crate::Splits;
 use crate::machine::{Cpus, Placement, Topology};
 
-/// How a job would run: chains, slots and cores, edges and what they cross, partition balance, order, guarantee.
+/// How a job would run: chains, slots and cores, edges and what they cross, partition balance, order,
+/// guarantee.
 ///
 /// From `Environment::explain`, on the host's thread, before the job's start or instead of it.
 ///

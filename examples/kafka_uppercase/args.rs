@@ -1,0 +1,75 @@
+//! The command line.
+
+use slotflow::prelude::*;
+
+/// What to run.
+pub struct Args {
+    pub brokers: Option<String>,
+    pub input: String,
+    pub output: String,
+    pub group: String,
+    pub bounded: bool,
+    /// How many lines the demo makes.
+    pub lines: u32,
+    parallelism: Option<usize>,
+    config: Option<String>,
+}
+
+impl Args {
+    /// Reads the command line.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
+        let mut args = Args {
+            brokers: None,
+            input: String::new(),
+            output: String::new(),
+            group: "uppercase".into(),
+            bounded: false,
+            lines: 100_000,
+            parallelism: None,
+            config: None,
+        };
+        while let Some(flag) = words.next() {
+            if flag == "--bounded" {
+                args.bounded = true;
+                continue;
+            }
+            let value = words.next().ok_or(format!("{flag} needs a value"))?;
+            match flag.as_str() {
+                "--brokers" => args.brokers = Some(value),
+                "--input" => args.input = value,
+                "--output" => args.output = value,
+                "--group" => args.group = value,
+                "--config" => args.config = Some(value),
+                "--lines" => args.lines = number(&flag, &value)?,
+                "--parallelism" => args.parallelism = Some(number(&flag, &value)?),
+                _ => return Err(format!("{flag}: no such argument; see the first lines of the example")),
+            }
+        }
+        if args.brokers.is_some() && (args.input.is_empty() || args.output.is_empty()) {
+            return Err("--brokers needs --input and --output".into());
+        }
+        Ok(args)
+    }
+
+    /// The environment: the file's settings, those of `SLOTFLOW_*`, and then the command line's.
+    pub fn environment(&self) -> Result<Environment> {
+        let env = match &self.config {
+            Some(file) => Environment::from_file(file)?,
+            None => Environment::new()?,
+        };
+        match (self.parallelism, &self.config) {
+            (Some(parallelism), _) => Ok(env.parallelism(parallelism)),
+            (None, None) => Ok(env.parallelism(4)),
+            (None, Some(_)) => Ok(env),
+        }
+    }
+
+    /// Half of what the job has: an operator's own parallelism.
+    pub fn sink_parallelism(&self) -> usize {
+        self.parallelism.unwrap_or(4).div_ceil(2)
+    }
+}
+
+fn number<N: std::str::FromStr<Err: std::fmt::Display>>(flag: &str, text: &str) -> Result<N, String> {
+    text.replace('_', "").parse().map_err(|error: N::Err| format!("{flag} {text}: {error}"))
+}

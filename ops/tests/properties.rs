@@ -1,0 +1,330 @@
+//! Real jobs against a naive model: partitioning, chains, unions, forks and keyed results, at any
+//! parallelism, ring capacity and chaining.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+use slotflow::prelude::*;
+use slotflow_runtime::Untimed;
+use slotflow_runtime::pipe::{Merge, Pipe};
+
+/// What must not change a result.
+#[derive(Clone, Debug)]
+struct Setting {
+    /// The sources' parallelism.
+    from: usize,
+    /// The job's.
+    to: usize,
+    capacity: usize,
+    chaining: bool,
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    (1..=4usize, 1..=4usize, 0..=6u32, any::<bool>()).prop_map(|(from, to, exponent, chaining)| Setting {
+        from,
+        to,
+        capacity: 1 << exponent,
+        chaining,
+    })
+}
+
+impl Setting {
+    fn environment(&self) -> Environment {
+        let mut env = Environment::with(Config::default()).parallelism(self.to);
+        env.config_mut().edges.capacity = Some(self.capacity);
+        env.config_mut().slots.chaining = self.chaining;
+        env
+    }
+}
+
+/// A job takes milliseconds, most of them for its threads.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
+fn sorted<T: Ord>(mut records: Vec<T>) -> Vec<T> {
+    records.sort();
+    records
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Forward,
+    Rebalance,
+    Rescale,
+    Shuffle,
+    Global,
+    Custom,
+    Hash,
+    Broadcast,
+}
+
+fn how() -> impl Strategy<Value = How> {
+    use How::*;
+    prop::sample::select(vec![Forward, Rebalance, Rescale, Shuffle, Global, Custom, Hash, Broadcast])
+}
+
+/// A record with the subtask that sent it.
+type Sent = (usize, u64);
+
+/// Where a record came from, where it arrived, and the record.
+type Arrived = (usize, usize, u64);
+
+fn arrive<P: Pipe<Out = Owned<Sent>>>(stream: Stream<'_, P>, arrived: &Collected<Arrived>) {
+    let at = stream.map_with(|subtask| {
+        let to = subtask.index;
+        move |(from, n)| (from, to, n)
+    });
+    at.sink(arrived.sink());
+}
+
+fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
+    let (env, arrived) = (setting.environment(), Collected::new());
+    let source = env.source(generate(count, |n| n)).parallelism(setting.from);
+    let sent = source.map_with(|subtask| {
+        let from = subtask.index;
+        move |n| (from, n)
+    });
+    match how {
+        How::Forward => arrive(sent.forward(), &arrived),
+        How::Rebalance => arrive(sent.rebalance(), &arrived),
+        How::Rescale => arrive(sent.rescale(), &arrived),
+        How::Shuffle => arrive(sent.shuffle(), &arrived),
+        How::Global => arrive(sent.global(), &arrived),
+        How::Broadcast => arrive(sent.broadcast(), &arrived),
+        How::Custom => arrive(sent.partition_custom(|sent, targets| sent.1 as usize % targets), &arrived),
+        How::Hash => {
+            let keyed = sent.key_by(|sent| sent.1 % 13);
+            let at = keyed.map_with_state_with(|subtask| {
+                let to = subtask.index;
+                move |_: &mut (), (from, n)| (from, to, n)
+            });
+            at.sink(arrived.sink());
+        }
+    }
+    env.run("partitioned").expect("the job runs");
+    arrived.take()
+}
+
+fn in_order(arrived: &[Arrived]) -> bool {
+    let mut last: HashMap<(usize, usize), u64> = HashMap::new();
+    arrived.iter().all(|&(from, to, n)| last.insert((from, to), n).is_none_or(|before| before < n))
+}
+
+fn where_it_belongs(how: How, setting: &Setting, arrived: &[Arrived]) -> bool {
+    let mut homes: HashMap<u64, usize> = HashMap::new();
+    arrived.iter().all(|&(from, to, n)| match how {
+        // Nothing is spread anew without being asked for: it has its input's parallelism.
+        How::Forward => to == from,
+        How::Global => to == 0,
+        How::Custom => to == n as usize % setting.to,
+        How::Hash => *homes.entry(n % 13).or_insert(to) == to,
+        _ => to < setting.to,
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(96))]
+
+    #[test]
+    fn every_record_arrives_once_where_it_belongs_and_in_order(
+        setting in setting(), how in how(), count in 0..400u64,
+    ) {
+        let arrived = partitioned(&setting, how, count);
+        prop_assert!(in_order(&arrived));
+        prop_assert!(where_it_belongs(how, &setting, &arrived));
+        let copies = if matches!(how, How::Broadcast) { setting.to } else { 1 };
+        let all = (0..count).flat_map(|n| std::iter::repeat_n(n, copies));
+        prop_assert!(sorted(arrived.iter().map(|it| it.2).collect()).into_iter().eq(all));
+        let distinct: std::collections::HashSet<_> = arrived.iter().map(|it| (it.1, it.2)).collect();
+        prop_assert_eq!(distinct.len(), arrived.len());
+    }
+}
+
+/// Some fused operators and a possible cut, as a stream and as an iterator.
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    MapFilter(u64),
+    FlatMapFilterMap(u64),
+    InspectPush(u64),
+    TryMapTryFilter(u64),
+    TryFlatMapCut(u64),
+    FoldAtEnd(u64),
+}
+
+fn link() -> impl Strategy<Value = Link> {
+    (0..6u8, 1..5u64).prop_map(|(which, k)| match which {
+        0 => Link::MapFilter(k),
+        1 => Link::FlatMapFilterMap(k),
+        2 => Link::InspectPush(k),
+        3 => Link::TryMapTryFilter(k),
+        4 => Link::TryFlatMapCut(k),
+        _ => Link::FoldAtEnd(k),
+    })
+}
+
+/// A stream whose type does not tell what is in front of it.
+type Any<'env> = Stream<'env, Merge<u64, Untimed>>;
+
+impl Link {
+    fn behind<'env>(self, stream: Any<'env>, rest: &mut Vec<Any<'env>>) -> Any<'env> {
+        let mut split = |(main, side)| {
+            rest.push(side);
+            main
+        };
+        match self {
+            Link::MapFilter(k) => {
+                split(stream.map(move |n| n * k).filter(move |n| n % (k + 1) != 0).split(|_| true))
+            }
+            Link::FlatMapFilterMap(k) => split(
+                stream
+                    .flat_map(move |n| (0..k).map(move |i| n + i))
+                    .filter_map(|n| n.checked_sub(3))
+                    .split(|_| true),
+            ),
+            Link::InspectPush(k) => split(
+                stream
+                    .inspect(|_| ())
+                    .flat_map_with(move |n, out| (0..n % k).for_each(|i| out.push(i)))
+                    .split(|_| true),
+            ),
+            Link::TryMapTryFilter(k) => split(
+                stream
+                    .try_map(move |n| Ok::<_, Error>(n / k))
+                    .try_filter(|n| Ok::<_, Error>(n % 3 != 0))
+                    .split(|_| true),
+            ),
+            Link::TryFlatMapCut(k) => split(
+                stream
+                    .forward()
+                    .try_flat_map(move |n| Ok::<_, Error>(vec![n; (n % k) as usize]))
+                    .rebalance()
+                    .map(|n| n + 1)
+                    .parallelism(1)
+                    .split(|_| true),
+            ),
+            Link::FoldAtEnd(k) => {
+                split(stream.fold_at_end(k, |sum, n| *sum = (*sum * 31 + n) % 1_000).split(|_| true))
+            }
+        }
+    }
+
+    fn model(self, input: Vec<u64>) -> Vec<u64> {
+        let input = input.into_iter();
+        match self {
+            Link::MapFilter(k) => input.map(|n| n * k).filter(|n| n % (k + 1) != 0).collect(),
+            Link::FlatMapFilterMap(k) => {
+                input.flat_map(|n| (0..k).map(move |i| n + i)).filter_map(|n| n.checked_sub(3)).collect()
+            }
+            Link::InspectPush(k) => input.flat_map(|n| 0..n % k).collect(),
+            Link::TryMapTryFilter(k) => input.map(|n| n / k).filter(|n| n % 3 != 0).collect(),
+            Link::TryFlatMapCut(k) => input.flat_map(|n| vec![n + 1; (n % k) as usize]).collect(),
+            Link::FoldAtEnd(k) => vec![input.fold(k, |sum, n| (sum * 31 + n) % 1_000)],
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn a_chain_of_operators_is_a_chain_of_iterators(
+        setting in setting(), links in prop::collection::vec(link(), 0..5),
+        input in prop::collection::vec(0..100u64, 0..100),
+    ) {
+        let env = Setting { to: 1, ..setting }.environment();
+        let (collected, nothing) = (Collected::new(), Collected::new());
+        let (mut stream, side) = env.source(from_iterator(input.clone())).split(|_| true);
+        let mut rest = vec![side];
+        for link in &links {
+            stream = link.behind(stream, &mut rest);
+        }
+        stream.sink(collected.sink());
+        rest.into_iter().for_each(|side| drop(side.sink(nothing.sink())));
+        env.run("chain").unwrap();
+        prop_assert_eq!(collected.take(), links.iter().fold(input, |records, link| link.model(records)));
+        prop_assert!(nothing.take().is_empty());
+    }
+
+    #[test]
+    fn a_union_has_the_records_of_all_in_their_order(
+        setting in setting(), counts in prop::array::uniform3(0..300u64), partitioned in any::<bool>(),
+    ) {
+        let (env, collected) = (setting.environment(), Collected::new());
+        let [first, second, third] = counts;
+        let (a, b) = (env.source(generate(first, |n| (0u8, n))), env.source(generate(second, |n| (1, n))));
+        let c = env.source(from_iterator((0..third).map(|n| (2, n))));
+        let union = if partitioned { a.rebalance().union((b.parallelism(setting.from), c)) }
+        else { a.union((b.parallelism(setting.from), c)) };
+        union.sink(collected.sink());
+        env.run("union").unwrap();
+        let all = (0..).zip(counts).flat_map(|(stream, count)| (0..count).map(move |n| (stream, n)));
+        let records = collected.take();
+        if setting.to == 1 && setting.from == 1 {
+            let mut next = [0; 3];
+            for &(stream, n) in &records {
+                prop_assert_eq!(std::mem::replace(&mut next[stream as usize], n + 1), n);
+            }
+        }
+        prop_assert!(sorted(records).into_iter().eq(all));
+    }
+
+    #[test]
+    fn a_fork_gives_each_way_what_it_should(setting in setting(), count in 0..300u64) {
+        let env = setting.environment();
+        let places: [Collected<u64>; 4] = Default::default();
+        let (even, odd) = env.source(generate(count, |n| n)).split(|n| n % 2 == 0);
+        let (left, right) = even.tee();
+        left.sink(places[0].sink());
+        right.rebalance().map(|n| n + 1).sink(places[1].sink());
+        odd.tee_with(
+            |odd| odd.map(|n| n * 10).sink(places[2].sink()),
+            |odd| odd.filter(|n| n % 3 == 0).flat_map(|n| [n, n]).sink(places[3].sink()),
+        );
+        env.run("fork").unwrap();
+        let [left, right, tenfold, twice] = places.map(|place| sorted(place.take()));
+        prop_assert!(left.into_iter().eq((0..count).step_by(2)));
+        prop_assert!(right.into_iter().eq((0..count).step_by(2).map(|n| n + 1)));
+        let odd = || (0..count).skip(1).step_by(2);
+        prop_assert!(tenfold.into_iter().eq(odd().map(|n| n * 10)));
+        prop_assert!(twice.into_iter().eq(odd().filter(|n| n % 3 == 0).flat_map(|n| [n, n])));
+    }
+
+    #[test]
+    fn keyed_results_roll_with_the_records_of_their_key(
+        setting in setting(), input in prop::collection::vec((0..10u8, 0..100u64), 0..300),
+    ) {
+        let env = setting.environment();
+        let (rolled, ended) = (Collected::new(), Collected::new());
+        let (left, right) = env.source(from_iterator(input.clone())).tee();
+        left.key_by(|pair| pair.0).reduce(|sum, pair| (sum.0, sum.1 + pair.1)).sink(rolled.sink());
+        right.key_by_ref(|pair| &pair.0).fold_at_end(0, |sum, pair| *sum += pair.1).sink(ended.sink());
+        env.run("keyed").unwrap();
+        let (mut sums, mut rolling) = (BTreeMap::new(), BTreeMap::<u8, Vec<u64>>::new());
+        for (key, value) in input {
+            let sum = sums.entry(key).or_insert(0);
+            *sum += value;
+            rolling.entry(key).or_default().push(*sum);
+        }
+        let mut given = BTreeMap::<u8, Vec<u64>>::new();
+        rolled.take().into_iter().for_each(|(key, sum)| given.entry(key).or_default().push(sum));
+        prop_assert_eq!(given, rolling);
+        prop_assert!(sorted(ended.take()).into_iter().eq(sums));
+    }
+}
+
+#[test]
+fn a_failing_branch_of_a_fused_tee_names_its_operator() {
+    let env = Environment::with(Config::default());
+    env.source(generate(10, |n| n)).tee_with(
+        |numbers| numbers.sink(callback(|_| ())),
+        |numbers| {
+            numbers
+                .try_map(|n| if n < 5 { Ok(n) } else { Err("too large") })
+                .name("check")
+                .sink(callback(|_| ()))
+        },
+    );
+    let error = env.run("fails").unwrap_err().to_string();
+    assert_eq!(error, r#"operator "check", subtask 0: too large"#);
+}
