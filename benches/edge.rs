@@ -1,18 +1,23 @@
-//! What does a record cost that goes to another slot? Claims nothing about cores: where there are fewer than slots, as
-//! on most machines for 4x4, several slots take turns on one, and a ring's two ends may share it.
+//! What does a record cost that goes to another slot? Claims nothing about cores: where there are fewer than
+//! slots, as on most machines for 4x4, several slots take turns on one, and a ring's two ends may share it.
 //!
-//! All-to-all between 1, 2 and 4 sources and as many folds in slots of their own, so every record crosses a ring. With
-//! `hash` the look-up of the key's state is in the time, in a table that stays in the first-level cache.
+//! All-to-all between 1, 2 and 4 sources and as many folds in slots of their own, so every record crosses a
+//! ring. With `hash` the look-up of the key's state is in the time, in a table that stays in the first-level
+//! cache.
 
 mod common;
 #[path = "common/job_time.rs"]
 mod job_time;
+#[path = "common/record.rs"]
+mod record;
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use job_time::{JobTime, splitmix64};
+use job_time::JobTime;
+use record::Record;
 use slotflow::io::Generator;
 use slotflow::prelude::*;
 
@@ -21,36 +26,6 @@ const RECORDS: u64 = 200_000;
 
 /// Few, so that what is measured is the edge and not the state.
 const KEYS: u64 = 64;
-
-/// What crosses the edge.
-trait Record: Copy + Send + 'static {
-    fn new(i: u64) -> Self;
-    fn value(&self) -> u64;
-}
-
-impl Record for u64 {
-    #[inline(always)]
-    fn new(i: u64) -> u64 {
-        splitmix64(i)
-    }
-
-    #[inline(always)]
-    fn value(&self) -> u64 {
-        *self
-    }
-}
-
-impl Record for [u64; 8] {
-    #[inline(always)]
-    fn new(i: u64) -> [u64; 8] {
-        [splitmix64(i); 8]
-    }
-
-    #[inline(always)]
-    fn value(&self) -> u64 {
-        self[0]
-    }
-}
 
 fn environment(parallelism: usize) -> Environment {
     let mut env = Environment::new().expect("the SLOTFLOW_* variables are right").parallelism(parallelism);
@@ -72,10 +47,14 @@ fn rebalance<R: Record>(parallelism: usize, records: u64) -> Duration {
     let end = time.clone();
     env.source(source::<R>(records, &time))
         .rebalance()
-        .fold_at_end(0u64, |sum, record: R| *sum = sum.wrapping_add(record.value()))
+        .fold_at_end(0u64, |count, record: R| {
+            black_box(record.value());
+            *count += 1;
+        })
         .slot_sharing_group("folds")
-        .sink(callback(move |sum: u64| end.end(sum)));
+        .sink(callback(move |count: u64| end.end(count)));
     env.run("rebalance").expect("the job runs to its end");
+    assert_eq!(time.total(), records, "every record has come over the edge");
     time.took()
 }
 
@@ -89,9 +68,13 @@ fn hash<R: Record>(parallelism: usize, records: u64) -> Duration {
             *sum
         })
         .slot_sharing_group("folds")
-        .fold_at_end(0u64, |last, sum| *last = sum)
-        .sink(callback(move |last: u64| end.end(last)));
+        .fold_at_end(0u64, |count, sum| {
+            black_box(sum);
+            *count += 1;
+        })
+        .sink(callback(move |count: u64| end.end(count)));
     env.run("hash").expect("the job runs to its end");
+    assert_eq!(time.total(), records, "every record has come over the edge");
     time.took()
 }
 

@@ -1,5 +1,5 @@
-//! How long does a job take to read a whole topic? Claims nothing about Kafka: the broker is a mock in the same process
-//! and on the same cores, and slower than a real one.
+//! How long does a job take to read a whole topic? Claims nothing about Kafka: the broker is a mock in the
+//! same process and on the same cores, and slower than a real one.
 //!
 //! 100,000 messages in 8 partitions, from the job's start to its end, with the first fetch and the last.
 

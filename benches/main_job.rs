@@ -1,5 +1,6 @@
-//! How long does the main job take, Kafka to uppercase to Kafka? Claims nothing about Kafka: the broker is a mock in the
-//! same process and on the same cores, and slower than a real one; the numbers are for comparing our own versions.
+//! How long does the main job take, Kafka to uppercase to Kafka? Claims nothing about Kafka: the broker is a
+//! mock in the same process and on the same cores, and slower than a real one; the numbers are for comparing
+//! our own versions.
 //!
 //! 100,000 messages in 8 partitions, from the job's start until the last one is acknowledged.
 

@@ -1,5 +1,5 @@
-//! What does a turn of a core cost that finds nothing to do? Claims nothing about how a subtask finds that out: the
-//! steps are empty.
+//! What does a turn of a core cost that finds nothing to do? Claims nothing about how a subtask finds that
+//! out: the steps are empty.
 //!
 //! So this is the own bookkeeping of a round, for each idle subtask.
 

@@ -6,12 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use slotflow::io::callback;
+use slotflow::io::{Ingress, callback, ingress_n};
 use slotflow::runtime::config::{DriverChoice, Idle};
 use slotflow::runtime::job::{JobMetrics, SlotMetrics};
 use slotflow::runtime::machine::{Driver, Probe};
-use slotflow::runtime::{Polled, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed};
-use slotflow::{Config, Context, Environment, Job, Output, Owned, Result};
+use slotflow::{Config, Environment, Job};
 
 /// Nothing here takes longer than a few seconds; this only keeps a test that hangs from doing so for ever.
 const HANGS: Duration = Duration::from_secs(60);
@@ -19,51 +18,19 @@ const HANGS: Duration = Duration::from_secs(60);
 /// How long the job is watched: a core that only spins now and then would use several ticks in it.
 const WATCHED_NS: u64 = 1_000_000_000;
 
-/// What all core threads may use in that time. A tick is a hundredth of a second, and what one has used just before
-/// may be counted just after.
+/// What all core threads may use in that time. A tick is a hundredth of a second, and what one has used just
+/// before may be counted just after.
 const TICKS: u64 = 2;
 
-/// A source whose records would come from another thread, which never has one.
-struct Silent;
-
-impl Source for Silent {
-    type Reader = Silent;
-
-    fn describe(&self) -> String {
-        "silent".into()
-    }
-
-    fn splits(&mut self) -> Result<Splits> {
-        Ok(Splits::PerSubtask)
-    }
-
-    fn open(&mut self, _: &SubtaskContext, _: &[SplitId]) -> Result<Silent> {
-        Ok(Silent)
-    }
-}
-
-impl SourceReader for Silent {
-    type Item = Owned<u64>;
-    type Time = Untimed;
-
-    fn poll<'s>(
-        &'s mut self,
-        _: usize,
-        _: &mut Context<'s>,
-        _: &mut impl Output<Owned<u64>>,
-    ) -> Result<Polled> {
-        Ok(Polled::Idle)
-    }
-}
-
-/// A job on two slots, with rings between them.
-fn silent_job(driver: DriverChoice) -> Job {
+/// A job on two slots with rings between them, and handles to push with, which nobody does.
+fn silent_job(driver: DriverChoice) -> (Job, Vec<Ingress<u64>>) {
     let mut config = Config::default();
     config.slots.idle = Idle::Park;
     config.slots.driver = driver;
     let env = Environment::with(config).parallelism(2);
-    env.source(Silent).rebalance().map(|record| record + 1).sink(callback(|_: u64| {}));
-    env.start("silent").unwrap()
+    let (handles, source) = ingress_n(2, 1024);
+    env.source(source).rebalance().map(|record| record + 1).sink(callback(|_: u64| {}));
+    (env.start("silent").unwrap(), handles)
 }
 
 /// Looks at the job until `enough` has been seen, which gets what happened since `then`.
@@ -83,8 +50,8 @@ fn is_parked(slot: &SlotMetrics) -> bool {
     slot.parked_ns as f64 > 0.99 * slot.total_ns() as f64
 }
 
-/// The time that the core threads have used, in ticks of the system's clock, and how many they are. A thread that a
-/// driver starts on one has its name, and counts too.
+/// The time that the core threads have used, in ticks of the system's clock, and how many they are. A thread
+/// that a driver starts on one has its name, and counts too.
 fn used_ticks() -> (u64, usize) {
     let threads = fs::read_dir("/proc/self/task").unwrap();
     // A thread that ends while the list is read has no file any more.
@@ -100,7 +67,7 @@ fn used_ticks() -> (u64, usize) {
 }
 
 fn uses_nothing(driver: DriverChoice) {
-    let job = silent_job(driver);
+    let (job, _handles) = silent_job(driver);
     let mut then = job.metrics();
     // Once a tenth of a second has gone by asleep, whatever the start had to do is done.
     watch(&job, &then, |slots| slots.iter().all(|slot| slot.parked_ns > WATCHED_NS / 10));

@@ -5,27 +5,39 @@ use std::time::{Duration, Instant};
 
 /// From the first record that any source subtask makes to the last result that any sink subtask gets.
 #[derive(Clone, Default)]
-pub struct JobTime(Arc<Mutex<(Option<Instant>, Duration)>>);
+pub struct JobTime(Arc<Mutex<Ends>>);
+
+#[derive(Default)]
+struct Ends {
+    began: Option<Instant>,
+    took: Duration,
+    total: u64,
+}
 
 impl JobTime {
     /// For each source subtask, before its first record.
     pub fn begin(&self) {
-        self.ends().0.get_or_insert_with(Instant::now);
+        self.ends().began.get_or_insert_with(Instant::now);
     }
 
     /// For each sink subtask, with its result.
-    pub fn end<R>(&self, result: R) {
-        std::hint::black_box(result);
+    pub fn end(&self, result: u64) {
         let mut ends = self.ends();
-        ends.1 = ends.0.map_or(Duration::ZERO, |began| began.elapsed());
+        ends.took = ends.began.map_or(Duration::ZERO, |began| began.elapsed());
+        ends.total = ends.total.wrapping_add(result);
     }
 
     /// What it came to, after the job.
     pub fn took(&self) -> Duration {
-        self.ends().1
+        self.ends().took
     }
 
-    fn ends(&self) -> MutexGuard<'_, (Option<Instant>, Duration)> {
+    /// The sum of all results.
+    pub fn total(&self) -> u64 {
+        self.ends().total
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
         self.0.lock().expect("no holder panics")
     }
 }
