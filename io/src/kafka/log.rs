@@ -29,14 +29,20 @@ impl ClientContext for ClientLog {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if matches!(error, KafkaError::PartitionEOF(_)) {
-            return; // Asked for, by readers that stop at the end.
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        // The end of a partition comes this way, too.
+        if code == RDKafkaErrorCode::PartitionEOF {
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A producer's errors are each told twice.
+        if last.as_ref().is_some_and(|last| last.1 == reason) {
+            return;
         }
         tracing::warn!(target: "librdkafka", "{reason}");
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         // "All brokers are down" says less than the error of a broker before it.
         if code != RDKafkaErrorCode::AllBrokersDown {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.into()));
+            *last = Some((code, reason.into()));
         }
     }
 }
