@@ -152,6 +152,10 @@ mod tests {
             self.0.lock().unwrap().push(offsets.clone());
             Ok(())
         }
+
+        fn finish(&mut self) -> Result<()> {
+            self.commit(&Offsets::new())
+        }
     }
 
     /// A source that has reported barriers 1 and 2, and a sink at which barrier 1 has arrived.
@@ -179,7 +183,15 @@ mod tests {
     fn a_stopped_job_commits_what_has_arrived() {
         let (_control, mut coordinator, commits) = one_of_two();
         coordinator.close(false).unwrap();
-        assert_eq!(*commits.lock().unwrap(), [[(0, 10)]]);
+        assert_eq!(*commits.lock().unwrap(), [vec![(0, 10)], vec![]], "the committer has the last word");
+    }
+
+    #[test]
+    fn a_job_that_ends_well_commits_everything_and_then_finishes() {
+        let (control, mut coordinator, commits) = one_of_two();
+        control.report_end(0, vec![(0, 25)]);
+        coordinator.close(true).unwrap();
+        assert_eq!(*commits.lock().unwrap(), [vec![(0, 25)], vec![]]);
     }
 
     #[test]
