@@ -1,3 +1,4 @@
+//! The facade: everything a job needs, and this page is its README.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
