@@ -1,5 +1,4 @@
-//! slotflow: a low-latency, thread-per-core dataflow runtime.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod testing;
@@ -20,3 +19,8 @@ pub mod prelude {
         Result, Routed, Slots,
     };
 }
+
+/// The code of ARCHITECTURE.md, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../ARCHITECTURE.md")]
+struct Architecture;

@@ -30,9 +30,8 @@ impl ClientContext for ClientLog {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        // The end of a partition comes this way, too.
         if code == RDKafkaErrorCode::PartitionEOF {
-            return;
+            return; // Asked for, by readers that stop at the end.
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // A producer's errors are each told twice.
