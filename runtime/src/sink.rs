@@ -10,6 +10,8 @@ use crate::{Context, Family, Result, SubtaskContext};
 pub enum Guarantee {
     /// Every record arrives, some perhaps twice.
     AtLeastOnce,
+    /// A record can be lost after it was acknowledged.
+    BestEffort,
     /// Records handed to the sink live in this process and end with it.
     InProcess,
 }

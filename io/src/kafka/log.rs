@@ -33,10 +33,15 @@ impl ClientContext for ClientLog {
         if code == RDKafkaErrorCode::PartitionEOF {
             return; // Asked for, by readers that stop at the end.
         }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A producer's errors are each told twice.
+        if last.as_ref().is_some_and(|last| last.1 == reason) {
+            return;
+        }
         tracing::warn!(target: "librdkafka", "{reason}");
         // "All brokers are down" says less than the error of a broker before it.
         if code != RDKafkaErrorCode::AllBrokersDown {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.into()));
+            *last = Some((code, reason.into()));
         }
     }
 }

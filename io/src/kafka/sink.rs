@@ -55,7 +55,7 @@ pub enum Acks {
     #[default]
     All,
     /// The partition's leader. Quicker, but records can be lost with it, and doubled or reordered when
-    /// a request is repeated.
+    /// a request is repeated: the job's guarantee is best effort.
     Leader,
 }
 
@@ -152,7 +152,10 @@ where
     }
 
     fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
+        match self.acks {
+            Acks::All => Guarantee::AtLeastOnce,
+            Acks::Leader => Guarantee::BestEffort,
+        }
     }
 
     fn open(&mut self, subtask: &SubtaskContext) -> Result<KafkaWriter> {

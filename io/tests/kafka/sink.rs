@@ -219,7 +219,9 @@ fn a_request_that_must_be_repeated_writes_nothing_twice() {
 #[test]
 fn the_leaders_word_can_be_enough() {
     let kafka = kafka("WORDS", 1, 0);
-    let mut writer = open(kafka.sink().topic("WORDS").acks(Acks::Leader));
+    let sink = kafka.sink().topic("WORDS").acks(Acks::Leader);
+    assert_eq!(Sink::<Lines>::guarantee(&sink), Guarantee::BestEffort);
+    let mut writer = open(sink);
     write(&mut writer, "one".to_owned()).unwrap();
     flush_all(&mut writer).unwrap();
     assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), ["one"]);

@@ -29,9 +29,12 @@ pub(super) fn guarantee(plan: &Plan) -> Guarantees {
     let operators = &plan.graph.operators;
     let forgets = |operator: &&OperatorSpec| operator.role == Role::Source && !operator.commits;
     let keeps = |operator: &&OperatorSpec| operator.guarantee == Some(Guarantee::InProcess);
+    let loses = |operator: &&OperatorSpec| operator.guarantee == Some(Guarantee::BestEffort);
     let of = |operator: &OperatorSpec, what: &str| format!("\"{}\" {what}", operator.name);
     let (level, why) = if let Some(sink) = operators.iter().find(keeps) {
         ("in-process", of(sink, "hands its records to this process, and they end with it"))
+    } else if let Some(sink) = operators.iter().find(loses) {
+        ("best effort", of(sink, "counts records as arrived that can still be lost"))
     } else if let Some(source) = operators.iter().find(forgets) {
         ("best effort", of(source, "commits no offsets, so a restart does not read on where the job stopped"))
     } else if let Some(stateful) = operators.iter().find(|operator| operator.stateful) {
@@ -81,5 +84,6 @@ mod tests {
         assert_eq!(level(true, true, Guarantee::AtLeastOnce), "best effort");
         assert_eq!(level(false, false, Guarantee::AtLeastOnce), "best effort");
         assert_eq!(level(true, false, Guarantee::InProcess), "in-process");
+        assert_eq!(level(true, false, Guarantee::BestEffort), "best effort");
     }
 }
