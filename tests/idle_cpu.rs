@@ -1,6 +1,7 @@
 //! What an idle job costs where slots park: nothing.
 //!
 //! Alone in its file, as it looks at all the core threads of the process.
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
 use std::fs;
 use std::path::Path;
