@@ -68,37 +68,39 @@ fn on_brokers(args: &Args) -> Result<()> {
     describe(&env, source, sink, args.sink_parallelism());
     println!("{}", env.explain()?);
     let job = env.start("uppercase")?;
-    watch(&job, || false);
-    println!("{}", end(job, args.bounded)?);
+    let interrupted = watch(&job, || false);
+    println!("{}", end(job, args.bounded && !interrupted)?);
     Ok(())
 }
 
-/// Shows the job live until it ends, Ctrl-C is pressed, or `done` says so.
-fn watch(job: &Job, done: impl Fn() -> bool) {
+/// Shows the job live until it ends, Ctrl-C is pressed, or `done` says so; whether it was Ctrl-C.
+fn watch(job: &Job, done: impl Fn() -> bool) -> bool {
     let interrupted = interrupted();
     let terminal = stdout().is_terminal();
     let every = Duration::from_millis(500);
     let shown =
         job.view().every(every).show_until(&mut stdout(), terminal, || interrupted.load(Relaxed) || done());
-    // Nobody reads the view any more; the job goes on all the same.
-    drop(shown);
+    if let Err(error) = shown {
+        eprintln!("the view has nobody to look at it: {error}");
+    }
+    interrupted.load(Relaxed)
 }
 
-/// A job that reads to an end is waited for, any other is drained.
-fn end(job: Job, bounded: bool) -> Result<JobReport> {
-    if bounded && job.has_ended() { job.wait() } else { job.drain(DRAIN_DEADLINE) }
+/// A job that reads to an end of its own is waited for, any other is drained.
+fn end(job: Job, by_itself: bool) -> Result<JobReport> {
+    if by_itself { job.wait() } else { job.drain(DRAIN_DEADLINE) }
 }
 
 /// Set by the first Ctrl-C. The second one ends the process at once.
 fn interrupted() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let pressed = flag.clone();
-    let handler = ctrlc::set_handler(move || {
+    let heard = ctrlc::set_handler(move || {
         if pressed.swap(true, Relaxed) {
             std::process::exit(130);
         }
     });
-    if let Err(error) = handler {
+    if let Err(error) = heard {
         eprintln!("Ctrl-C will not drain the job: {error}");
     }
     flag

@@ -117,7 +117,8 @@ impl Environment {
     }
 
     /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
-    /// cross, partition balance, where order ends, which guarantee the job has. Starts no thread.
+    /// cross, partition balance, where order ends, which guarantee the job has. Starts no slot; sources
+    /// are asked how they are divided, so Kafka must answer.
     ///
     /// # Errors
     /// What [`start`](Environment::start) would refuse, but for the limits of drivers.
@@ -175,9 +176,9 @@ impl Environment {
             Some(slots) => slots.clone(),
             None => Slots::for_plan(&plan, &self.config, &probe)?,
         };
-        let pipelines = self.take();
+        // Taken only once the slots are leased: a host whose pool was full can start the same job later.
         slotflow_runtime::job::start(name, plan, &self.config, &slots, |installer| {
-            pipelines.into_iter().try_for_each(|pipeline| pipeline.install(installer))
+            self.take().into_iter().try_for_each(|pipeline| pipeline.install(installer))
         })
     }
 

@@ -78,11 +78,8 @@ where
 
     fn lead(mut self) -> Sunk<'env, Cut<P, AsPlanned>, K> {
         let (env, operator, edge) = (self.env, self.operator, self.edge);
-        let first = env.graph(|graph| !std::mem::replace(&mut graph.edges[edge].can_cut, true));
-        let end = self
-            .end
-            .take()
-            .map(|(pipe, sink)| (Cut { pipe, edge: first.then_some(edge), route: AsPlanned }, sink));
+        let number = env.graph(|graph| graph.cut_once(edge));
+        let end = self.end.take().map(|(pipe, sink)| (Cut { pipe, edge, number, route: AsPlanned }, sink));
         Sunk { env, operator, edge, end }
     }
 }

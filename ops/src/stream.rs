@@ -64,15 +64,13 @@ impl<'env, P: Pipe> Stream<'env, P> {
         P: Pipe<Out = Owned<T>>,
     {
         let Stream { env, last, open_edge, pipe } = self;
-        // A partitioner right behind another replaces nothing: the first edge goes to itself, fused.
-        let edge = env.graph(|graph| {
+        // Behind another partitioner the edge is there already, and the last one counts.
+        let (edge, number) = env.graph(|graph| {
             let edge = open_edge.unwrap_or_else(|| graph.connect(last, last));
-            let spec = &mut graph.edges[edge];
-            (spec.partitioner, spec.can_cut) = (partitioner, true);
-            edge
+            graph.edges[edge].partitioner = partitioner;
+            (edge, graph.cut(edge))
         });
-        let cut = if open_edge.is_some() { None } else { Some(edge) };
-        Stream { env, last, open_edge: Some(edge), pipe: Cut { pipe, edge: cut, route } }
+        Stream { env, last, open_edge: Some(edge), pipe: Cut { pipe, edge, number, route } }
     }
 }
 
@@ -101,30 +99,30 @@ pub(crate) fn lead_to(
 pub trait CutBefore: Pipe {
     /// The pipeline with the cut.
     type Cut: Pipe<Out = Self::Out, Time = Self::Time>;
-    /// Makes the cut possible; `can_cut` says whether there was none yet, and notes it.
-    fn cut_before(self, can_cut: &mut dyn FnMut(EdgeId) -> bool) -> Self::Cut;
+    /// Makes the cut possible; `number` gives the number of a cut of this edge.
+    fn cut_before(self, number: &mut dyn FnMut(EdgeId) -> u32) -> Self::Cut;
 }
 
 impl<S: Source> CutBefore for Begin<S> {
     type Cut = Self;
-    fn cut_before(self, _: &mut dyn FnMut(EdgeId) -> bool) -> Self {
+    fn cut_before(self, _: &mut dyn FnMut(EdgeId) -> u32) -> Self {
         self
     }
 }
 
 impl<T: Send + 'static, M: Time> CutBefore for Merge<T, M> {
     type Cut = Self;
-    fn cut_before(self, _: &mut dyn FnMut(EdgeId) -> bool) -> Self {
+    fn cut_before(self, _: &mut dyn FnMut(EdgeId) -> u32) -> Self {
         self
     }
 }
 
 impl<T: Send + 'static, P: Pipe<Out = Owned<T>>, B: Build<Owned<T>>> CutBefore for Then<P, B> {
     type Cut = Then<Cut<P, AsPlanned>, B>;
-    fn cut_before(self, can_cut: &mut dyn FnMut(EdgeId) -> bool) -> Self::Cut {
+    fn cut_before(self, number: &mut dyn FnMut(EdgeId) -> u32) -> Self::Cut {
         let Then { pipe, operator, edge, build } = self;
-        let first = can_cut(edge);
-        Then { pipe: Cut { pipe, edge: first.then_some(edge), route: AsPlanned }, operator, edge, build }
+        let number = number(edge);
+        Then { pipe: Cut { pipe, edge, number, route: AsPlanned }, operator, edge, build }
     }
 }
 
@@ -163,8 +161,7 @@ impl<'env, P: CutBefore> Stream<'env, P> {
 
     fn lead(self) -> Stream<'env, P::Cut> {
         let Stream { env, last, open_edge, pipe } = self;
-        let mut can_cut =
-            |edge: EdgeId| env.graph(|graph| !std::mem::replace(&mut graph.edges[edge].can_cut, true));
-        Stream { env, last, open_edge, pipe: pipe.cut_before(&mut can_cut) }
+        let mut number = |edge: EdgeId| env.graph(|graph| graph.cut_once(edge));
+        Stream { env, last, open_edge, pipe: pipe.cut_before(&mut number) }
     }
 }

@@ -87,6 +87,19 @@ fn a_job_that_names_cores_gets_slots_there_or_none() {
 }
 
 #[test]
+fn a_job_that_was_refused_can_be_started_later() {
+    let pool = pool(2);
+    let first = endless(&pool, "first", 2).unwrap();
+    let sums = Collected::new();
+    let env = Environment::with(Config::default()).on(&pool);
+    env.source(generate(10, |i| i)).fold_at_end(0, |sum, i| *sum += i).sink(sums.sink());
+    assert!(env.run("second").is_err(), "the first job has all the slots");
+    first.stop().unwrap();
+    env.run("second").unwrap();
+    assert_eq!(sums.take(), [45]);
+}
+
+#[test]
 fn a_slot_that_nobody_needs_is_parked() {
     let pool = pool(8);
     let job = endless(&pool, "half", 4).unwrap();

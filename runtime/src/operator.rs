@@ -65,7 +65,8 @@ pub trait Operator<F: Family>: 'static {
     fn process<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
 
     /// Event time has reached `watermark`. The chain forwards the watermark itself, once this is
-    /// [`Flow::Done`]. The default emits nothing.
+    /// [`Flow::Done`], and calls again with the same watermark while an operator behind has more: after
+    /// its own `Done` an operator has nothing more to emit for it. The default emits nothing.
     fn watermark<'s>(
         &mut self,
         _watermark: Timestamp,
@@ -75,7 +76,8 @@ pub trait Operator<F: Family>: 'static {
         Flow::Done
     }
 
-    /// The input has ended: emit what is left. The default emits nothing.
+    /// The input has ended: emit what is left. Called again, as [`watermark`](Operator::watermark) is, so an
+    /// operator must know what it has emitted. The default emits nothing.
     fn end<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }

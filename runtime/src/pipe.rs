@@ -131,8 +131,10 @@ impl<P: Pipe, B: Build<P::Out>> Pipe for Then<P, B> {
 pub struct Cut<P, R> {
     /// The pipeline in front.
     pub pipe: P,
-    /// The edge that may be cut here; `None` where a cut in front of it is the same edge's.
-    pub edge: Option<EdgeId>,
+    /// The edge that may be cut here.
+    pub edge: EdgeId,
+    /// Which of the edge's cuts this is, from [`Graph::cut`].
+    pub number: u32,
     /// The partitioner, if it is cut.
     pub route: R,
 }
@@ -152,9 +154,10 @@ where
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
         let plan = installer.plan();
-        let Some(edge) = self.edge.filter(|edge| !plan.edges[*edge].fused) else {
+        let edge = self.edge;
+        if plan.edges[edge].fused || plan.graph.edges[edge].cuts != self.number {
             return self.pipe.install(installer, rest);
-        };
+        }
         Merge::<T, P::Time>::new(plan.graph.edges[edge].to, vec![edge]).install(installer, rest)?;
         let outlet = OutletPlan::<T, P::Time, R>::new(installer, edge, self.route)?;
         self.pipe.install(installer, outlet)
@@ -197,7 +200,7 @@ impl<T: Send + 'static, M: Time, R: BuildRoute<T>> Downstream<Owned<T>> for Outl
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
         let targets = self.writers.take(subtask.index)?;
-        let route = self.route.build(subtask, &self.plan, targets.len());
+        let route = self.route.build(subtask, &self.plan, targets.len())?;
         Ok(Outlet::new(targets, route, self.overflow_bytes))
     }
 }

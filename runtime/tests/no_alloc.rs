@@ -175,10 +175,11 @@ fn allocated(parallelism: usize, seed: u64) -> u64 {
     let (numbers, digits) = (graph.add("numbers", Role::Source), graph.add("digits", Role::Operator));
     let forget = graph.add("forget", Role::Sink);
     let (exchange, edge) = (graph.connect(numbers, digits), graph.connect(digits, forget));
-    (graph.edges[exchange].partitioner, graph.edges[exchange].can_cut) = (Partitioner::Rebalance, true);
+    graph.edges[exchange].partitioner = Partitioner::Rebalance;
+    let number = graph.cut(exchange);
     graph.operator_mut(digits).group = Some("behind".into()).filter(|_| parallelism > 1);
     let begin = Begin { operator: numbers, source: Numbers };
-    let cut = Cut { pipe: begin, edge: Some(exchange), route: AsPlanned };
+    let cut = Cut { pipe: begin, edge: exchange, number, route: AsPlanned };
     let mut pipe = Then { pipe: cut, operator: digits, edge, build: Cloned(Digits) };
     pipe.discover(&mut graph).expect("each subtask makes its own share");
     let plan = Plan::new(graph, &config).expect("nothing is wrong with it");

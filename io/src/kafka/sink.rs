@@ -38,7 +38,10 @@ const PRESETS: [(&str, &str); 9] = [
 const QUEUE_RECORDS: &str = "queue.buffering.max.messages";
 
 /// What the sink decides by itself: its correctness stands on it.
-const OWN: [&str; 6] = [
+const OWN: [&str; 8] = [
+    // librdkafka's other names for some of these.
+    "metadata.broker.list",
+    "request.required.acks",
     "bootstrap.servers",
     "acks",
     "enable.idempotence",
@@ -165,7 +168,9 @@ where
         }
         let config = self.config()?;
         let room = |key| config.get(key).and_then(|value| value.parse::<usize>().ok());
-        let (queue, limit) = (room(QUEUE_RECORDS).unwrap_or(1), room("message.max.bytes"));
+        // To librdkafka 0 is no bound.
+        let queue = room(QUEUE_RECORDS).map_or(1, |records| if records == 0 { usize::MAX } else { records });
+        let limit = room("message.max.bytes");
         let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
         let (producer, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.producer(&config)?, ())))?;
         let (producer, topic) = (Arc::new(producer), &self.settings.topic);

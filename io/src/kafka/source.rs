@@ -39,7 +39,10 @@ const PRESETS: [(&str, &str); 9] = [
 ];
 
 /// What the source decides by itself: its correctness stands on it.
-const OWN: [&str; 9] = [
+const OWN: [&str; 11] = [
+    // librdkafka's other names for some of these.
+    "metadata.broker.list",
+    "auto.commit.enable",
     "bootstrap.servers",
     "group.id",
     "enable.auto.commit",

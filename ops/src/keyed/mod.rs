@@ -106,7 +106,11 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>, S> KeyedStream<'env, P, S> {
     /// Adds an operator with state for each key.
     pub(crate) fn then<B: Build<Owned<T>>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
         let stream = self.stream.then(name, build);
-        stream.env.graph(|graph| graph.operator_mut(stream.last).stateful = true);
+        stream.env.graph(|graph| {
+            let operator = graph.operator_mut(stream.last);
+            operator.stateful = true;
+            operator.by_source_partition = self.assigner == Assigner::SourcePartition;
+        });
         stream
     }
 

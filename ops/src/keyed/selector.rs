@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use slotflow_runtime::edge::partition::{BuildRoute, Route, RoutePlan};
 use slotflow_runtime::edge::ring::Sender;
-use slotflow_runtime::{Key, KeyGroups, SubtaskContext};
+use slotflow_runtime::{Key, KeyGroups, Result, SubtaskContext};
 
 /// Finds the key of a record.
 ///
@@ -96,8 +96,8 @@ pub struct ByKey<S>(pub(super) S);
 
 impl<T: 'static, S: KeySelector<T>> BuildRoute<T> for ByKey<S> {
     type Route = Hash<S>;
-    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Hash<S> {
-        Hash { selector: self.0, groups: KeyGroups::new(plan.groups, plan.readers) }
+    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Result<Hash<S>> {
+        Ok(Hash { selector: self.0, groups: KeyGroups::new(plan.groups, plan.readers) })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Partitioners: which target gets a record.
 
 use super::ring::Sender;
-use crate::SubtaskContext;
 use crate::plan::Partitioner;
+use crate::{Error, Result, SubtaskContext};
 
 /// Gives each record to its target, or targets.
 pub trait Route<T>: 'static {
@@ -94,7 +94,7 @@ pub trait BuildRoute<T>: Clone + Send + 'static {
     /// The partitioner.
     type Route: Route<T>;
     /// Makes it on its slot, for `targets` rings.
-    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Self::Route;
+    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Result<Self::Route>;
 }
 
 /// Whatever the plan says, of what needs no look at the record.
@@ -103,26 +103,32 @@ pub struct AsPlanned;
 
 impl<T: 'static> BuildRoute<T> for AsPlanned {
     type Route = Spread;
-    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Spread {
+    fn build(self, subtask: &SubtaskContext, plan: &RoutePlan, targets: usize) -> Result<Spread> {
         match plan.partitioner {
-            Partitioner::Forward | Partitioner::Global => Spread::To(0),
-            Partitioner::Shuffle => Spread::Random(subtask.index as u64),
+            Partitioner::Forward | Partitioner::Global => Ok(Spread::To(0)),
+            Partitioner::Shuffle => Ok(Spread::Random(subtask.index as u64)),
             // Each begins elsewhere, so that short inputs do not all go to the first.
-            _ => Spread::RoundRobin(subtask.index % targets.max(1)),
+            Partitioner::Rebalance | Partitioner::Rescale => {
+                Ok(Spread::RoundRobin(subtask.index % targets.max(1)))
+            }
+            Partitioner::Hash | Partitioner::Broadcast | Partitioner::Custom => Err(Error::bug(format!(
+                "a {} edge was cut where nobody looks at the record",
+                plan.partitioner.name()
+            ))),
         }
     }
 }
 
 impl<T: 'static, F: FnMut(&T, usize) -> usize + Clone + Send + 'static> BuildRoute<T> for Custom<F> {
     type Route = Custom<F>;
-    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Custom<F> {
-        self
+    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Result<Custom<F>> {
+        Ok(self)
     }
 }
 
 impl<T: Clone + 'static> BuildRoute<T> for Broadcast {
     type Route = Broadcast;
-    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Broadcast {
-        self
+    fn build(self, _: &SubtaskContext, _: &RoutePlan, _: usize) -> Result<Broadcast> {
+        Ok(self)
     }
 }

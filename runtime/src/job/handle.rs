@@ -14,6 +14,9 @@ use crate::plan::Plan;
 use crate::slot::Slots;
 use crate::{Clock, Result};
 
+/// The longest single wait for a job's end; a longer one is made of several.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// What belongs to a running job besides its control.
 pub(super) struct Parts {
     pub plan: Arc<Plan>,
@@ -114,7 +117,7 @@ impl Job {
 
     /// Waits until the job has ended, in whatever way, but at most `timeout`; says whether it has.
     pub fn ends_within(&self, timeout: Duration) -> bool {
-        self.leave_by(Instant::now() + timeout);
+        self.leave_within(timeout);
         self.control.is_closed()
     }
 
@@ -141,7 +144,7 @@ impl Job {
     /// What made the job fail before or while it was drained.
     pub fn drain(self, deadline: Duration) -> Result<JobReport> {
         self.control.advance(Phase::Draining);
-        self.leave_by(Instant::now() + deadline);
+        self.leave_within(deadline);
         if self.control.is_closed() {
             return self.report(Ending::Drained);
         }
@@ -182,17 +185,19 @@ impl Job {
     /// Waits for steps that are under way, once in the handle's life.
     fn wait_once(&self) {
         if !self.waited.replace(true) {
-            self.leave_by(Instant::now() + self.parts.leave_timeout);
+            self.leave_within(self.parts.leave_timeout);
         }
     }
 
-    fn leave_by(&self, deadline: Instant) {
+    /// Waits for the job's end, at most this long; however long that is.
+    fn leave_within(&self, timeout: Duration) {
+        let began = Instant::now();
         while !self.control.is_closed() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return;
             }
-            self.control.wait_closed(left);
+            self.control.wait_closed(left.min(LOOK));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Starting a job, and the thread that looks after it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::install::{Installed, Installer};
 use crate::plan::Plan;
 use crate::slot::{Deployment, Slots, Waker};
-use crate::{Clock, IoCores, Result};
+use crate::{Clock, Error, IoCores, Result};
 
 /// How often the job's thread looks for arrivals while sources commit (a guess: a hundredth of the
 /// default commit interval).
@@ -94,19 +95,23 @@ fn look_after(control: &Arc<JobControl>, mut coordinator: Coordinator, clock: &C
 
 /// One look of the job's thread; a commit that fails stops the job.
 pub(crate) fn tick(control: &JobControl, coordinator: &mut Coordinator, now_ns: u64) {
-    if let Err(error) = coordinator.tick(now_ns) {
-        control.fail(error);
-    }
+    guarded(control, || coordinator.tick(now_ns));
 }
 
 /// Every subtask is gone: commits what is left to commit.
 pub(crate) fn finish(control: &JobControl, mut coordinator: Coordinator) {
     let clean = control.phase() <= Phase::Draining && !control.has_failed();
-    let closed = match control.phase() {
+    guarded(control, || match control.phase() {
         Phase::Aborting => Ok(()),
         _ => coordinator.close(clean),
-    };
-    if let Err(error) = closed {
+    });
+}
+
+/// Runs what calls committers. Their errors and panics are the job's; the job's thread has to go on, or
+/// nobody would learn of its end.
+fn guarded(control: &JobControl, commit: impl FnOnce() -> Result<()>) {
+    let outcome = catch_unwind(AssertUnwindSafe(commit));
+    if let Err(error) = outcome.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
         control.fail(error);
     }
 }

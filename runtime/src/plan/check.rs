@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Plan;
-use super::graph::{OperatorId, Role};
+use super::graph::{OperatorId, Partitioner, Role};
+use super::{EdgePlan, Plan};
 use crate::Splits;
 use crate::config::{Config, Overcommit};
 use crate::error::Problem;
@@ -23,6 +23,7 @@ pub fn check(plan: &Plan, config: &Config) -> Vec<Problem> {
     problems.extend(slots(plan, config));
     problems.extend(cores(plan));
     problems.extend(guarantees(plan, config));
+    problems.extend(source_partitions(plan));
     problems
 }
 
@@ -156,6 +157,26 @@ fn cores(plan: &Plan) -> Vec<Problem> {
         problems.push(Problem::new(subject(plan, head(*b)), what, remedy));
     }
     problems
+}
+
+/// What is keyed by source partition must be where its source read it.
+fn source_partitions(plan: &Plan) -> impl Iterator<Item = Problem> {
+    let keyed = (0..plan.graph.operators.len()).filter(|id| plan.graph.operators[*id].by_source_partition);
+    keyed.filter_map(|id| {
+        let edge = moved(plan, id as OperatorId)?;
+        let what = format!("is keyed by source partition, but a {edge} stands between it and its source");
+        let remedy = "give all operators up to it the source's parallelism, or use key_by";
+        Some(Problem::new(subject(plan, id), what, remedy))
+    })
+}
+
+/// The first partitioner on the way up from an operator that moves records to other subtasks.
+fn moved(plan: &Plan, id: OperatorId) -> Option<&'static str> {
+    plan.graph.inputs(id).find_map(|(edge, spec)| {
+        let EdgePlan { fused, partitioner, .. } = &plan.edges[edge];
+        let stays = *fused || *partitioner == Partitioner::Forward;
+        if stays { moved(plan, spec.from) } else { Some(partitioner.name()) }
+    })
 }
 
 /// A job with state that commits offsets would lose that state's records at a restart.

@@ -93,6 +93,8 @@ pub struct OperatorSpec {
     pub commits: bool,
     /// Whether it keeps state from record to record.
     pub stateful: bool,
+    /// Whether it relies on records being where their source read them.
+    pub by_source_partition: bool,
 }
 
 /// One edge as described.
@@ -108,6 +110,9 @@ pub struct EdgeSpec {
     pub can_cut: bool,
     /// Whether its two ends are separate pipelines, so that it cannot be fused.
     pub must_cut: bool,
+    /// How many cuts were compiled for it. The last one makes it, as the last of several partitioners counts; the
+    /// others let records through.
+    pub cuts: u32,
 }
 
 /// Everything the user described.
@@ -133,6 +138,7 @@ impl Graph {
             guarantee: None,
             commits: false,
             stateful: false,
+            by_source_partition: false,
         });
         (self.operators.len() - 1) as OperatorId
     }
@@ -140,8 +146,21 @@ impl Graph {
     /// Adds an edge that cannot be cut, and gives its number.
     pub fn connect(&mut self, from: OperatorId, to: OperatorId) -> EdgeId {
         let partitioner = Partitioner::Forward;
-        self.edges.push(EdgeSpec { from, to, partitioner, can_cut: false, must_cut: false });
+        self.edges.push(EdgeSpec { from, to, partitioner, can_cut: false, must_cut: false, cuts: 0 });
         self.edges.len() - 1
+    }
+
+    /// Makes an edge one that can be cut by one more cut, and gives its number.
+    pub fn cut(&mut self, edge: EdgeId) -> u32 {
+        let spec = &mut self.edges[edge];
+        spec.can_cut = true;
+        spec.cuts += 1;
+        spec.cuts
+    }
+
+    /// As [`cut`](Graph::cut) where the edge has none yet; else 0, the number of a cut that is never made.
+    pub fn cut_once(&mut self, edge: EdgeId) -> u32 {
+        if self.edges[edge].can_cut { 0 } else { self.cut(edge) }
     }
 
     /// The operator of that number.

@@ -3,16 +3,18 @@
 //! A core is a plain state machine. A driver calls [`Core::turn`] again and again and does what the
 //! answer says; the glommio driver, the thread driver and the simulation all call the same code.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
+use super::seated::Seated;
 use crate::job::JobControl;
 use crate::metrics::{SlotMeter, Spent, SubtaskMeter};
-use crate::subtask::{Step, Subtask, Turn};
-use crate::{Clock, Result};
+use crate::subtask::{Step, Subtask};
+use crate::{Clock, Error, Result};
 
 /// What a slot does when its subtasks have nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,23 +80,6 @@ pub enum CoreTurn {
     Sleep(u64),
     /// Is done.
     Exit,
-}
-
-/// A subtask in its seat.
-struct Seated {
-    job: Arc<JobControl>,
-    /// Its slot's number in the pool.
-    slot: usize,
-    depth: usize,
-    subtask: Box<dyn Subtask>,
-    meter: Arc<SubtaskMeter>,
-    pace: Pace,
-    neighbours: Vec<Waker>,
-    /// The number under which the stall detector knows it.
-    label: usize,
-    blocked_since_ns: u64,
-    /// When its last step ended, if that step made progress; 0 otherwise.
-    ready_since_ns: u64,
 }
 
 /// The outcome of a round.
@@ -250,7 +235,9 @@ impl Core {
 
     fn seat(&mut self, deployment: Deployment) {
         let Deployment { job, slot, depth, operator, index, build, meter, neighbours } = deployment;
-        let subtask = match build() {
+        // The user's factories run in there, and a panic of theirs is their job's, not the core's.
+        let built = catch_unwind(AssertUnwindSafe(build));
+        let subtask = match built.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
             Ok(subtask) => subtask,
             Err(error) => {
                 job.fail(error.at(&operator, index));
@@ -261,6 +248,8 @@ impl Core {
         let who = format!("slot {slot}, operator \"{operator}\", subtask {index}");
         self.subtasks.push(Seated {
             label: self.pulse.register(slot, who),
+            operator,
+            index,
             job,
             slot,
             depth,
@@ -346,51 +335,14 @@ impl Core {
     /// round that follows.
     fn remove(&mut self, index: usize) {
         let seated = self.subtasks.remove(index);
-        let job = seated.job.clone();
+        let (job, operator, subtask) = (seated.job.clone(), seated.operator.clone(), seated.index);
         self.seat_changed(seated.slot, false);
         self.pulse.forget(seated.label);
-        drop(seated);
+        // The user's destructors run in there; a panic of theirs must not take the core along.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(seated))) {
+            job.fail(Error::panicked(&*panic).at(&operator, subtask));
+        }
         job.subtask_gone();
-    }
-}
-
-impl Seated {
-    fn describe(&self, pulse: &Pulse) -> String {
-        let state = match (self.blocked_since_ns, self.ready_since_ns) {
-            (0, 0) => "idle",
-            (0, _) => "ready",
-            _ => "blocked",
-        };
-        format!("{} is {state} after {} records", pulse.label(self.label), self.meter.records.value())
-    }
-
-    /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
-    fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
-        let began_ns = *now_ns;
-        if self.blocked_since_ns != 0 {
-            self.meter.blocked_ns.add(began_ns - self.blocked_since_ns);
-            self.blocked_since_ns = 0;
-        }
-        let step = self.subtask.step(Turn { now_ns: began_ns, budget: self.pace.budget() });
-        match step {
-            Step::Progress(records) => {
-                *now_ns = clock.now_ns();
-                let took_ns = *now_ns - began_ns;
-                if self.ready_since_ns != 0 && records > 0 {
-                    self.meter.waited_ns.add(began_ns - self.ready_since_ns);
-                }
-                self.ready_since_ns = *now_ns;
-                self.meter.busy_ns.add(took_ns);
-                self.meter.step_max_ns.raise(took_ns);
-                self.pace.learn(records, took_ns);
-            }
-            Step::Blocked(_) => {
-                self.blocked_since_ns = began_ns;
-                self.ready_since_ns = 0;
-            }
-            _ => self.ready_since_ns = 0,
-        }
-        step
     }
 }
 

@@ -21,6 +21,7 @@ pub fn start(
     gone: Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>> {
     let (ready, handshake) = channel();
+    let gone = Gone(gone);
     let run = move || {
         let pinned = cpu.map_or(Ok(()), affinity::pin_current_thread);
         let go = pinned.is_ok();
@@ -30,7 +31,7 @@ pub fn start(
             pulse.enter_thread();
             turn(make(), driver, &pulse);
         }
-        gone.store(true, Ordering::Release);
+        drop(gone);
     };
     let thread = Builder::new().name(format!("slotflow-core-{number}")).spawn(run).map_err(|error| {
         Error::world(
@@ -41,6 +42,15 @@ pub fn start(
     match handshake.recv() {
         Ok(pinned) => pinned.map(|()| thread),
         Err(_) => Err(Error::bug("a core's thread ended before it began")),
+    }
+}
+
+/// Says that the thread has gone, however it goes.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -8,6 +8,7 @@ mod pace;
 mod park;
 mod pool;
 mod pulse;
+mod seated;
 mod thread;
 mod watchdog;
 

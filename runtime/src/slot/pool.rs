@@ -307,6 +307,13 @@ impl CoreThread {
     }
 }
 
+/// A core whose pool never came to be, because a later one could not start, is told to leave as well.
+impl Drop for CoreThread {
+    fn drop(&mut self) {
+        self.send(Command::Exit);
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.cores.iter().for_each(|core| core.send(Command::Exit));

@@ -26,7 +26,8 @@ struct Watched {
 }
 
 impl Watchdog {
-    /// Looks four times in every `stall`, so that a stall is named within one and a quarter of it.
+    /// Names a step that has taken four fifths of `stall`, and looks five times in that: it is named before `stall`
+    /// has passed.
     pub fn start(
         cores: Vec<(Arc<Pulse>, Waker)>,
         clock: Clock,
@@ -36,9 +37,9 @@ impl Watchdog {
         let (leave, left) = channel::<()>();
         let watched = |(pulse, waker)| Watched { pulse, waker, named: false, beats: 0 };
         let mut cores: Vec<Watched> = cores.into_iter().map(watched).collect();
-        let stall_ns = stall.as_nanos() as u64;
+        let (look, stall_ns) = (stall / 5, stall.as_nanos() as u64 * 4 / 5);
         let thread = io.spawn("slotflow-watchdog", move || {
-            while left.recv_timeout(stall / 4) == Err(RecvTimeoutError::Timeout) {
+            while left.recv_timeout(look) == Err(RecvTimeoutError::Timeout) {
                 let now_ns = clock.now_ns();
                 cores.iter_mut().for_each(|core| core.look(now_ns, stall_ns));
             }
