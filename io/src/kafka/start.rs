@@ -1,6 +1,6 @@
 //! Where each partition begins, and where it ends for a bounded source.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -9,6 +9,10 @@ use slotflow_runtime::{Error, Offset, Result, SplitId};
 
 use super::failure::{self, Purpose};
 use super::log::ClientLog;
+use super::lookup::is_passing;
+
+/// Between two questions to a coordinator that is not ready (a guess: a tenth of what choosing one takes).
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a Kafka source begins to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,13 +82,34 @@ impl Beginning<'_> {
         for partition in partitions.iter() {
             asked.add_partition(self.topic, partition.number as i32);
         }
-        let failed = |error: KafkaError| self.group_failed(group, &error);
-        let answer = consumer.committed_offsets(asked, self.timeout).map_err(failed)?;
+        let answer = self.ask_group(consumer, &asked).map_err(|error| self.group_failed(group, &error))?;
         for (partition, found) in partitions.iter_mut().zip(answer.elements()) {
-            found.error().map_err(failed)?;
             partition.next = found.offset().to_raw().filter(|offset| *offset >= 0);
         }
         Ok(())
+    }
+
+    /// Asks until there is an answer for every partition. A group's coordinator that is being chosen, or has just
+    /// moved, refuses for a moment.
+    fn ask_group(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        asked: &TopicPartitionList,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let began = Instant::now();
+        loop {
+            let left = self.timeout.saturating_sub(began.elapsed());
+            let answer = consumer.committed_offsets(asked.clone(), left).and_then(|answer| {
+                answer.elements().iter().try_for_each(|found| found.error())?;
+                Ok(answer)
+            });
+            match answer {
+                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && left > PAUSE => {
+                    std::thread::sleep(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn group_failed(&self, group: &str, error: &KafkaError) -> Error {

@@ -95,6 +95,18 @@ fn a_group_that_must_not_be_used_is_named() {
 }
 
 #[test]
+fn a_coordinator_that_is_not_ready_is_asked_again() {
+    let kafka = kafka("words", 1, 1);
+    let away = [
+        Native::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        Native::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+        Native::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+    ];
+    kafka.with(move |cluster| cluster.request_errors(Api::OffsetFetch, &away)).unwrap();
+    Reading::open(kafka.source().topic("words").group("g"), 0, 1).map(|_| ()).unwrap();
+}
+
+#[test]
 fn a_source_that_commits_has_a_group() {
     assert_eq!(
         start_of(KafkaSource::new("b:9092").topic("words")),
