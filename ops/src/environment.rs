@@ -160,7 +160,7 @@ impl Environment {
     /// Runs the job and waits until it ends by itself.
     ///
     /// # Errors
-    /// Everything that is wrong before the start, at once; afterwards what made the job fail.
+    /// What [`start`](Environment::start) says; afterwards what made the job fail.
     pub fn run(&self, name: &str) -> Result<JobReport> {
         self.start(name)?.wait()
     }
@@ -168,7 +168,8 @@ impl Environment {
     /// Starts the job and gives the handle to it.
     ///
     /// # Errors
-    /// Everything that is wrong before the start, at once.
+    /// Everything that is wrong with the description, the configuration and the machine, at once. A source that cannot
+    /// be asked, and a source or sink that cannot be opened, is told by itself, the first one; nothing runs yet then.
     pub fn start(&self, name: &str) -> Result<Job> {
         let probe = Probe::run(Path::new("/"));
         let plan = self.plan_on(&probe)?;

@@ -163,11 +163,6 @@ impl<R> Sender<R> {
         self.sampled_fill = self.data.buffer().capacity() - self.data.slots();
         self.sampled_ns = now_ns;
     }
-
-    /// Whether the reader is gone.
-    pub fn is_broken(&self) -> bool {
-        self.data.is_abandoned()
-    }
 }
 
 /// What a reader finds next.
