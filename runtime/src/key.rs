@@ -149,6 +149,19 @@ impl KeyGroups {
         KeyGroups { owner: (0..groups).map(|group| (group * parallelism / groups) as u16).collect() }
     }
 
+    /// The hashes that a subtask owns: the first one, and how many more follow it. Of a subtask without key
+    /// groups, which no record reaches: all.
+    pub fn hashes_of(&self, subtask: usize) -> (u64, u64) {
+        let first_of = |group: usize| ((group as u128) << 64).div_ceil(self.owner.len() as u128);
+        let first = self.owner.partition_point(|owner| usize::from(*owner) < subtask);
+        let behind = self.owner.partition_point(|owner| usize::from(*owner) <= subtask);
+        if first == behind {
+            return (0, u64::MAX);
+        }
+        let begin = first_of(first) as u64;
+        (begin, (first_of(behind) - 1) as u64 - begin)
+    }
+
     /// The subtask that owns a hash.
     #[inline(always)]
     pub fn subtask_of(&self, hash: u64) -> usize {
@@ -166,6 +179,21 @@ mod tests {
         assert_eq!("".hash(), 0x2D06_8005_38D3_94C2);
         assert_eq!(key_group(u64::MAX, 1024), 1023);
         assert_eq!(key_group(1 << 63, 1024), 512);
+    }
+
+    #[test]
+    fn a_subtask_s_hashes_are_those_of_its_groups() {
+        for (groups, parallelism) in [(1, 1), (7, 3), (1000, 6), (1024, 2), (1024, 64)] {
+            let owners = KeyGroups::new(groups, parallelism);
+            let mut next = 0u128;
+            for subtask in 0..parallelism {
+                let (first, more) = owners.hashes_of(subtask);
+                assert_eq!(u128::from(first), next);
+                assert_eq!((owners.subtask_of(first), owners.subtask_of(first + more)), (subtask, subtask));
+                next = u128::from(first) + u128::from(more) + 1;
+            }
+            assert_eq!(next, 1 << 64);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The operator: takes records, pushes records.
 
-use crate::{Context, Family, Result, SubtaskContext, Timestamp};
+use crate::{Context, Family, Place, Result, SubtaskContext, Timestamp};
 
 /// Receives records.
 ///
@@ -9,6 +9,15 @@ use crate::{Context, Family, Result, SubtaskContext, Timestamp};
 pub trait Output<F: Family> {
     /// Takes one record.
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>);
+
+    /// Says that these records will be pushed next: see [`Operator::expect`].
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, _records: impl Iterator<Item = &'r F::Of<'s>>, _ctx: &mut Context<'s>)
+    where
+        Self: Sized,
+        F::Of<'s>: 'r,
+    {
+    }
 }
 
 /// Whether an operator has said everything it has to say at a watermark or at the end.
@@ -24,6 +33,10 @@ pub enum Flow {
 /// How many records one call of [`Operator::watermark`] or [`Operator::end`] should emit at most
 /// before it returns [`Flow::More`] (a guess: a quarter of a ring).
 pub const FIRING_BUDGET: usize = 1024;
+
+/// How many records an inlet lets its first operator [`expect`](Operator::expect) before it hands them over:
+/// as many as a core can wait for at once, and some more (16 and 64 were slower; PERF.md, keyed).
+pub const LOOK_AHEAD: usize = 32;
 
 /// Turns records into records.
 ///
@@ -63,6 +76,17 @@ pub trait Operator<F: Family>: 'static {
 
     /// Handles one record.
     fn process<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
+
+    /// These records will be processed next, in this order, so what they need can be fetched from memory
+    /// meanwhile. At most [`LOOK_AHEAD`] are told of before they are processed, in one call or in several; and
+    /// none at all to an operator that is not the first behind an exchange. It must change nothing that anybody
+    /// can see. The default does nothing.
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, _records: impl Iterator<Item = &'r F::Of<'s>>, _ctx: &mut Context<'s>)
+    where
+        F::Of<'s>: 'r,
+    {
+    }
 
     /// Event time has reached `watermark`. The chain forwards the watermark itself, once this is
     /// [`Flow::Done`], and calls again with the same watermark while an operator behind has more: after
@@ -112,12 +136,10 @@ impl<F: Family, O: Operator<F> + Clone + Send> Build<F> for Cloned<O> {
 #[derive(Clone)]
 pub struct With<M>(pub M);
 
-impl<F: Family, O: Operator<F>, M: Fn(&SubtaskContext) -> Result<O> + Clone + Send + 'static> Build<F>
-    for With<M>
-{
+impl<F: Family, O: Operator<F>, M: Fn(Place<'_>) -> Result<O> + Clone + Send + 'static> Build<F> for With<M> {
     type Out = O::Out;
     type Operator = O;
     fn build(self, subtask: &SubtaskContext) -> Result<O> {
-        (self.0)(subtask)
+        (self.0)(subtask.place())
     }
 }

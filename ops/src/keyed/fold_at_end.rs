@@ -2,7 +2,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Flow, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, FIRING_BUDGET, Family, Flow, Key, Operator, Output, Owned, Result, SubtaskContext,
 };
 
 use super::table::Drain;
@@ -58,7 +58,7 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let KeyedFoldAtEnd { selector, assigner, init, fold } = self;
-        let table = Table::new(subtask.max_parallelism, assigner);
+        let table = Table::new(subtask, assigner);
         Ok(KeyedFold { selector, table, leaving: None, init, fold })
     }
 }
@@ -88,6 +88,15 @@ where
         let key = selector.key(&record);
         let value = table.value(key, ctx.split(), S::same, |key| (S::store(key), init.clone()));
         (self.fold)(value, record);
+    }
+
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
+    where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        let selector = &mut self.selector;
+        self.table.expect(records.map(|record| selector.key(record).hash()), ctx.split());
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) -> Flow {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Owned, SubtaskContext};
+use slotflow_runtime::{Cloned, Owned, Place};
 
 use super::{KeySelector, KeyedStream, Rolling, RollingPlan};
 use crate::{Made, Stream};
@@ -64,7 +64,7 @@ where
         V: Default + 'static,
         U: 'static,
         G: FnMut(&mut V, T) -> U + 'static,
-        M: Fn(&SubtaskContext) -> G + Clone + Send + 'static,
+        M: Fn(Place<'_>) -> G + Clone + Send + 'static,
     {
         self.rolling("map_with_state", Made::new(make, MapWithState::new))
     }

@@ -6,6 +6,7 @@ mod fold_at_end;
 mod map_with_state;
 mod reduce;
 mod rolling;
+mod segments;
 mod selector;
 mod table;
 

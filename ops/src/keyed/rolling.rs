@@ -1,6 +1,8 @@
 //! The shape that most keyed operators have: a record and its key's state in, a record out.
 
-use slotflow_runtime::{Build, Cloned, Context, Operator, Output, Owned, Result, SubtaskContext};
+use slotflow_runtime::{
+    Build, Cloned, Context, Family, Key, Operator, Output, Owned, Place, Result, SubtaskContext,
+};
 
 use super::{Assigner, KeySelector, Table};
 use crate::Made;
@@ -31,7 +33,7 @@ impl<S, R> RollingPlan<S, R> {
         S: KeySelector<T>,
         C: Rolling<T>,
     {
-        Rolled { selector, table: Table::new(subtask.max_parallelism, assigner), rule }
+        Rolled { selector, table: Table::new(subtask, assigner), rule }
     }
 }
 
@@ -53,7 +55,7 @@ impl<T, S, M, C, R> Build<Owned<T>> for RollingPlan<S, Made<M, C, R>>
 where
     T: 'static,
     S: KeySelector<T>,
-    M: Fn(&SubtaskContext) -> C + Clone + Send + 'static,
+    M: Fn(Place<'_>) -> C + Clone + Send + 'static,
     C: 'static,
     R: Rolling<T>,
 {
@@ -61,7 +63,7 @@ where
     type Operator = Rolled<T, S, R>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
-        Ok(Self::operator(self.selector, self.assigner, self.rule.make(subtask), subtask))
+        Ok(Self::operator(self.selector, self.assigner, self.rule.make(subtask.place()), subtask))
     }
 }
 
@@ -87,5 +89,14 @@ where
         let state = table.value(key, ctx.split(), S::same, |key| (S::store(key), rule.begin()));
         let record = rule.step(state, record);
         out.push(record, ctx);
+    }
+
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
+    where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        let selector = &mut self.selector;
+        self.table.expect(records.map(|record| selector.key(record).hash()), ctx.split());
     }
 }

@@ -1,13 +1,10 @@
-//! State for each key: one hash table for each key group.
-//!
-//! One table of ten million keys stalls its slot for up to a second when it grows; a thousand small
-//! ones half a millisecond each. And a group is what moves when parallelism changes.
+//! State for each key of one subtask, and the look ahead at what comes next.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-use slotflow_runtime::{Key, key_group};
+use slotflow_runtime::{Key, KeyGroups, LOOK_AHEAD, SubtaskContext};
 
-/// Which group a record's state is kept in.
+use super::segments::{Place, Segments};
+
+/// Which key group a record's state is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Assigner {
     /// That of the key's hash.
@@ -17,18 +14,103 @@ pub(crate) enum Assigner {
 }
 
 /// What [`Table::drain`] takes out.
-pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<HashTable<(K, V)>>>;
+pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<Segments<K, V>>>;
 
 /// The values of the keys of one subtask.
 pub(crate) struct Table<K, V> {
-    groups: Vec<HashTable<(K, V)>>,
-    assigner: Assigner,
+    parts: Parts<K, V>,
+    /// Apart, because an operator is moved at each step, and best small.
+    ahead: Box<Ahead>,
+}
+
+/// Where the values are, by what assigns the key group.
+enum Parts<K, V> {
+    Hash(Segments<K, V>),
+    /// One for each key group.
+    SourcePartition(Vec<Segments<K, V>>),
+}
+
+impl<K, V> Parts<K, V> {
+    #[inline(always)]
+    fn of(&mut self, split: u32) -> &mut Segments<K, V> {
+        match self {
+            Parts::Hash(segments) => segments,
+            Parts::SourcePartition(groups) => {
+                let group = split as usize % groups.len();
+                &mut groups[group]
+            }
+        }
+    }
+}
+
+/// Where the keys of the next records are, in their order.
+#[derive(Default)]
+struct Ahead {
+    places: [Place; LOOK_AHEAD],
+    known: usize,
+    used: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.used == self.known
+    }
+
+    /// Notes one place after the other. A local array first: it leaves the compiler free to keep the table's
+    /// fields in registers.
+    #[inline(always)]
+    fn extend(&mut self, places: impl Iterator<Item = Place>) {
+        if self.is_empty() {
+            (self.used, self.known) = (0, 0);
+        }
+        let mut noted = [Place::default(); LOOK_AHEAD];
+        let mut count = 0;
+        for (noted, place) in noted.iter_mut().zip(places) {
+            *noted = place;
+            count += 1;
+        }
+        let count = count.min(LOOK_AHEAD - self.known);
+        self.places[self.known..self.known + count].copy_from_slice(&noted[..count]);
+        self.known += count;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Place> {
+        if self.is_empty() {
+            return None;
+        }
+        // Never more than there are: the remainder only spares a check.
+        let place = self.places[self.used % LOOK_AHEAD];
+        self.used += 1;
+        Some(place)
+    }
 }
 
 impl<K: Key, V> Table<K, V> {
-    /// An empty table of `groups` key groups.
-    pub(crate) fn new(groups: usize, assigner: Assigner) -> Self {
-        Table { groups: (0..groups).map(|_| HashTable::new()).collect(), assigner }
+    /// An empty table for the keys of `subtask`.
+    pub(crate) fn new(subtask: &SubtaskContext, assigner: Assigner) -> Self {
+        let groups = subtask.max_parallelism;
+        let parts = match assigner {
+            Assigner::Hash => {
+                let owners = KeyGroups::new(groups, subtask.parallelism);
+                Parts::Hash(Segments::new(owners.hashes_of(subtask.index)))
+            }
+            Assigner::SourcePartition => {
+                Parts::SourcePartition((0..groups).map(|_| Segments::new((0, u64::MAX))).collect())
+            }
+        };
+        Table { parts, ahead: Box::default() }
+    }
+
+    /// Records whose keys have these hashes come next: as [`Operator::expect`](slotflow_runtime::Operator::expect).
+    #[inline(always)]
+    pub(crate) fn expect(&mut self, hashes: impl Iterator<Item = u64>, split: u32) {
+        let part = self.parts.of(split);
+        if self.ahead.is_empty() {
+            part.settle();
+        }
+        self.ahead.extend(hashes.map(|hash| part.locate(hash)));
     }
 
     /// The value of `key`, which is `same` as a known one, or made a new one by `make`. `split` is the
@@ -41,57 +123,23 @@ impl<K: Key, V> Table<K, V> {
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut V {
-        let hash = key.hash();
-        let group = match self.assigner {
-            Assigner::Hash => key_group(hash, self.groups.len()),
-            Assigner::SourcePartition => split as usize % self.groups.len(),
-        };
-        let table = &mut self.groups[group];
-        let entry =
-            table.entry(spread(hash), |(known, _)| same(known, &key), |(known, _)| spread(known.hash()));
-        let occupied = match entry {
-            Entry::Occupied(occupied) => occupied,
-            Entry::Vacant(vacant) => vacant.insert(make(key)),
-        };
-        &mut occupied.into_mut().1
-    }
-
-    /// Takes all keys and values out, one table after the other.
-    pub(crate) fn drain(&mut self) -> Drain<K, V> {
-        std::mem::take(&mut self.groups).into_iter().flatten()
-    }
-}
-
-/// The group was chosen by the hash's high bits, which are therefore alike within a table; the table
-/// tells entries apart by its high bits, so others are mixed in.
-#[inline(always)]
-fn spread(hash: u64) -> u64 {
-    hash ^ (hash << 32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_key_has_its_own_value() {
-        let mut table = Table::new(16, Assigner::Hash);
-        for round in 0..3 {
-            for key in 0..10_000u64 {
-                let value = table.value(key, 0, u64::eq, |key| (key, key * 10));
-                assert_eq!(*value, key * 10 + round);
-                *value += 1;
+        let part = self.parts.of(split);
+        match self.ahead.pop() {
+            Some(place) => part.value_at(place, key, same, make),
+            None => {
+                part.settle();
+                part.value(key, same, make)
             }
         }
     }
 
-    #[test]
-    fn a_source_partition_is_a_group() {
-        let mut table = Table::new(4, Assigner::SourcePartition);
-        for key in 0..100u64 {
-            table.value(key, 2, u64::eq, |key| (key, ()));
-        }
-        let sizes: Vec<usize> = table.groups.iter().map(HashTable::len).collect();
-        assert_eq!(sizes, [0, 0, 100, 0]);
+    /// Takes all keys and values out, one key group after the other.
+    pub(crate) fn drain(&mut self) -> Drain<K, V> {
+        let nothing = Parts::SourcePartition(Vec::new());
+        let parts = match std::mem::replace(&mut self.parts, nothing) {
+            Parts::Hash(segments) => vec![segments],
+            Parts::SourcePartition(groups) => groups,
+        };
+        parts.into_iter().flatten()
     }
 }

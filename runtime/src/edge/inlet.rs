@@ -1,7 +1,9 @@
 //! The reading end of an edge at one subtask: merges its origins, aligns their barriers and keeps
 //! the lowest watermark.
 
-use super::ring::{Next, Receiver};
+use std::marker::PhantomData;
+
+use super::ring::{Next, Receiver, Taker};
 use crate::control::{Barrier, Control};
 use crate::head::{Drive, Event, Head};
 use crate::time::MIN_TIMESTAMP;
@@ -127,6 +129,26 @@ impl<T: 'static, M: Time> Inlet<T, M> {
     }
 }
 
+/// Hands what comes out of a ring to the chain.
+struct Into<'a, 's, O, M> {
+    ctx: &'a mut Context<'s>,
+    out: &'a mut O,
+    time: PhantomData<M>,
+}
+
+impl<T: 'static, M: Time, O: Output<Owned<T>>> Taker<(T, M::Stamp)> for Into<'_, '_, O, M> {
+    #[inline(always)]
+    fn expect(&mut self, records: &[(T, M::Stamp)]) {
+        self.out.expect(records.iter().map(|(record, _)| record), self.ctx);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, (record, stamp): (T, M::Stamp)) {
+        M::restore(stamp, self.ctx);
+        self.out.push(record, self.ctx);
+    }
+}
+
 impl<T: 'static, M: Time> Head for Inlet<T, M> {
     type Item = Owned<T>;
 
@@ -155,10 +177,7 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
                 match origin.ring.next() {
                     Next::Records(available) => {
                         let taken = available.min(budget - records);
-                        origin.ring.take(taken, |(record, stamp)| {
-                            M::restore(stamp, ctx);
-                            out.push(record, ctx);
-                        });
+                        origin.ring.take(taken, &mut Into { ctx, out, time: PhantomData::<M> });
                         records += taken;
                     }
                     Next::Control(control) => {
@@ -172,6 +191,11 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         }
         self.turn = if self.turn + 1 == count { 0 } else { self.turn + 1 };
         Ok(Drive { records, event: None })
+    }
+
+    fn ready(&self) -> bool {
+        let readable = |origin: &Origin<_>| !origin.ended && !origin.at_barrier && origin.ring.ready();
+        self.time_due || self.origins.is_empty() || self.origins.iter().any(readable)
     }
 
     fn fill(&self) -> usize {

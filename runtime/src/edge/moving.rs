@@ -35,10 +35,12 @@ pub fn take<R>(chunk: ReadChunk<'_, R>, mut with: impl FnMut(R)) {
         return;
     }
     let (first, second) = chunk.as_slices();
-    for record in first.iter().chain(second) {
-        // SAFETY: `record` is a valid, initialised record. It has no destructor, so a bitwise copy
-        // is a move: what stays in the slot is never dropped, and the slot is freed below.
-        with(unsafe { ptr::read(record) });
+    for part in [first, second] {
+        for record in part {
+            // SAFETY: `record` is a valid, initialised record. It has no destructor, so a bitwise copy
+            // is a move: what stays in the slot is never dropped, and the slot is freed below.
+            with(unsafe { ptr::read(record) });
+        }
     }
     chunk.commit_all();
 }

@@ -11,6 +11,7 @@ mod cpus;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod placement;
+mod prefetch;
 mod probe;
 mod sys;
 mod topology;
@@ -20,6 +21,7 @@ use std::path::Path;
 pub use cgroup::Cgroup;
 pub use cpus::Cpus;
 pub use placement::{CoreThread, Placement};
+pub use prefetch::prefetch;
 pub use probe::{Driver, Probe};
 pub use topology::{Crossing, Topology};
 
