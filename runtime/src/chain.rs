@@ -117,8 +117,22 @@ impl<'s> Guard<'s> {
 impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
     #[inline(always)]
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        // Neither the operator that failed nor one behind it sees another record.
+        if ctx.failed() {
+            return;
+        }
         let guard = Guard::new(self.operator, ctx);
         self.head.process(record, ctx, &mut self.rest);
+        guard.clear(ctx);
+    }
+
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r F::Of<'s>>, ctx: &mut Context<'s>)
+    where
+        F::Of<'s>: 'r,
+    {
+        let guard = Guard::new(self.operator, ctx);
+        self.head.expect(records, ctx);
         guard.clear(ctx);
     }
 }
@@ -162,8 +176,8 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
         let flow = self.head.watermark(watermark, ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {
-            Flow::Done => self.rest.watermark(watermark, ctx),
-            Flow::More => Flow::More,
+            Flow::Done if !ctx.failed() => self.rest.watermark(watermark, ctx),
+            flow => flow,
         }
     }
 
@@ -172,8 +186,8 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
         let flow = self.head.end(ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {
-            Flow::Done => self.rest.end(ctx),
-            Flow::More => Flow::More,
+            Flow::Done if !ctx.failed() => self.rest.end(ctx),
+            flow => flow,
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::slot::Waker;
 use crate::time::MIN_TIMESTAMP;
 use crate::{Arena, Clock, Error, IoCores, Timestamp};
 
-/// Where a subtask stands: handed to factories, sources and sinks when they are opened.
+/// Where a subtask stands and what it may use there: handed to sources and sinks when they are opened, and to
+/// descriptions of operators. Operators themselves, and the factories of users, see its [`Place`].
 #[derive(Clone)]
 pub struct SubtaskContext {
     /// The operator's name.
@@ -24,6 +25,33 @@ pub struct SubtaskContext {
     pub io: IoCores,
     /// The host's clock, the one that [`Context::now_ns`] is read from.
     pub clock: Clock,
+    /// How many bytes a sink may keep of what one record expands to beyond its room, the setting
+    /// `edges.overflow_bytes`; more has to fail the job.
+    pub overflow_bytes: usize,
+}
+
+impl SubtaskContext {
+    /// Which subtask this is, and nothing else.
+    pub fn place(&self) -> Place<'_> {
+        let SubtaskContext { operator, index, parallelism, max_parallelism, .. } = self;
+        let (index, parallelism, max_parallelism) = (*index, *parallelism, *max_parallelism);
+        Place { operator, index, parallelism, max_parallelism }
+    }
+}
+
+/// Which subtask it is: all that an operator, and a factory of one, may know of where it runs.
+///
+/// A connector needs more, and is handed a [`SubtaskContext`] when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The name of the operator that leads the chain.
+    pub operator: &'a str,
+    /// The subtask's number, from 0.
+    pub index: usize,
+    /// How many subtasks the operator has.
+    pub parallelism: usize,
+    /// How many key groups the job has.
+    pub max_parallelism: usize,
 }
 
 /// Which operator of a chain was running when it failed or a closure of it panicked.
@@ -49,7 +77,65 @@ impl Blame {
 
 /// What an operator may know while it handles a record; `'s` is the step it is handled in.
 ///
-/// Operators see no thread, ring, barrier or clock of their own.
+/// Operators see no thread, ring, barrier or clock of their own: what they know is the record, its time, their
+/// place and the arena.
+///
+/// ```
+/// # use slotflow_runtime::Context;
+/// fn known(ctx: &Context<'_>) -> (usize, u64) {
+///     (ctx.subtask().index, ctx.now_ns())
+/// }
+/// ```
+///
+/// So they cannot read a clock by themselves, which would make a simulation another run each time,
+///
+/// ```compile_fail
+/// # use slotflow_runtime::Context;
+/// fn clock(ctx: &Context<'_>) -> u64 {
+///     ctx.subtask().clock.now_ns()
+/// }
+/// ```
+///
+/// nor wake a core, nor use the threads of connectors,
+///
+/// ```compile_fail
+/// # use slotflow_runtime::Context;
+/// fn waker(ctx: &Context<'_>) {
+///     ctx.subtask().waker.wake();
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use slotflow_runtime::{Context, IoCores};
+/// fn threads(ctx: &Context<'_>) -> IoCores {
+///     ctx.subtask().io.clone()
+/// }
+/// ```
+///
+/// nor carry what they know to another thread;
+///
+/// ```compile_fail
+/// # use slotflow_runtime::Context;
+/// fn send(ctx: Context<'static>) {
+///     std::thread::spawn(move || ctx.now_ns());
+/// }
+/// ```
+///
+/// and what they push into takes records, but no barrier, and cannot be flushed.
+///
+/// ```compile_fail
+/// # use slotflow_runtime::{Barrier, Output, Owned, Tail};
+/// fn barrier(out: &mut impl Output<Owned<u64>>) {
+///     out.barrier(Barrier { id: 1 });
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use slotflow_runtime::{Output, Owned, Tail};
+/// fn flush(out: &mut impl Output<Owned<u64>>) {
+///     let _ = out.flush(1);
+/// }
+/// ```
 pub struct Context<'s> {
     arena: &'s Arena,
     subtask: &'s SubtaskContext,
@@ -84,8 +170,8 @@ impl<'s> Context<'s> {
 
     /// Which subtask this is.
     #[inline]
-    pub fn subtask(&self) -> &'s SubtaskContext {
-        self.subtask
+    pub fn subtask(&self) -> Place<'s> {
+        self.subtask.place()
     }
 
     /// Event time of the record in hand, in milliseconds; [`MIN_TIMESTAMP`] if it has none.
@@ -129,7 +215,12 @@ impl<'s> Context<'s> {
         self.split = split;
     }
 
-    /// Fails the job at the end of this step. The first error counts; the caller emits nothing more.
+    /// Fails the job. The first error counts, and the caller emits nothing more.
+    ///
+    /// In this subtask nothing is processed from here on: what the source or the inlet still pushes, at most the
+    /// budget of one step, reaches no operator and no sink, and what was staged for other subtasks since the last
+    /// flush is discarded. Other subtasks finish the step they are in. No barrier behind the failure is ever passed
+    /// on, so no offset behind it is committed.
     #[cold]
     pub fn fail(&mut self, error: Error) {
         if self.error.is_none() {

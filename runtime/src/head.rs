@@ -38,6 +38,11 @@ pub struct Drive {
     pub event: Option<Event>,
 }
 
+impl Drive {
+    /// There was nothing.
+    pub const NOTHING: Drive = Drive { records: 0, event: None };
+}
+
 /// Pushes a bounded number of records into a chain.
 pub trait Head: 'static {
     /// The records.
@@ -50,6 +55,11 @@ pub trait Head: 'static {
         ctx: &mut Context<'s>,
         out: &mut impl Output<Self::Item>,
     ) -> Result<Drive>;
+
+    /// Whether [`drive`](Head::drive) may have something to do; asking costs less than driving for nothing.
+    fn ready(&self) -> bool {
+        true
+    }
 
     /// When it wants to be asked again although nobody wakes it, in nanoseconds of the host's clock;
     /// `u64::MAX` for never.

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::context::Blame;
-use crate::head::{Event, Head};
+use crate::head::{Drive, Event, Head};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
 use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
@@ -60,6 +60,12 @@ pub struct Turn {
 pub trait Subtask {
     /// Does a bounded amount and returns; never waits.
     fn step(&mut self, turn: Turn) -> Step;
+
+    /// Whether a step may find something to do, after one that was [`Step::Idle`]: asked again and again in
+    /// its stead, until the time that it named.
+    fn ready(&self) -> bool {
+        true
+    }
 }
 
 /// How far a subtask is.
@@ -123,6 +129,10 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     fn advance(&mut self, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
+        if matches!(self.phase, Phase::Done) {
+            // Nothing is left, or what is left was staged by a step that has failed and must not get out.
+            return Ok(Step::Done);
+        }
         let flushed = chain.flush(turn.now_ns)?;
         let step = match self.phase {
             _ if !flushed.clear => self.blocked(turn),
@@ -144,7 +154,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
                 let nothing = taken == 0 && !said;
                 return if nothing && room == 0 { Ok(self.blocked(turn)) } else { self.flushed(taken, turn) };
             }
-            let drive = self.drive(budget, turn)?;
+            let drive = if self.head.ready() { self.drive(budget, turn)? } else { Drive::NOTHING };
             taken += drive.records;
             self.meter.records.add(drive.records as u64);
             match drive.event {
@@ -168,7 +178,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     /// Lets the head push, with the chain in a local variable.
     #[inline(always)]
-    fn drive(&mut self, budget: usize, turn: Turn) -> Result<crate::head::Drive> {
+    fn drive(&mut self, budget: usize, turn: Turn) -> Result<Drive> {
         let mut lent = Lent { chain: self.chain.take(), place: &mut self.chain };
         let Some(chain) = &mut lent.chain else {
             return Err(Error::bug("a subtask was stepped after its chain was lost"));
@@ -216,6 +226,10 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             }
             (Flow::Done, _) => Phase::Running,
         };
+        if let Event::Mark(_) = event {
+            // It goes out together with the records behind it, whose way it measures.
+            return Ok(Step::Progress(0));
+        }
         self.flushed(0, turn)
     }
 
@@ -259,15 +273,21 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
         self.phase = Phase::Done;
         Step::Failed(error.at(self.blamed(), self.context.index))
     }
+
+    #[inline]
+    fn ready(&self) -> bool {
+        // A head that waits for a time is asked when it has come.
+        !matches!(self.phase, Phase::Running) || (self.head.due_ns() == u64::MAX && self.head.ready())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::Flush;
-    use crate::head::Drive;
     use crate::testing::subtask;
     use crate::{Barrier, LatencyMark, Output, Owned, Tail, Timestamp};
 
@@ -289,14 +309,44 @@ mod tests {
         }
     }
 
+    /// An input of which the first record is one too many.
+    struct Failing;
+
+    impl Head for Failing {
+        type Item = Owned<u64>;
+        fn drive<'s>(
+            &'s mut self,
+            _: usize,
+            ctx: &mut Context<'s>,
+            out: &mut impl Output<Owned<u64>>,
+        ) -> Result<Drive> {
+            out.push(1, ctx);
+            ctx.fail(Error::user("one too many"));
+            Ok(Drive { records: 1, event: None })
+        }
+        fn fill(&self) -> usize {
+            0
+        }
+    }
+
     /// Has two portions to emit at the end, and the room it is given.
     struct Portions {
         left: usize,
         room: Arc<AtomicUsize>,
+        staged: usize,
+        sent: Arc<AtomicUsize>,
+    }
+
+    impl Portions {
+        fn new(room: &Arc<AtomicUsize>) -> Portions {
+            Portions { left: 2, room: room.clone(), staged: 0, sent: Arc::default() }
+        }
     }
 
     impl Output<Owned<u64>> for Portions {
-        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+            self.staged += 1;
+        }
     }
 
     impl Tail for Portions {
@@ -304,6 +354,7 @@ mod tests {
             self.room.load(Ordering::Relaxed)
         }
         fn flush(&mut self, _: u64) -> Result<Flush> {
+            self.sent.fetch_add(std::mem::take(&mut self.staged), Ordering::Relaxed);
             Ok(Flush::IDLE)
         }
         fn barrier(&mut self, _: Barrier) {}
@@ -330,7 +381,7 @@ mod tests {
     #[test]
     fn firing_waits_for_room() {
         let room = Arc::new(AtomicUsize::new(1));
-        let chain = Portions { left: 2, room: room.clone() };
+        let chain = Portions::new(&room);
         let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
         let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
         assert!(matches!(step(), Step::Progress(_)));
@@ -339,5 +390,97 @@ mod tests {
         room.store(1, Ordering::Relaxed);
         assert!(matches!(step(), Step::Progress(_)));
         assert!(matches!(step(), Step::Done));
+    }
+
+    #[test]
+    fn what_a_failed_step_has_staged_is_never_sent() {
+        let chain = Portions::new(&Arc::new(AtomicUsize::new(1)));
+        let sent = chain.sent.clone();
+        let mut subtask = ChainSubtask::new(Failing, chain, subtask(), Arc::new([]), Arc::default());
+        let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+        assert!(matches!(step(), Step::Failed(_)));
+        assert!(matches!(step(), Step::Done));
+        drop(subtask);
+        assert_eq!(sent.load(Ordering::Relaxed), 0);
+    }
+
+    /// Gives a mark, then one record.
+    struct Marked(usize);
+
+    impl Head for Marked {
+        type Item = Owned<u64>;
+        fn drive<'s>(
+            &'s mut self,
+            _: usize,
+            ctx: &mut Context<'s>,
+            out: &mut impl Output<Owned<u64>>,
+        ) -> Result<Drive> {
+            self.0 += 1;
+            match self.0 {
+                1 => Ok(Drive { records: 0, event: Some(Event::Mark(LatencyMark { sent_ns: 1 })) }),
+                _ => {
+                    out.push(7, ctx);
+                    Ok(Drive { records: 1, event: None })
+                }
+            }
+        }
+        fn fill(&self) -> usize {
+            0
+        }
+    }
+
+    /// Notes what is done with it.
+    #[derive(Clone, Default)]
+    struct Noted(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Noted {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Output<Owned<u64>> for Noted {
+        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+            self.note("record");
+        }
+    }
+
+    impl Tail for Noted {
+        fn room(&mut self) -> usize {
+            1
+        }
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            self.note("flush");
+            Ok(Flush::IDLE)
+        }
+        fn barrier(&mut self, _: Barrier) {}
+        fn mark(&mut self, _: LatencyMark, _: u64) {
+            self.note("mark");
+        }
+        fn forward_watermark(&mut self, _: Timestamp) {}
+        fn forward_idle(&mut self) {}
+        fn close(&mut self) {}
+        fn finished(&mut self) -> bool {
+            true
+        }
+        fn charge_blocked(&mut self, _: u64) {}
+    }
+
+    impl Consumer<Owned<u64>> for Noted {
+        fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+            Flow::Done
+        }
+        fn end(&mut self, _: &mut Context<'_>) -> Flow {
+            Flow::Done
+        }
+    }
+
+    #[test]
+    fn a_latency_mark_goes_out_with_the_record_behind_it() {
+        let noted = Noted::default();
+        let mut subtask =
+            ChainSubtask::new(Marked(0), noted.clone(), subtask(), Arc::new([]), Arc::default());
+        assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 1 }), Step::Progress(1)));
+        assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
     }
 }

@@ -8,6 +8,7 @@
 pub mod inlet;
 mod moving;
 pub mod outlet;
+pub mod overflow;
 pub mod partition;
 pub mod ring;
 

@@ -27,6 +27,7 @@ use super::moving::{publish, take};
 use crate::Flush;
 use crate::control::Control;
 use crate::metrics::RingMeter;
+use crate::operator::LOOK_AHEAD;
 
 /// Entries of a control lane. A step puts at most a few in; more wait with the writer.
 const LANE_CAPACITY: usize = 32;
@@ -46,8 +47,10 @@ pub fn ring<R>(capacity: usize, meter: Arc<RingMeter>) -> (Sender<R>, Receiver<R
         data: data_in,
         lane: lane_in,
         staged: Vec::with_capacity(capacity),
+        staged_most: usize::MAX,
         waiting: VecDeque::with_capacity(4),
         published: 0,
+        free: capacity,
         meter: meter.clone(),
         blocked_since_ns: 0,
         sampled_ns: 0,
@@ -62,10 +65,15 @@ pub struct Sender<R> {
     lane: Producer<Entry>,
     /// Records that are not published yet, oldest first.
     staged: Vec<R>,
+    /// How many may be staged; beyond that they are dropped, and the job fails.
+    staged_most: usize,
     /// Control elements that are not published yet, oldest first.
     waiting: VecDeque<Entry>,
     /// Records published since the start.
     published: u64,
+    /// How many slots of the ring are known to be free; the reader may have freed more. To look costs a cache
+    /// line's trip between two cores, so nobody looks while a record is on its way.
+    free: usize,
     meter: Arc<RingMeter>,
     /// When this ring began to hold its writer up; 0 when it does not.
     blocked_since_ns: u64,
@@ -74,10 +82,33 @@ pub struct Sender<R> {
 }
 
 impl<R> Sender<R> {
-    /// Stages a record; it is published at the end of the step.
+    /// Lets no more than `records` wait behind a full ring in the middle of a step; by default any number may.
+    #[must_use]
+    pub fn with_overflow(mut self, records: usize) -> Self {
+        // One more than may wait, so that the flush that follows sees that it was too much.
+        self.staged_most = self.data.buffer().capacity().saturating_add(records).saturating_add(1);
+        self
+    }
+
+    /// Stages a record; it is published at the end of the step. Once more is staged than may wait, records are
+    /// dropped: the writer's next flush finds too many left over, and fails before it says anything behind them.
     #[inline(always)]
     pub fn stage(&mut self, record: R) {
+        if self.staged.len() == self.staged.capacity() && !self.grow() {
+            return;
+        }
         self.staged.push(record);
+    }
+
+    /// Makes room for more staged records, at most twice as many; `false` if no more may be staged. Only here is the
+    /// bound looked at, so that it costs nothing for each record.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> bool {
+        let staged = self.staged.len();
+        let more = self.staged_most.saturating_sub(staged).min(staged.max(1));
+        self.staged.reserve_exact(more);
+        more > 0
     }
 
     /// How many records are staged.
@@ -87,8 +118,11 @@ impl<R> Sender<R> {
     }
 
     /// How many more records fit. A lower bound: the reader may be making room.
-    pub fn room(&self) -> usize {
-        self.data.slots().saturating_sub(self.staged.len())
+    pub fn room(&mut self) -> usize {
+        if self.free <= self.data.buffer().capacity() / 2 {
+            self.free = self.data.slots();
+        }
+        self.free.saturating_sub(self.staged.len())
     }
 
     /// Puts a control element behind everything staged so far.
@@ -109,10 +143,10 @@ impl<R> Sender<R> {
         if self.staged.is_empty() && self.waiting.is_empty() {
             return Flush::IDLE;
         }
-        self.sample(now_ns);
         let before = self.staged.len() + self.waiting.len();
         self.publish_control();
-        self.publish_records();
+        let published = self.publish_records();
+        self.sample(published, now_ns);
         let after = self.staged.len() + self.waiting.len();
         self.charge(after > 0, now_ns);
         Flush { clear: after == 0, moved: after < before }
@@ -127,23 +161,25 @@ impl<R> Sender<R> {
         }
     }
 
-    fn publish_records(&mut self) {
+    /// How many records found room.
+    fn publish_records(&mut self) -> usize {
         let allowed = match self.waiting.front() {
             Some(entry) => (entry.position - self.published) as usize,
             None => self.staged.len(),
         };
         let count = allowed.min(self.staged.len());
+        if count > self.free {
+            self.free = self.data.slots();
+        }
+        let count = count.min(self.free);
         if count == 0 {
-            return;
+            return 0;
         }
-        let count = count.min(self.data.slots());
-        if count == 0 {
-            return;
-        }
-        if let Ok(chunk) = self.data.write_chunk_uninit(count) {
-            self.published += count as u64;
-            publish(chunk, &mut self.staged);
-        }
+        let Ok(chunk) = self.data.write_chunk_uninit(count) else { return 0 };
+        self.published += count as u64;
+        self.free -= count;
+        publish(chunk, &mut self.staged);
+        count
     }
 
     /// Charges the time the writer was held up to this ring, and starts or stops the watch.
@@ -154,13 +190,15 @@ impl<R> Sender<R> {
         self.blocked_since_ns = if blocked { now_ns } else { 0 };
     }
 
-    /// Notes how full the ring was since the last sample. Taken before the push: after it, a slow
-    /// reader and a fast writer look alike.
-    fn sample(&mut self, now_ns: u64) {
+    /// Notes how full the ring was since the last sample: without what was just `published`, or a slow reader and
+    /// a fast writer would look alike.
+    fn sample(&mut self, published: usize, now_ns: u64) {
         if self.sampled_ns != 0 {
             self.meter.add_fill(self.sampled_fill, now_ns.saturating_sub(self.sampled_ns));
         }
-        self.sampled_fill = self.data.buffer().capacity() - self.data.slots();
+        self.free = self.data.slots();
+        let fill = self.data.buffer().capacity() - self.free;
+        self.sampled_fill = fill.saturating_sub(published);
         self.sampled_ns = now_ns;
     }
 }
@@ -176,6 +214,22 @@ pub enum Next {
     Nothing,
     /// Nothing ever: the writer is gone without saying that it ended.
     Broken,
+}
+
+/// Whoever takes records out of a ring.
+pub trait Taker<R> {
+    /// These records will be taken next.
+    #[inline(always)]
+    fn expect(&mut self, _records: &[R]) {}
+    /// Takes the record.
+    fn take(&mut self, record: R);
+}
+
+impl<R, F: FnMut(R)> Taker<R> for F {
+    #[inline(always)]
+    fn take(&mut self, record: R) {
+        self(record);
+    }
 }
 
 /// The reading end of a pair.
@@ -218,13 +272,30 @@ impl<R> Receiver<R> {
         Next::Records(next)
     }
 
-    /// Takes `count` records, which [`next`](Receiver::next) has promised.
+    /// Takes `count` records, which [`next`](Receiver::next) has promised: shows up to [`LOOK_AHEAD`] of them
+    /// to `with`, then hands over these, and so on.
     #[inline(always)]
-    pub fn take(&mut self, count: usize, with: impl FnMut(R)) {
-        let Ok(chunk) = self.data.read_chunk(count) else { return };
-        // Counted first: if `with` panics the job ends, and nothing is taken twice.
-        self.taken += count as u64;
-        take(chunk, with);
+    pub fn take(&mut self, count: usize, with: &mut impl Taker<R>) {
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(LOOK_AHEAD);
+            let Ok(chunk) = self.data.read_chunk(part) else { return };
+            let (first, second) = chunk.as_slices();
+            with.expect(first);
+            if !second.is_empty() {
+                with.expect(second);
+            }
+            // Counted first: if `with` panics the job ends, and nothing is taken twice.
+            self.taken += part as u64;
+            take(chunk, |record| with.take(record));
+            left -= part;
+        }
+    }
+
+    /// Whether [`next`](Receiver::next) has something to say.
+    #[inline]
+    pub fn ready(&self) -> bool {
+        !self.data.is_empty() || !self.lane.is_empty() || self.data.is_abandoned()
     }
 
     /// How many records lie in the ring.
@@ -246,7 +317,7 @@ mod tests {
         let mut text = String::new();
         loop {
             match receiver.next() {
-                Next::Records(n) => receiver.take(n, |record| text += &format!("{record} ")),
+                Next::Records(n) => receiver.take(n, &mut |record| text += &format!("{record} ")),
                 Next::Control(Control::Watermark(at)) => text += &format!("|{at} "),
                 Next::Control(Control::Barrier(barrier)) => text += &format!("#{} ", barrier.id),
                 Next::Control(other) => text += &format!("{other:?} "),
@@ -346,7 +417,7 @@ mod tests {
                     barriers += 1;
                 }
                 Next::Records(count) => {
-                    receiver.take(count, |_| records += 1);
+                    receiver.take(count, &mut |_| records += 1);
                     assert!(records <= barriers, "record {records} overtook barrier {barriers}");
                 }
                 Next::Nothing => std::hint::spin_loop(),

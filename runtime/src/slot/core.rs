@@ -7,14 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use super::command::{Command, Deployment};
 use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::seated::Seated;
 use crate::job::JobControl;
-use crate::metrics::{SlotMeter, Spent, SubtaskMeter};
-use crate::subtask::{Step, Subtask};
-use crate::{Clock, Error, Result};
+use crate::metrics::{SlotMeter, Spent};
+use crate::subtask::Step;
+use crate::{Clock, Error};
 
 /// What a slot does when its subtasks have nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,37 +39,6 @@ pub struct CoreSettings {
     pub min_records: usize,
 }
 
-/// Makes a subtask on its slot's thread.
-pub type BuildSubtask = Box<dyn FnOnce() -> Result<Box<dyn Subtask>> + Send>;
-
-/// A subtask on its way to a slot.
-pub struct Deployment {
-    /// The job it belongs to.
-    pub job: Arc<JobControl>,
-    /// Its slot's number in the pool.
-    pub slot: usize,
-    /// How far downstream it is: deeper ones are stepped first.
-    pub depth: usize,
-    /// The operator that leads its chain, for the stall detector.
-    pub operator: Arc<str>,
-    /// Its number within the chain.
-    pub index: usize,
-    /// Makes it.
-    pub build: BuildSubtask,
-    /// What it is measured with.
-    pub meter: Arc<SubtaskMeter>,
-    /// The cores at the other ends of its edges.
-    pub neighbours: Vec<Waker>,
-}
-
-/// What the pool says to a core.
-pub enum Command {
-    /// Steps these from now on.
-    Deploy(Vec<Deployment>),
-    /// Leaves once nothing is left to step.
-    Exit,
-}
-
 /// What a driver does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CoreTurn {
@@ -85,8 +55,14 @@ pub enum CoreTurn {
 /// The outcome of a round.
 struct Round {
     progressed: bool,
+    /// Somebody waits for room.
+    blocked: bool,
     due_ns: u64,
 }
+
+/// How many glances may follow one another before a whole round looks at everything: commands, barriers, the
+/// job's end. A glance takes some ten nanoseconds, so these wait for less than a microsecond (a guess).
+const GLANCES: u32 = 32;
 
 /// A core and what it steps.
 pub struct Core {
@@ -100,7 +76,14 @@ pub struct Core {
     settings: CoreSettings,
     /// The other cores that its subtasks' edges lead to.
     neighbours: Vec<Waker>,
+    /// Whether some of them are those of a subtask that has left.
+    neighbours_left: bool,
     idle_since_ns: u64,
+    /// Nobody has anything to do until something arrives in a ring, or until this time of the clock.
+    quiet_until_ns: Option<u64>,
+    glances: u32,
+    /// For how many turns nobody has looked into the mailbox.
+    uncalled: u32,
     /// When the last round began, and what it came to: its time is booked when the next one begins,
     /// so that a slot's shares add up.
     booked_ns: u64,
@@ -128,7 +111,11 @@ impl Core {
             clock,
             settings,
             neighbours: Vec::new(),
+            neighbours_left: false,
             idle_since_ns: 0,
+            quiet_until_ns: None,
+            glances: 0,
+            uncalled: 0,
             spent_on: Spent::Spinning,
             leaving: false,
         }
@@ -139,9 +126,14 @@ impl Core {
         &self.park
     }
 
-    /// One round over the subtasks, and what to do next.
+    /// One round over the subtasks, or a glance that shows that there is no need, and what to do next.
     pub fn turn(&mut self) -> CoreTurn {
-        let called = self.read_mailbox();
+        if self.still_quiet() {
+            return CoreTurn::Again;
+        }
+        // What a glance has seen comes first, unless the commands have waited for long enough.
+        self.uncalled += 1;
+        let called = (self.glances == 0 || self.uncalled >= GLANCES) && self.read_mailbox();
         let round = self.round();
         if round.progressed || called {
             self.idle_since_ns = 0;
@@ -156,6 +148,24 @@ impl Core {
             Idle::Yield => CoreTurn::Yield,
             Idle::Park(spin_ns) => self.rest(spin_ns, round.due_ns),
         }
+    }
+
+    /// Whether a glance is enough to see that a round would find nothing. A round costs a clock, meters and a
+    /// look at everything; a record that arrives meanwhile would wait for all of that.
+    #[inline]
+    fn still_quiet(&mut self) -> bool {
+        let Some(until_ns) = self.quiet_until_ns else { return false };
+        if self.glances == GLANCES {
+            self.glances = 0;
+            return false;
+        }
+        self.glances += 1;
+        let quiet = !self.subtasks.iter().any(|seated| seated.subtask.ready())
+            && (until_ns == u64::MAX || self.clock.now_ns() < until_ns);
+        if !quiet {
+            self.quiet_until_ns = None;
+        }
+        quiet
     }
 
     /// Spins for a while before sleeping.
@@ -180,6 +190,8 @@ impl Core {
             self.wake_neighbours();
             return CoreTurn::Again;
         }
+        // Whoever turns a sleeping core wants a whole round.
+        self.quiet_until_ns = None;
         self.meters.iter().for_each(|meter| meter.set_asleep(true));
         CoreTurn::Sleep(round.due_ns)
     }
@@ -206,14 +218,18 @@ impl Core {
         if seats.is_empty() { "empty".into() } else { seats.join("; ") }
     }
 
-    fn wake_neighbours(&self) {
+    fn wake_neighbours(&mut self) {
         if matches!(self.settings.idle, Idle::Park(_)) {
             Waker::wake_all(&self.neighbours);
+        }
+        if self.neighbours_left {
+            self.refresh_neighbours();
         }
     }
 
     /// Takes what the pool has sent. `true` if there was anything.
     fn read_mailbox(&mut self) -> bool {
+        self.uncalled = 0;
         let mut called = false;
         while let Ok(command) = self.mailbox.try_recv() {
             called = true;
@@ -263,6 +279,7 @@ impl Core {
     }
 
     fn refresh_neighbours(&mut self) {
+        self.neighbours_left = false;
         self.neighbours.clear();
         let own = Waker::new(self.park.clone());
         for waker in self.subtasks.iter().flat_map(|seated| &seated.neighbours) {
@@ -277,8 +294,7 @@ impl Core {
     fn round(&mut self) -> Round {
         let mut now_ns = self.clock.now_ns();
         self.book(now_ns);
-        let mut round = Round { progressed: false, due_ns: u64::MAX };
-        let mut blocked = false;
+        let mut round = Round { progressed: false, blocked: false, due_ns: u64::MAX };
         let mut index = 0;
         while index < self.subtasks.len() {
             let seated = &mut self.subtasks[index];
@@ -292,7 +308,7 @@ impl Core {
                 Step::Progress(_) => round.progressed = true,
                 Step::Idle(due_ns) => round.due_ns = round.due_ns.min(due_ns),
                 Step::Blocked(due_ns) => {
-                    blocked = true;
+                    round.blocked = true;
                     round.due_ns = round.due_ns.min(due_ns);
                 }
                 Step::Done => {
@@ -311,11 +327,17 @@ impl Core {
             index += 1;
         }
         self.pulse.rested();
-        self.spent_on = match (round.progressed, blocked) {
+        self.spent_on = match (round.progressed, round.blocked) {
             (true, _) => Spent::Useful,
             (false, true) => Spent::Blocked,
             (false, false) => Spent::Spinning,
         };
+        // Between two yields there is time for a whole round, and an empty core waits for commands alone.
+        let glances = self.spent_on == Spent::Spinning
+            && self.settings.idle != Idle::Yield
+            && !self.subtasks.is_empty();
+        self.quiet_until_ns = glances.then_some(round.due_ns);
+        self.glances = 0;
         round
     }
 
@@ -331,9 +353,10 @@ impl Core {
         meter.inspect(|meter| meter.seat(arrived));
     }
 
-    /// Drops a subtask. Its neighbours must see the ends of its rings, so they are woken by the
-    /// round that follows.
+    /// Drops a subtask. Its neighbours must see the ends of its rings, so they are woken once more, after this
+    /// round, and then no longer.
     fn remove(&mut self, index: usize) {
+        self.neighbours_left = true;
         let seated = self.subtasks.remove(index);
         let (job, operator, subtask) = (seated.job.clone(), seated.operator.clone(), seated.index);
         self.seat_changed(seated.slot, false);
@@ -343,6 +366,46 @@ impl Core {
             job.fail(Error::panicked(&*panic).at(&operator, subtask));
         }
         job.subtask_gone();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::subtask::{Subtask, Turn};
+    use std::sync::mpsc::channel;
+
+    /// A subtask that has ended.
+    struct Ended;
+
+    impl Subtask for Ended {
+        fn step(&mut self, _: Turn) -> Step {
+            Step::Done
+        }
+    }
+
+    #[test]
+    fn neighbours_are_woken_once_more_when_a_subtask_leaves_and_then_forgotten() {
+        let (mailbox, inbox) = channel();
+        let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
+        let mut core =
+            Core::new(Vec::new(), inbox, Arc::default(), Arc::default(), Clock::manual(), settings);
+        let neighbour = Arc::new(Park::default());
+        neighbour.prepare();
+        let deployment = Deployment {
+            job: JobControl::new("job", 1).0,
+            slot: 0,
+            depth: 0,
+            operator: "ends".into(),
+            index: 0,
+            build: Box::new(|| Ok(Box::new(Ended))),
+            meter: Arc::default(),
+            neighbours: vec![Waker::new(neighbour.clone())],
+        };
+        mailbox.send(Command::Deploy(vec![deployment])).unwrap();
+        assert_eq!(core.turn(), CoreTurn::Again);
+        assert!(!neighbour.is_asleep(), "it has to see the ends of its rings");
+        assert!(core.neighbours.is_empty());
     }
 }
 

@@ -40,10 +40,21 @@ pub fn run(core: Core, pulse: &Pulse) -> Result<(), Box<(Core, Error)>> {
     }
 }
 
+/// How many turns may pass before the executor is asked whether it needs the thread: asking costs as much as a
+/// glance at an idle slot.
+const TURNS: u32 = 32;
+
 async fn turn(mut core: Core) {
+    let mut turns = 0u32;
     loop {
         match core.turn() {
-            CoreTurn::Again => yield_if_needed().await,
+            CoreTurn::Again => {
+                turns += 1;
+                if turns == TURNS {
+                    turns = 0;
+                    yield_if_needed().await;
+                }
+            }
             CoreTurn::Yield => {
                 std::thread::yield_now();
                 yield_if_needed().await;

@@ -1,5 +1,6 @@
 //! Slots: pinned cores and what they step.
 
+mod command;
 pub mod core;
 mod driver;
 #[cfg(feature = "glommio")]
@@ -12,7 +13,8 @@ mod seated;
 mod thread;
 mod watchdog;
 
-pub use core::{Command, Core, CoreSettings, CoreTurn, Deployment, Idle};
+pub use command::{BuildSubtask, Command, Deployment};
+pub use core::{Core, CoreSettings, CoreTurn, Idle};
 pub use park::{Park, Waker};
 pub use pool::Slots;
 pub(crate) use pool::settings;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::core::{Command, Core, CoreSettings, Deployment, Idle};
+use super::command::{Command, Deployment};
+use super::core::{Core, CoreSettings, Idle};
 use super::driver;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
