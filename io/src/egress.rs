@@ -20,10 +20,12 @@ use slotflow_runtime::{
 };
 
 use crate::doorbell::Doorbell;
+use crate::overflow::Overflow;
 
 /// A way out to the host: a handle to take records with and the sink that gives them. At most
 /// `capacity` records (at least 1) of each sink subtask wait between the two; a host that takes none
-/// holds the job up.
+/// holds the job up. What an operator that gives many records for one gives beyond that waits in the
+/// sink, up to `edges.overflow_bytes`; more fails the job.
 ///
 /// The handle belongs to one thread. Dropping it while the job still gives records fails the job.
 ///
@@ -181,7 +183,8 @@ impl<T: Send + 'static> Sink<Owned<T>> for EgressSink<T> {
         self.shared.fresh.store(true, Ordering::Release);
         Ok(EgressWriter {
             records,
-            overflow: VecDeque::new(),
+            waiting: VecDeque::new(),
+            overflow: Overflow::new(subtask.overflow_bytes),
             full,
             arrived: 0,
             pushed: false,
@@ -194,9 +197,10 @@ impl<T: Send + 'static> Sink<Owned<T>> for EgressSink<T> {
 pub struct EgressWriter<T> {
     records: Producer<T>,
     /// What one step gave beyond the room; holds up the next step.
-    overflow: VecDeque<T>,
+    waiting: VecDeque<T>,
+    overflow: Overflow,
     full: Arc<AtomicBool>,
-    /// The last barrier in front of which nothing is in the overflow.
+    /// The last barrier in front of which nothing waits.
     arrived: u64,
     /// Whether the bell has to be rung.
     pushed: bool,
@@ -204,34 +208,44 @@ pub struct EgressWriter<T> {
 }
 
 impl<T> EgressWriter<T> {
-    /// Moves what fits out of the overflow.
+    /// Moves what fits of the records that wait.
     fn settle(&mut self) {
-        while let Some(record) = self.overflow.pop_front() {
+        while let Some(record) = self.waiting.pop_front() {
             if let Err(PushError::Full(record)) = self.records.push(record) {
-                return self.overflow.push_front(record);
+                return self.waiting.push_front(record);
             }
             self.pushed = true;
         }
     }
+
+    /// Keeps a record for which there is no room.
+    #[cold]
+    fn keep(&mut self, record: T) -> Result<()> {
+        self.overflow.wait(size_of::<T>().max(1))?;
+        self.waiting.push_back(record);
+        Ok(())
+    }
 }
 
 impl<T: Send + 'static> SinkWriter<Owned<T>> for EgressWriter<T> {
-    fn write<'s>(&mut self, record: T, _: &mut Context<'s>) {
+    fn write<'s>(&mut self, record: T, ctx: &mut Context<'s>) {
         self.pushed = true;
-        if !self.overflow.is_empty() {
-            return self.overflow.push_back(record);
-        }
-        if let Err(PushError::Full(record)) = self.records.push(record) {
-            self.overflow.push_back(record);
+        self.overflow.count();
+        let full =
+            if self.waiting.is_empty() { self.records.push(record) } else { Err(PushError::Full(record)) };
+        if let Err(PushError::Full(record)) = full
+            && let Err(error) = self.keep(record)
+        {
+            ctx.fail(error);
         }
     }
 
     fn room(&mut self) -> usize {
-        let room = if self.overflow.is_empty() { self.records.slots() } else { 0 };
+        let room = if self.waiting.is_empty() { self.records.slots() } else { 0 };
         if room == 0 {
             self.full.store(true, Ordering::Release);
         }
-        room
+        self.overflow.promise(room)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -247,13 +261,13 @@ impl<T: Send + 'static> SinkWriter<Owned<T>> for EgressWriter<T> {
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        if self.overflow.is_empty() {
+        if self.waiting.is_empty() {
             self.arrived = barrier.id;
         }
     }
 
     fn acknowledged(&mut self) -> Acknowledged {
-        if self.overflow.is_empty() { Acknowledged::Everything } else { Acknowledged::UpTo(self.arrived) }
+        if self.waiting.is_empty() { Acknowledged::Everything } else { Acknowledged::UpTo(self.arrived) }
     }
 }
 

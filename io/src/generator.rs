@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use slotflow_runtime::{
-    Context, Output, Owned, Polled, Result, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
+    Context, Output, Owned, Place, Polled, Result, Source, SourceReader, SplitId, Splits, SubtaskContext,
+    Untimed,
 };
 
 /// Records `make(0)`, `make(1)`, ... `make(count - 1)`; subtask `w` of `p` makes `w, w + p, w + 2p, ...`.
@@ -36,7 +37,7 @@ pub struct Generator<F> {
 
 /// Called by each subtask on its slot's thread before its first record, with the moment from which
 /// its rate counts.
-type OnStart = Arc<dyn Fn(&SubtaskContext, u64) + Send + Sync>;
+type OnStart = Arc<dyn Fn(Place<'_>, u64) + Send + Sync>;
 
 impl<F> Generator<F> {
     /// Makes record `i` not before `i / records_per_s` after the start, whatever became of those
@@ -49,7 +50,7 @@ impl<F> Generator<F> {
     /// Calls `hook(subtask, began_ns)` in each subtask, on its slot's thread, before its first record:
     /// for benchmarks, which begin to count there. With a rate, record `i` is due at
     /// `began_ns + i / rate` of the host's clock.
-    pub fn on_start(mut self, hook: impl Fn(&SubtaskContext, u64) + Send + Sync + 'static) -> Self {
+    pub fn on_start(mut self, hook: impl Fn(Place<'_>, u64) + Send + Sync + 'static) -> Self {
         self.on_start = Some(Arc::new(hook));
         self
     }

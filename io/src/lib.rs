@@ -11,6 +11,7 @@ mod ingress;
 mod iterator;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod overflow;
 mod stdout;
 
 pub use callback::{Callback, CallbackWith, Called, callback, callback_with};

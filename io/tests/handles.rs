@@ -1,6 +1,6 @@
 //! Ingress and egress handles, with real jobs between them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slotflow::io::{Nothing, Refused, egress, ingress, ingress_n};
 use slotflow::prelude::*;
@@ -109,4 +109,48 @@ fn what_comes_at_the_end_waits_for_room() {
     keys.sort_unstable();
     assert!(keys.into_iter().eq(0..10_000));
     job.wait().unwrap();
+}
+
+/// Nothing here takes longer than a moment; this only keeps a test that hangs from doing so for ever.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// How many records the operator in front of the sink makes of one.
+const EXPANSION: usize = 100;
+
+#[test]
+fn an_expanding_operator_in_front_of_a_full_egress_is_held_back() {
+    let env = environment();
+    let (mut egress, sink) = egress(8);
+    env.source(generate(200, |n| n)).flat_map(|n| vec![n; EXPANSION]).sink(sink);
+    let job = env.start("expanding").unwrap();
+    let mut popped = 0;
+    while let Ok(record) = egress.recv(Duration::MAX) {
+        assert_eq!(record, (popped / EXPANSION) as u64);
+        popped += 1;
+        // One more is let in only when everything made of those before it has found room.
+        let let_in = job.metrics().records_in() as usize;
+        assert!(let_in <= (popped + 8) / EXPANSION + 1, "{let_in} were let in when {popped} were out");
+    }
+    assert_eq!(popped, 200 * EXPANSION);
+    job.wait().unwrap();
+}
+
+#[test]
+fn what_expands_beyond_a_full_egress_and_its_budget_fails_the_job() {
+    let mut config = Config::default();
+    config.edges.overflow_bytes = 1_000;
+    let env = Environment::with(config);
+    let (_egress, sink) = egress(8);
+    env.source(generate(10, |n| n)).flat_map(|n| vec![n; 1_000]).sink(sink).name("out");
+    let job = env.start("expanding").unwrap();
+    let began = Instant::now();
+    while !job.has_ended() {
+        assert!(began.elapsed() < HANGS, "it waits for room instead");
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        job.wait().unwrap_err().to_string(),
+        "operator \"out\", subtask 0: 1008 bytes wait for room in the sink, more than edges.overflow_bytes = \
+         1000 allows; emit fewer records for each input, or raise it"
+    );
 }

@@ -9,7 +9,9 @@
 //!    job's thread, which looks after draining too. A commit that is not answered stays under way.
 //! 4. An answer that says "not now" keeps its offsets, unless newer ones have come. Any other refusal
 //!    fails the job.
-//! 5. At the end of the job there is more time, and then the last offsets are stored or it is an error.
+//! 5. Offsets that are stored already are not sent again while nothing comes in, but for one time in
+//!    [`REFRESH`]: brokers forget the offsets of a group that has not committed for too long.
+//! 6. At the end of the job there is more time, and then the last offsets are stored or it is an error.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +31,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// The pause after "not now".
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Offsets that stay the same are stored anew after this: half of the shortest time for which brokers can
+/// be told to keep them (`offsets.retention.minutes`, by default a week).
+const REFRESH: Duration = Duration::from_secs(30);
+
 /// Stores offsets under a group.
 pub(super) struct KafkaCommitter {
     pub client: Arc<Client>,
@@ -39,12 +45,15 @@ pub(super) struct KafkaCommitter {
     under_way: Option<(Commit, Offsets)>,
     /// The newest offsets that are not under way.
     unsaved: Option<Offsets>,
+    /// The last offsets that the brokers have, and since when.
+    stored: Option<(Offsets, Instant)>,
 }
 
 impl KafkaCommitter {
     pub fn new(client: Arc<Client>, group: &str, topic: &str, finish_timeout: Duration) -> Self {
         let (group, topic) = (group.into(), topic.into());
-        KafkaCommitter { client, group, topic, finish_timeout, under_way: None, unsaved: None }
+        let (under_way, unsaved, stored) = (None, None, None);
+        KafkaCommitter { client, group, topic, finish_timeout, under_way, unsaved, stored }
     }
 
     /// Goes on until everything is stored, the time is over or the coordinator says "not now".
@@ -61,13 +70,22 @@ impl KafkaCommitter {
                     self.under_way = Some((commit, offsets));
                     return Ok(Some(RDKafkaErrorCode::OperationTimedOut));
                 }
-                Some(Ok(())) => {}
+                Some(Ok(())) => self.stored = Some((offsets, Instant::now())),
                 Some(Err((_, code))) if is_passing(code) => {
                     self.unsaved.get_or_insert(offsets);
                     return Ok(Some(code));
                 }
                 Some(Err(refusal)) => return Err(self.failed(refusal)),
             }
+        }
+    }
+
+    /// Whether these offsets are on their way to the brokers, or there since not too long ago.
+    fn knows(&self, offsets: &Offsets) -> bool {
+        match (&self.unsaved, &self.under_way, &self.stored) {
+            (Some(newest), _, _) | (None, Some((_, newest)), _) => newest == offsets,
+            (None, None, Some((newest, since))) => newest == offsets && since.elapsed() < REFRESH,
+            (None, None, None) => false,
         }
     }
 
@@ -94,7 +112,9 @@ impl KafkaCommitter {
 
 impl Committer for KafkaCommitter {
     fn commit(&mut self, offsets: &Offsets) -> Result<()> {
-        self.unsaved = Some(offsets.clone());
+        if !self.knows(offsets) {
+            self.unsaved = Some(offsets.clone());
+        }
         if let Some(code) = self.go_on(Instant::now() + ANSWER_TIMEOUT)? {
             let (group, topic) = (&self.group, &self.topic);
             tracing::warn!(group, topic, "offsets are not committed yet, which is tried again: {code}");

@@ -14,13 +14,17 @@ use super::log::ClientLog;
 /// Bits of a tag for the epoch; barriers under way are few, so the lowest bits tell them apart.
 const EPOCH_BITS: u32 = 16;
 
-/// The clock of a tag counts in units of 64 ns, so that it takes 208 days to go round.
+/// The clock of a tag counts in units of 64 ns, so that it takes 104 days to go round.
 const TICK_SHIFT: u32 = 6;
 
-const TICK_MASK: u64 = (1 << (64 - EPOCH_BITS)) - 1;
+/// The bit between epoch and clock says whether the clock is that of the source.
+const FROM_SOURCE: u64 = 1 << (63 - EPOCH_BITS);
 
-/// What travels with a record: the epoch it was written in, and when. It fits in the pointer that
-/// librdkafka carries, so nothing is allocated for it.
+const TICK_MASK: u64 = FROM_SOURCE - 1;
+
+/// What travels with a record: the epoch it was written in and when; or, for a few, when a source took
+/// the record that it was made of. It fits in the pointer that librdkafka carries, so nothing is
+/// allocated for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub usize);
 
@@ -31,13 +35,22 @@ impl Tag {
         Tag((epoch << (64 - EPOCH_BITS) | (now_ns >> TICK_SHIFT) & TICK_MASK) as usize)
     }
 
+    /// The tag of a record whose origin a source took at `taken_ns`.
+    pub fn from_source(epoch: u64, taken_ns: u64) -> Tag {
+        Tag(Tag::new(epoch, taken_ns).0 | FROM_SOURCE as usize)
+    }
+
+    pub fn is_from_source(self) -> bool {
+        self.0 as u64 & FROM_SOURCE != 0
+    }
+
     /// The epoch, of which `latest` is the last one given out.
     pub fn epoch(self, latest: u64) -> u64 {
         let low = self.0 as u64 >> (64 - EPOCH_BITS);
         latest - (latest.wrapping_sub(low) & ((1 << EPOCH_BITS) - 1))
     }
 
-    /// How long ago the record was written.
+    /// How long ago the record was written, or its origin taken.
     pub fn age_ns(self, now_ns: u64) -> u64 {
         ((now_ns >> TICK_SHIFT).wrapping_sub(self.0 as u64) & TICK_MASK) << TICK_SHIFT
     }
@@ -103,27 +116,55 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// How long acknowledgements take, over all subtasks of a Kafka sink.
+/// How long acknowledgements take, over all subtasks of a Kafka sink: until the step that saw the
+/// acknowledgement, counted from two beginnings.
 ///
-/// Measured from the beginning of the step that wrote the record to the step that saw the
-/// acknowledgement; taken from [`KafkaSink::ack_latency`](super::KafkaSink::ack_latency) and read at
-/// any time, from any thread.
+/// Taken from [`KafkaSink::ack_latency`](super::KafkaSink::ack_latency) and read at any time, from any
+/// thread.
 #[derive(Clone, Default)]
-pub struct AckLatency(Arc<Mutex<Vec<Arc<LatencyMeter>>>>);
+pub struct AckLatency(Arc<Mutex<Vec<Arc<AckMeters>>>>);
+
+/// What one subtask has measured.
+#[derive(Default)]
+pub(super) struct AckMeters {
+    pub since_write: LatencyMeter,
+    pub since_dequeue: LatencyMeter,
+}
+
+impl AckMeters {
+    /// A record with this tag has been acknowledged.
+    pub fn add(&self, tag: Tag, now_ns: u64) {
+        let meter = if tag.is_from_source() { &self.since_dequeue } else { &self.since_write };
+        meter.add(tag.age_ns(now_ns));
+    }
+}
 
 impl AckLatency {
-    /// A meter for one more subtask.
-    pub(super) fn meter(&self) -> Arc<LatencyMeter> {
-        let meter = Arc::<LatencyMeter>::default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(meter.clone());
-        meter
+    /// Meters for one more subtask.
+    pub(super) fn meters(&self) -> Arc<AckMeters> {
+        let meters = Arc::<AckMeters>::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(meters.clone());
+        meters
     }
 
-    /// The latencies so far.
-    pub fn snapshot(&self) -> Latencies {
+    /// Counted from the beginning of the step that handed the record to the producer; every record but
+    /// those of [`since_dequeue`](AckLatency::since_dequeue).
+    pub fn since_write(&self) -> Latencies {
+        self.merged(|meters| &meters.since_write)
+    }
+
+    /// Counted from the beginning of the step in which a source took the record that this one was made
+    /// of. A sample of some thousand a second: the first record behind each of the source's latency
+    /// marks, if it reaches the sink in one step with the mark. Where a source found nothing behind its
+    /// mark the wait for the next record is part of the sample, so it is never too low.
+    pub fn since_dequeue(&self) -> Latencies {
+        self.merged(|meters| &meters.since_dequeue)
+    }
+
+    fn merged(&self, which: impl Fn(&AckMeters) -> &LatencyMeter) -> Latencies {
         let mut all = Latencies::default();
-        let meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.iter().for_each(|meter| all.merge(&meter.snapshot()));
+        let subtasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        subtasks.iter().for_each(|meters| all.merge(&which(meters).snapshot()));
         all
     }
 }
@@ -138,20 +179,24 @@ mod tests {
             let tag = Tag::new(epoch, 1_000_000);
             assert_eq!(tag.epoch(latest), epoch);
             assert_eq!(tag.age_ns(3_000_000), 2_000_000 / 64 * 64);
+            let marked = Tag::from_source(epoch, 1_000_000);
+            assert_eq!((marked.epoch(latest), marked.age_ns(3_000_000)), (epoch, tag.age_ns(3_000_000)));
+            assert_eq!((tag.is_from_source(), marked.is_from_source()), (false, true));
         }
     }
 
     #[test]
     fn the_clock_of_a_tag_may_go_round() {
-        let round = 1 << (64 - EPOCH_BITS + TICK_SHIFT);
+        let round = 1 << (63 - EPOCH_BITS + TICK_SHIFT);
         assert_eq!(Tag::new(7, round - 64).age_ns(round + 128), 192);
     }
 
     #[test]
     fn latencies_of_all_subtasks_are_one_histogram() {
         let latency = AckLatency::default();
-        let meters = [latency.meter(), latency.meter()];
-        meters.iter().for_each(|meter| meter.add(1_000));
-        assert_eq!(latency.clone().snapshot().count(), 2);
+        let meters = [latency.meters(), latency.meters()];
+        meters.iter().for_each(|meters| meters.add(Tag::new(1, 1_000), 2_000));
+        meters[0].add(Tag::from_source(1, 1_000), 2_000);
+        assert_eq!((latency.since_write().count(), latency.clone().since_dequeue().count()), (2, 1));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use slotflow_runtime::{Family, Offset, SplitId};
+use slotflow_runtime::{Error, Family, Offset, Result, SplitId};
 
 use super::batch::RawMessage;
 
@@ -33,6 +33,23 @@ impl<'s> Message<'s> {
     #[inline]
     pub fn payload(&self) -> &'s [u8] {
         self.raw.payload().unwrap_or_default()
+    }
+
+    /// The payload as text.
+    ///
+    /// ```no_run
+    /// # use slotflow_io::kafka::{KafkaSource, Message};
+    /// # use slotflow::prelude::*;
+    /// # let env = Environment::with(Config::default());
+    /// let words = KafkaSource::new("127.0.0.1:9092").topic("words").group("upper");
+    /// env.source(words).try_map(|word: Message<'_>| Ok::<_, Error>(word.text()?.to_uppercase()));
+    /// ```
+    ///
+    /// # Errors
+    /// The payload is no UTF-8; the error names topic, partition and offset.
+    pub fn text(&self) -> Result<&'s str> {
+        let place = || format!("{}-{}", self.topic, self.partition());
+        std::str::from_utf8(self.payload()).map_err(|cause| Error::data(place(), self.offset() as u64, cause))
     }
 
     /// Whether the message has no payload at all, which deletes its key from a compacted topic.

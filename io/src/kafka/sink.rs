@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
-use slotflow_runtime::{Error, Family, Guarantee, Result, Sink, SubtaskContext};
+use slotflow_runtime::{Error, Family, Guarantee, IoCores, Result, Sink, SubtaskContext};
 
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
@@ -113,12 +113,17 @@ impl KafkaSink {
         self
     }
 
-    /// How long acknowledgements take, to be read while the job runs.
+    /// How long acknowledgements take, since a record was handed to the producer and since its origin was
+    /// taken by a source; to be read while the job runs.
     pub fn ack_latency(&self) -> AckLatency {
         self.latency.clone()
     }
 
     fn config(&self) -> Result<ClientConfig> {
+        let problems = self.settings.problems(&OWN);
+        if !problems.is_empty() {
+            return Err(Error::plan(problems));
+        }
         let (acks, idempotence) = match self.acks {
             Acks::All => ("all", "true"),
             Acks::Leader => ("1", "false"),
@@ -161,11 +166,13 @@ where
         }
     }
 
+    /// Looks for the topic with a producer of its own, which is gone before any slot is touched.
+    fn check(&mut self) -> Result<()> {
+        let config = self.config()?;
+        IoCores::default().run(|| self.producer(&config).map(drop))?
+    }
+
     fn open(&mut self, subtask: &SubtaskContext) -> Result<KafkaWriter> {
-        let problems = self.settings.problems(&OWN);
-        if !problems.is_empty() {
-            return Err(Error::plan(problems));
-        }
         let config = self.config()?;
         let room = |key| config.get(key).and_then(|value| value.parse::<usize>().ok());
         // To librdkafka 0 is no bound.
@@ -174,6 +181,6 @@ where
         let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
         let (producer, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.producer(&config)?, ())))?;
         let (producer, topic) = (Arc::new(producer), &self.settings.topic);
-        Ok(KafkaWriter::new(producer, topic, queue, limit, subtask, self.latency.meter()))
+        Ok(KafkaWriter::new(producer, topic, queue, limit, subtask, self.latency.meters()))
     }
 }

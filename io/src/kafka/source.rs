@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use slotflow_runtime::{IoCores, Problem, Result, Source, SplitId, Splits, SubtaskContext};
+use slotflow_runtime::{Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
 use super::committer::KafkaCommitter;
 use super::failure::Purpose;
@@ -218,8 +218,7 @@ impl Source for KafkaSource {
         if !problems.is_empty() {
             return Err(slotflow_runtime::Error::plan(problems));
         }
-        let partitions = IoCores::default().run(|| self.partitions())?;
-        Ok(Splits::Count(partitions?))
+        Ok(Splits::Count(self.partitions()?))
     }
 
     fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<KafkaReader> {

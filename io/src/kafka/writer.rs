@@ -5,8 +5,11 @@
 //! 1. [`room`](SinkWriter::room) says how much the producer's queue still holds; at 0 the subtask
 //!    takes no input, which is the backpressure.
 //! 2. [`write`](SinkWriter::write) gives the record a tag with its epoch and hands it to librdkafka,
-//!    which copies it. If the queue is full all the same (it is bounded in bytes, too), the record
-//!    waits here, and so does every later one, so that the order is kept.
+//!    which copies it. (The binding makes a C string of the topic's name each time, which is one
+//!    allocation of its length for each record; librdkafka makes its own for the copy.)
+//!    If the queue is full all the same (it is bounded in bytes, too, and an operator may give many
+//!    records for one), the record waits here, and so does every later one, so that the order is kept.
+//!    What waits is bounded by [`Overflow`].
 //! 3. [`flush`](SinkWriter::flush), at the end of each step, takes delivery reports and hands over
 //!    what waits.
 //! 4. A report of success counts the record's epoch down; a barrier has arrived when all epochs before
@@ -18,16 +21,17 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use slotflow_runtime::metrics::LatencyMeter;
 use slotflow_runtime::{
-    Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, Result, SinkWriter, SubtaskContext,
+    Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, LatencyMark, Result, SinkWriter,
+    SubtaskContext,
 };
 
-use super::delivery::{Deliveries, Returned, Tag, Undelivered};
+use super::delivery::{AckMeters, Deliveries, Returned, Tag, Undelivered};
 use super::event_waker::EventWaker;
 use super::failure;
 use super::off_slot::OffSlot;
 use super::record::IntoKafka;
+use crate::overflow::Overflow;
 
 /// The producer of one sink subtask.
 pub(super) type Producer = OffSlot<BaseProducer<Deliveries>>;
@@ -50,8 +54,11 @@ pub struct KafkaWriter {
     epoch: u64,
     /// Records that the producer's queue did not take yet.
     waiting: VecDeque<Waiting>,
+    overflow: Overflow,
     returned: Returned,
-    latency: Arc<LatencyMeter>,
+    latency: Arc<AckMeters>,
+    /// A latency mark whose record has not come yet, and the time of the step it came in.
+    mark: Option<(LatencyMark, u64)>,
     clock: Clock,
 }
 
@@ -63,6 +70,13 @@ struct Waiting {
     partition: Option<u32>,
 }
 
+impl Waiting {
+    fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+        size_of::<Waiting>() + length(&self.key) + length(&self.payload)
+    }
+}
+
 impl KafkaWriter {
     pub(super) fn new(
         producer: Arc<Producer>,
@@ -70,7 +84,7 @@ impl KafkaWriter {
         queue: usize,
         limit: Option<usize>,
         subtask: &SubtaskContext,
-        latency: Arc<LatencyMeter>,
+        latency: Arc<AckMeters>,
     ) -> KafkaWriter {
         KafkaWriter {
             _waker: EventWaker::new(producer.clone(), subtask.waker.clone()),
@@ -81,8 +95,10 @@ impl KafkaWriter {
             in_flight: InFlight::default(),
             epoch: 0,
             waiting: VecDeque::new(),
+            overflow: Overflow::new(subtask.overflow_bytes),
             returned: Returned::default(),
             latency,
+            mark: None,
             clock: subtask.clock.clone(),
         }
     }
@@ -136,7 +152,7 @@ impl KafkaWriter {
         let now_ns = self.clock.now_ns();
         for tag in self.returned.delivered.drain(..) {
             self.in_flight.acknowledged_one(tag.epoch(self.epoch));
-            self.latency.add(tag.age_ns(now_ns));
+            self.latency.add(tag, now_ns);
         }
     }
 
@@ -152,15 +168,23 @@ impl KafkaWriter {
     }
 
     fn write_one(&mut self, record: &impl IntoKafka, now_ns: u64) -> Result<()> {
+        self.overflow.count();
         self.epoch = self.in_flight.sent();
-        let tag = Tag::new(self.epoch, now_ns);
+        let tag = match self.mark.take() {
+            Some((mark, step_ns)) if step_ns == now_ns => Tag::from_source(self.epoch, mark.sent_ns),
+            // A record of a later step may have been taken long after the mark was sent.
+            _ => Tag::new(self.epoch, now_ns),
+        };
         let payload = (!record.is_tombstone()).then(|| record.payload());
         let (key, partition) = (record.key(), record.partition());
         if self.waiting.is_empty() && self.send(tag, key, payload, partition)? {
             return Ok(());
         }
         let (key, payload) = (key.map(Into::into), payload.map(Into::into));
-        self.waiting.push_back(Waiting { tag, key, payload, partition });
+        let waiting = Waiting { tag, key, payload, partition };
+        // A record that is refused here counts as under way, so no barrier behind it ever arrives.
+        self.overflow.wait(waiting.bytes())?;
+        self.waiting.push_back(waiting);
         Ok(())
     }
 }
@@ -177,7 +201,8 @@ where
     }
 
     fn room(&mut self) -> usize {
-        if self.waiting.is_empty() { self.queue.saturating_sub(self.in_flight.total()) } else { 0 }
+        let empty = self.waiting.is_empty();
+        self.overflow.promise(if empty { self.queue.saturating_sub(self.in_flight.total()) } else { 0 })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -187,6 +212,10 @@ where
 
     fn barrier(&mut self, barrier: Barrier) {
         self.in_flight.barrier(barrier);
+    }
+
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.mark = Some((mark, now_ns));
     }
 
     fn acknowledged(&mut self) -> Acknowledged {

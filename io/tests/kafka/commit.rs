@@ -32,6 +32,37 @@ fn a_restart_reads_on_where_was_committed() {
 }
 
 #[test]
+fn offsets_that_are_stored_are_not_sent_again() {
+    let kafka = kafka("words", 1, 6);
+    let (_reading, mut committer) = committer(&kafka);
+    committer.commit(&vec![(0, 2)]).unwrap();
+    committer.finish().unwrap();
+    // Whatever is sent from here on is refused.
+    let refused = [Native::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED];
+    kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &refused)).unwrap();
+    committer.commit(&vec![(0, 2)]).unwrap();
+    committer.finish().unwrap();
+    assert_eq!(
+        committer.commit(&vec![(0, 3)]).unwrap_err().to_string(),
+        "this principal may not use group \"g\"; allow it the operation Read on the group, or read without \
+         committing: .no_commit()"
+    );
+}
+
+#[test]
+fn offsets_that_go_back_are_sent() {
+    let kafka = kafka("words", 1, 6);
+    let (_first, mut committer) = committer(&kafka);
+    for offset in [2, 4, 2] {
+        committer.commit(&vec![(0, offset)]).unwrap();
+    }
+    committer.finish().unwrap();
+    let mut second = reading(&kafka);
+    second.read_to_end().unwrap();
+    assert_eq!(second.got.of(0), lines(0, 2..6));
+}
+
+#[test]
 fn what_is_not_committed_is_read_again() {
     let kafka = kafka("words", 1, 4);
     let (mut first, committer) = committer(&kafka);

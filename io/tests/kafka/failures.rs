@@ -7,7 +7,7 @@ use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow_io::kafka::{KafkaSink, KafkaSource, MockKafka};
 use slotflow_runtime::{Error, Owned, Sink, Source, SourceReader};
 
-use crate::harness::{Reading, kafka, subtask};
+use crate::harness::{Reading, kafka};
 
 /// What the start of a job says about this source.
 fn start_of(mut source: KafkaSource) -> String {
@@ -16,8 +16,7 @@ fn start_of(mut source: KafkaSource) -> String {
 
 /// What the start of a job says about this sink.
 fn start_of_sink(mut sink: KafkaSink) -> String {
-    let opened = Sink::<Owned<String>>::open(&mut sink, &subtask(0, 1));
-    opened.map(|_| ()).unwrap_err().to_string()
+    Sink::<Owned<String>>::check(&mut sink).unwrap_err().to_string()
 }
 
 /// An address where nobody listens.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use slotflow_io::kafka::{
     IntoKafka, KafkaReader, KafkaSource, KafkaWriter, Message, Messages, MockKafka, OwnedMessage,
 };
+use slotflow_runtime::config::EdgesConfig;
 use slotflow_runtime::slot::Park;
 use slotflow_runtime::{
     Acknowledged, Arena, Blame, Clock, Context, IoCores, Output, Owned, Polled, Result, SinkWriter, Source,
@@ -24,6 +25,7 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         max_parallelism: 1024,
         waker: Waker::default(),
         clock: Clock::system(),
+        overflow_bytes: EdgesConfig::default().overflow_bytes,
         io: IoCores::default(),
     }
 }
@@ -127,8 +129,13 @@ pub fn wait_for<X>(mut ask: impl FnMut() -> Option<X>) -> X {
 
 /// Writes one record as a step does; the error is the one that would fail the job.
 pub fn write<R: IntoKafka + 'static>(writer: &mut KafkaWriter, record: R) -> Result<()> {
+    write_at(writer, record, 1)
+}
+
+/// As `write`, in a step that began at this time of the host's clock.
+pub fn write_at<R: IntoKafka + 'static>(writer: &mut KafkaWriter, record: R, now_ns: u64) -> Result<()> {
     let (arena, blame, place) = (Arena::new(), Blame::default(), subtask(0, 1));
-    let mut ctx = Context::new(&arena, &place, &blame, 1);
+    let mut ctx = Context::new(&arena, &place, &blame, now_ns);
     SinkWriter::<Owned<R>>::write(writer, record, &mut ctx);
     ctx.into_error().map_or(Ok(()), Err)
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow_io::kafka::{Acks, IntoKafka, KafkaSink, KafkaWriter, Keyed, MockKafka, OwnedMessage};
+use slotflow_runtime::metrics::Latencies;
 use slotflow_runtime::slot::Park;
-use slotflow_runtime::{Acknowledged, Barrier, Guarantee, Owned, Sink, SinkWriter, SubtaskContext, Waker};
+use slotflow_runtime::{
+    Acknowledged, Barrier, Clock, Guarantee, LatencyMark, Owned, Sink, SinkWriter, SubtaskContext, Waker,
+};
 
-use crate::harness::{acknowledged, flush_all, kafka, lines, subtask, wait_for, write};
+use crate::harness::{acknowledged, flush_all, kafka, lines, subtask, wait_for, write, write_at};
 
 type Lines = Owned<String>;
 
@@ -45,7 +48,36 @@ fn records_arrive_in_order_and_are_acknowledged() {
     assert_ne!(acknowledged(&mut writer), Acknowledged::Everything);
     flush_all(&mut writer).unwrap();
     assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), lines(0, 0..500));
-    assert_eq!(latency.snapshot().count(), 500);
+    assert_eq!((latency.since_write().count(), latency.since_dequeue().count()), (500, 0));
+}
+
+#[test]
+fn the_record_behind_a_mark_is_timed_from_the_source_to_the_acknowledgement() {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let kafka = kafka("WORDS", 1, 0);
+    let mut sink = kafka.sink().topic("WORDS");
+    let latency = sink.ack_latency();
+    let place = SubtaskContext { clock: Clock::manual(), ..subtask(0, 1) };
+    let mut writer = Sink::<Lines>::open(&mut sink, &place).unwrap();
+    let mark = |writer: &mut KafkaWriter, sent_ns, now_ns| {
+        SinkWriter::<Lines>::mark(writer, LatencyMark { sent_ns }, now_ns);
+    };
+    place.clock.advance(10 * SECOND_NS);
+    // Taken by a source at 1 s, here at 9 s, acknowledged at 10 s; the second one is no longer the mark's.
+    mark(&mut writer, SECOND_NS, 9 * SECOND_NS);
+    write_at(&mut writer, "first".to_owned(), 9 * SECOND_NS).unwrap();
+    write_at(&mut writer, "second".to_owned(), 9 * SECOND_NS).unwrap();
+    // Nobody knows when the record of a later step was taken.
+    mark(&mut writer, SECOND_NS, 8 * SECOND_NS);
+    write_at(&mut writer, "later".to_owned(), 9 * SECOND_NS).unwrap();
+    flush_all(&mut writer).unwrap();
+    // A quantile is the upper end of a bucket, which is a quarter wide.
+    let within = |latencies: &Latencies, seconds: u64| {
+        (seconds * SECOND_NS..seconds * SECOND_NS * 5 / 4).contains(&latencies.quantile_ns(0.5))
+    };
+    let (from_source, from_here) = (latency.since_dequeue(), latency.since_write());
+    assert!(from_source.count() == 1 && within(&from_source, 9), "{from_source:?}");
+    assert!(from_here.count() == 2 && within(&from_here, 1), "{from_here:?}");
 }
 
 #[test]
@@ -68,7 +100,7 @@ fn a_barrier_has_arrived_when_everything_before_it_has() {
 fn a_full_queue_is_backpressure_and_neither_loses_nor_reorders() {
     let kafka = kafka("WORDS", 1, 0);
     let mut writer = open(kafka.sink().topic("WORDS").setting("queue.buffering.max.messages", 10));
-    assert_eq!(room(&mut writer), 10);
+    assert_eq!(room(&mut writer), 1, "whether what is let in expands is not known yet");
     let mut waiting = lines(0, 0..500).into_iter();
     // A step may expand to more than the room there was: those wait in the writer.
     (0..25).for_each(|_| write(&mut writer, waiting.next().unwrap()).unwrap());
@@ -82,6 +114,24 @@ fn a_full_queue_is_backpressure_and_neither_loses_nor_reorders() {
     flush_all(&mut writer).unwrap();
     assert_eq!(room(&mut writer), 10);
     assert_eq!(texts(&kafka.read("WORDS").unwrap()[0]), lines(0, 0..500));
+}
+
+#[test]
+fn what_waits_beyond_the_promised_room_is_bounded_and_its_barrier_never_arrives() {
+    let kafka = kafka("WORDS", 1, 0);
+    let sink = kafka.sink().topic("WORDS").setting("linger.ms", 60_000);
+    let place = SubtaskContext { overflow_bytes: 10_000, ..subtask(0, 1) };
+    let mut writer =
+        Sink::<Lines>::open(&mut sink.setting("queue.buffering.max.messages", 5), &place).unwrap();
+    assert_eq!(room(&mut writer), 1);
+    let refused = (0..1_000).find_map(|_| write(&mut writer, "x".repeat(100)).err());
+    let text = refused.unwrap().to_string();
+    assert!(
+        text.contains("wait for room in the sink, more than edges.overflow_bytes = 10000 allows"),
+        "{text}"
+    );
+    SinkWriter::<Lines>::barrier(&mut writer, Barrier { id: 1 });
+    assert_eq!(acknowledged(&mut writer), Acknowledged::UpTo(0));
 }
 
 #[test]

@@ -126,7 +126,10 @@ pub struct EdgesConfig {
     pub capacity: Option<usize>,
     /// What all rings into one subtask may hold together; default 16 MiB.
     pub budget_bytes: usize,
-    /// What one record may expand to beyond the room of the rings, before the job fails; default 16 MiB.
+    /// What one record may expand to beyond the room of an outlet's rings or of a sink, before the job fails; default
+    /// 16 MiB. In front of a ring a record counts with its own size, not with what it owns on the heap. All the rings
+    /// of an outlet together may keep back this much at the end of a step, and each of them in the middle of one, so
+    /// that an operator that gives too many is stopped before they fill the memory.
     pub overflow_bytes: usize,
 }
 

@@ -1,9 +1,10 @@
 //! The writing end of an edge at one subtask.
 
+use super::overflow::Overflow;
 use super::partition::Route;
 use super::ring::Sender;
 use crate::control::{Barrier, Control, LatencyMark};
-use crate::{Consumer, Context, Error, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
+use crate::{Consumer, Context, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
 
 /// Routes a subtask's records to the rings of its targets.
 pub struct Outlet<T, M: Time, R> {
@@ -11,14 +12,15 @@ pub struct Outlet<T, M: Time, R> {
     route: R,
     /// How many records may wait for room behind all the rings together.
     overflow_records: usize,
-    overflow_bytes: usize,
+    overflow: Overflow,
 }
 
 impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
-    /// An outlet towards `targets`; one record may expand to `overflow_bytes` beyond the room.
-    pub fn new(targets: Vec<Sender<(T, M::Stamp)>>, route: R, overflow_bytes: usize) -> Self {
-        let record_bytes = size_of::<(T, M::Stamp)>().max(1);
-        Outlet { targets, route, overflow_records: overflow_bytes / record_bytes, overflow_bytes }
+    /// An outlet towards `targets`; one record may expand to `overflow` beyond the room.
+    pub fn new(targets: Vec<Sender<(T, M::Stamp)>>, route: R, overflow: Overflow) -> Self {
+        let overflow_records = overflow.records::<(T, M::Stamp)>();
+        let targets = targets.into_iter().map(|target| target.with_overflow(overflow_records)).collect();
+        Outlet { targets, route, overflow_records, overflow }
     }
 
     fn control(&mut self, control: Control) {
@@ -27,14 +29,10 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
 
     fn check_overflow(&self) -> Result<()> {
         let waiting: usize = self.targets.iter().map(Sender::staged).sum();
-        if waiting <= self.overflow_records {
-            return Ok(());
+        if waiting > self.overflow_records {
+            return Err(self.overflow.exceeded::<(T, M::Stamp)>());
         }
-        Err(Error::user(format!(
-            "{waiting} records wait behind full rings, more than edges.overflow_bytes = {} allows; \
-             emit fewer records for each input, or raise it",
-            self.overflow_bytes
-        )))
+        Ok(())
     }
 }
 
@@ -47,7 +45,7 @@ impl<T: 'static, M: Time, R: Route<T>> Output<Owned<T>> for Outlet<T, M, R> {
 
 impl<T: 'static, M: Time, R: Route<T>> Tail for Outlet<T, M, R> {
     fn room(&mut self) -> usize {
-        self.targets.iter().map(Sender::room).min().unwrap_or(usize::MAX)
+        self.targets.iter_mut().map(Sender::room).min().unwrap_or(usize::MAX)
     }
 
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
