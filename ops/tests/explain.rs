@@ -30,6 +30,42 @@ fn explain_tells_chains_edges_order_and_guarantee() {
 }
 
 #[test]
+fn a_diamond_is_shown_and_order_ends_where_its_ways_meet() {
+    let env = Environment::with(Config::default()).parallelism(2);
+    let (left, right) = env.source(generate(10, |i| i)).name("numbers").tee();
+    let far = right.rebalance().map(|i| i + 1).name("far");
+    left.union(far).sink(callback(|_: u64| {}));
+    let text = env.explain().unwrap().text();
+    for lines in [
+        "\nchains\n  0  numbers  x 2, group \"default\", slots 0, 1\n  1  left  x 2, ",
+        "\n  2  right  x 2, ",
+        "\n  3  far  x 2, ",
+        "\n  4  union -> callback  x 2, ",
+        "\ndiamonds\n  0 -> 4  by 1 and 3; what left 0 in order can arrive in another\n\n",
+    ] {
+        assert!(text.contains(lines), "{lines:?} is not in\n{text}");
+    }
+    let order = |edge: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(edge)).unwrap();
+        line.split_once("; ").unwrap().1.to_owned()
+    };
+    let kept = "order of each origin subtask is kept";
+    assert_eq!([order("0 -> 1 "), order("0 -> 2 ")], [kept; 2]);
+    assert_eq!(order("2 -> 3 "), "order for a partition ends here");
+    let ends = format!("{kept}, and between the ways from 0 it ends here");
+    assert_eq!([order("1 -> 4 "), order("3 -> 4 ")], [&*ends; 2]);
+}
+
+#[test]
+fn streams_that_never_were_one_are_no_diamond() {
+    let env = Environment::with(Config::default());
+    let (first, second) = (env.source(generate(10, |i| i)), env.source(generate(10, |i| i)));
+    first.union(second).sink(callback(|_: u64| {}));
+    let text = env.explain().unwrap().text();
+    assert!(!text.contains("diamonds") && !text.contains("between the ways"), "{text}");
+}
+
+#[test]
 fn what_was_explained_can_still_be_run() {
     let env = Environment::with(Config::default());
     described(&env);

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use slotflow::io::{Collected, callback, from_iterator, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::plan::Plan;
-use slotflow_runtime::{Config, Error, Slots};
+use slotflow_runtime::{
+    Config, Context, Error, Output, Owned, Polled, Result, Sink, SinkWriter, Slots, Source, SourceReader,
+    SplitId, Splits, SubtaskContext, Untimed,
+};
 
 /// How the three operators of the seed's example are kept apart.
 #[derive(Clone, Copy, PartialEq)]
@@ -233,4 +239,108 @@ fn all_problems_are_told_at_once() {
         drop(env.source(generate(1, |i| i)).name("lost"));
     });
     assert_eq!(text, include_str!("golden/all_problems.txt").trim_end());
+}
+
+/// A source and a sink whose other side is away.
+struct Away(&'static str);
+
+fn away(what: &str) -> Error {
+    Error::world(format!("{what} is away"), "start it")
+}
+
+impl Source for Away {
+    type Reader = Never;
+    fn describe(&self) -> String {
+        self.0.into()
+    }
+    fn splits(&mut self) -> Result<Splits> {
+        Err(away(self.0))
+    }
+    fn open(&mut self, _: &SubtaskContext, _: &[SplitId]) -> Result<Never> {
+        Err(Error::bug("a source that is away was opened"))
+    }
+}
+
+impl Sink<Owned<u64>> for Away {
+    type Writer = Never;
+    fn describe(&self) -> String {
+        self.0.into()
+    }
+    fn check(&mut self) -> Result<()> {
+        Err(away(self.0))
+    }
+    fn open(&mut self, _: &SubtaskContext) -> Result<Never> {
+        Err(Error::bug("a sink that is away was opened"))
+    }
+}
+
+/// What is never made.
+enum Never {}
+
+impl SourceReader for Never {
+    type Item = Owned<u64>;
+    type Time = Untimed;
+    fn poll<'s>(
+        &'s mut self,
+        _: usize,
+        _: &mut Context<'s>,
+        _: &mut impl Output<Owned<u64>>,
+    ) -> Result<Polled> {
+        match *self {}
+    }
+}
+
+impl SinkWriter<Owned<u64>> for Never {
+    fn write<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+        match *self {}
+    }
+}
+
+#[test]
+fn whatever_is_away_is_told_with_everything_else() {
+    let text = refused("[edges]\ncapacity = 3\n[slots]\ncount = 1", |env| {
+        env.source(Away("left")).uid("x").parallelism(2).sink(callback(|_: u64| {})).uid("x");
+        env.source(Away("right")).name("the other").sink(Away("out"));
+        env.source(generate(1, |i| i))
+            .tee_with(|main| main.sink(Away("first")), |side| side.sink(Away("second")));
+    });
+    assert_eq!(text, include_str!("golden/away.txt").trim_end());
+}
+
+#[test]
+fn one_source_that_is_away_is_named() {
+    let text = refused("", |env| drop(env.source(Away("left")).name("orders").sink(callback(|_: u64| {}))));
+    assert_eq!(text, "operator \"orders\": left is away; start it");
+}
+
+/// Counts how often it is asked.
+struct Asked(Arc<AtomicUsize>);
+
+impl Sink<Owned<u64>> for Asked {
+    type Writer = Written;
+    fn describe(&self) -> String {
+        "asked".into()
+    }
+    fn check(&mut self) -> Result<()> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+    fn open(&mut self, _: &SubtaskContext) -> Result<Written> {
+        Ok(Written)
+    }
+}
+
+struct Written;
+
+impl SinkWriter<Owned<u64>> for Written {
+    fn write<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+}
+
+#[test]
+fn a_sink_that_has_answered_is_not_asked_again() {
+    let (asked, env) = (Arc::<AtomicUsize>::default(), env(""));
+    env.source(generate(1, |i| i)).sink(Asked(asked.clone()));
+    env.explain().unwrap();
+    env.run("asked").unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

@@ -144,6 +144,19 @@ impl Error {
         self
     }
 
+    /// The failure as problems before a start: a plan's own, or one about `subject`.
+    pub fn into_problems(self, subject: &str) -> Vec<Problem> {
+        let again = "mend that and start again";
+        let (what, remedy) = match self.into_kind() {
+            ErrorKind::Plan(problems) => return problems,
+            ErrorKind::World { what, remedy, .. } => (what, remedy),
+            ErrorKind::User { cause, .. } => (cause.to_string(), again.into()),
+            kind @ ErrorKind::Data { .. } => (kind.to_string(), again.into()),
+            ErrorKind::Bug(what) => (format!("a bug in slotflow: {what}"), "please report it".into()),
+        };
+        vec![Problem::new(subject, what, remedy)]
+    }
+
     /// Which sort of failure this is.
     pub fn kind(&self) -> &ErrorKind {
         &self.0
@@ -254,6 +267,22 @@ mod tests {
 
     fn bad_digit() -> std::num::ParseIntError {
         "x".parse::<u8>().unwrap_err()
+    }
+
+    #[test]
+    fn every_failure_is_a_problem_before_the_start() {
+        let text = |error: Error| error.into_problems("operator \"in\"")[0].to_string();
+        assert_eq!(text(Error::world("no answer", "start it")), "operator \"in\": no answer; start it");
+        assert_eq!(
+            text(Error::user(bad_digit())),
+            "operator \"in\": invalid digit found in string; mend that and start again"
+        );
+        assert_eq!(
+            text(Error::data("a.csv", 3, bad_digit())),
+            "operator \"in\": bad record in a.csv at offset 3: invalid digit found in string; mend that and start again"
+        );
+        assert_eq!(text(Error::bug("x")), "operator \"in\": a bug in slotflow: x; please report it");
+        assert_eq!(text(Problem::new("slots.count", "is 0", "give 1").into()), "slots.count: is 0; give 1");
     }
 
     #[test]

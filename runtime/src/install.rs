@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chain::Downstream;
 use crate::config::Config;
+use crate::edge::overflow::Overflow;
 use crate::edge::partition::RoutePlan;
 use crate::edge::ring::{Receiver, Sender, ring};
 use crate::head::Head;
@@ -152,6 +153,7 @@ impl<'p> Installer<'p> {
             waker: self.wakers[self.plan.slot(chain, index)].clone(),
             io: self.io.clone(),
             clock: self.clock.clone(),
+            overflow_bytes: self.config.edges.overflow_bytes,
         }
     }
 
@@ -239,9 +241,9 @@ impl<'p> Installer<'p> {
         }
     }
 
-    /// What one record may expand to beyond the room of the rings.
-    pub fn overflow_bytes(&self) -> usize {
-        self.config.edges.overflow_bytes
+    /// What may wait in front of an edge, beyond the room of its rings.
+    pub fn overflow(&self, edge: EdgeId) -> Overflow {
+        Overflow::of_edge(self.plan, edge, self.config.edges.overflow_bytes)
     }
 
     /// The writing ends of an edge, by writing subtask.

@@ -40,7 +40,8 @@ impl IoCores {
     /// Starts a thread that does `work`.
     pub fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
         let here = self.clone();
-        let thread = Builder::new().name(name.into()).spawn(move || {
+        // The name can be the user's, and the system refuses some.
+        let thread = Builder::new().name(name.replace('\0', " ")).spawn(move || {
             here.enter();
             work();
         });

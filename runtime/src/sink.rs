@@ -25,7 +25,7 @@ pub enum Acknowledged {
     UpTo(u64),
 }
 
-/// Describes an output; opened once for each subtask, on the thread that starts the job.
+/// Describes an output; checked once and then opened once for each subtask, on the thread that starts the job.
 pub trait Sink<F: Family>: Send + 'static {
     /// What writes one subtask's records.
     type Writer: SinkWriter<F>;
@@ -36,6 +36,13 @@ pub trait Sink<F: Family>: Send + 'static {
     /// What it promises.
     fn guarantee(&self) -> Guarantee {
         Guarantee::InProcess
+    }
+
+    /// Looks whether the output can be written, before anything starts: what is wrong (a setting, an unreachable
+    /// broker, an unknown topic) is told together with everything else that speaks against a start. May wait, for a
+    /// bounded time. The default finds nothing wrong.
+    fn check(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// Opens the output for one subtask.

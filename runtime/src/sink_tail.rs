@@ -54,6 +54,10 @@ impl<F: Family, W: SinkWriter<F>> SinkTail<F, W> {
 impl<F: Family, W: SinkWriter<F>> Output<F> for SinkTail<F, W> {
     #[inline(always)]
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        // What comes in a step that has failed must not get out: it will be read again.
+        if ctx.failed() {
+            return;
+        }
         let guard = Guard::new(self.operator, ctx);
         self.writer.write(record, ctx);
         guard.clear(ctx);

@@ -25,8 +25,9 @@ pub enum Splits {
 
 /// Describes an input; opened once for each subtask.
 ///
-/// Everything here runs on the thread that starts the job, before any slot is touched: an
-/// unreachable broker or an unknown topic is an error of `run`, not of a running job.
+/// Everything here runs before any slot is touched, on the thread that starts the job or, while that
+/// waits, on one of the I/O cores: an unreachable broker or an unknown topic is an error of `run`, not of
+/// a running job.
 pub trait Source: Send + 'static {
     /// What reads one subtask's share.
     type Reader: SourceReader;
@@ -39,7 +40,9 @@ pub trait Source: Send + 'static {
         false
     }
 
-    /// Finds out how the input is divided.
+    /// Finds out how the input is divided, before anything starts. What is wrong (a setting, an unreachable broker,
+    /// an unknown topic) is told together with everything else that speaks against a start. May wait, for a bounded
+    /// time. Runs on the I/O cores.
     fn splits(&mut self) -> Result<Splits>;
 
     /// Opens the share of one subtask: the splits with these numbers, perhaps none.

@@ -10,11 +10,12 @@
 //!    done, which a sink only is once all it wrote has been acknowledged.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::control::{Arrivals, JobControl, Phase, Report};
-use crate::{Committer, Offsets, Result};
+use crate::{Committer, Error, Offsets, Result};
 
 /// At most this many barriers may be under way; more would only queue behind a slow sink.
 const BARRIERS_UNDER_WAY: u64 = 4;
@@ -77,23 +78,39 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The job is over. Commits what has arrived; after a clean end, the last offsets too.
+    /// The job is over. Commits what has arrived; after a clean end, the last offsets too. Every committer is asked,
+    /// and has the last word, whatever becomes of the others.
+    ///
+    /// # Errors
+    /// The first one; the others are in the log.
     pub fn close(&mut self, clean: bool) -> Result<()> {
         self.collect();
-        if clean {
-            self.commit_last()?;
-        } else {
-            self.commit_arrived()?;
-        }
-        self.sources.iter_mut().flat_map(|source| &mut source.committer).try_for_each(|it| it.finish())
+        let committed = if clean { self.commit_last() } else { self.commit_arrived() };
+        let finished = self.each(|source| source.ask(|committer| committer.finish()));
+        self.first([committed, finished])
     }
 
     fn commit_last(&mut self) -> Result<()> {
-        for source in &mut self.sources {
+        self.each(|source| {
             let last = source.last.take().or_else(|| source.reported.pop_back().map(|(_, offsets)| offsets));
-            source.commit(last)?;
-        }
-        Ok(())
+            source.commit(last)
+        })
+    }
+
+    /// Does it for every source, whatever comes of it for the others.
+    fn each(&mut self, mut act: impl FnMut(&mut SourceSide) -> Result<()>) -> Result<()> {
+        let outcomes: Vec<Result<()>> = self.sources.iter_mut().map(&mut act).collect();
+        self.first(outcomes)
+    }
+
+    /// The first error is the job's; the others are told in the log.
+    fn first(&self, outcomes: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+        let mut errors = outcomes.into_iter().filter_map(Result::err);
+        let first = errors.next();
+        errors.for_each(|other| {
+            tracing::error!(job = self.control.name, "another commit has failed, too: {other}");
+        });
+        first.map_or(Ok(()), Err)
     }
 
     fn collect(&mut self) {
@@ -113,10 +130,10 @@ impl Coordinator {
         if arrived <= self.committed {
             return Ok(());
         }
-        for source in &mut self.sources {
+        self.each(|source| {
             let offsets = source.take_up_to(arrived);
-            source.commit(offsets)?;
-        }
+            source.commit(offsets)
+        })?;
         self.committed = arrived;
         Ok(())
     }
@@ -133,10 +150,20 @@ impl SourceSide {
     }
 
     fn commit(&mut self, offsets: Option<Offsets>) -> Result<()> {
-        match (&mut self.committer, offsets) {
-            (Some(committer), Some(offsets)) if !offsets.is_empty() => committer.commit(&offsets),
+        match offsets {
+            Some(offsets) if !offsets.is_empty() => self.ask(|committer| committer.commit(&offsets)),
             _ => Ok(()),
         }
+    }
+
+    /// Asks the committer, if there is one. A panic is its error, and it is not asked again: nobody knows what it
+    /// has done.
+    fn ask(&mut self, ask: impl FnOnce(&mut dyn Committer) -> Result<()>) -> Result<()> {
+        let Some(mut committer) = self.committer.take() else { return Ok(()) };
+        let asked = catch_unwind(AssertUnwindSafe(|| ask(&mut *committer)));
+        let outcome = asked.map_err(|panic| Error::panicked(&*panic))?;
+        self.committer = Some(committer);
+        outcome
     }
 }
 
@@ -200,5 +227,49 @@ mod tests {
         control.advance(Phase::Aborting);
         coordinator.tick(1).unwrap();
         assert!(commits.lock().unwrap().is_empty());
+    }
+
+    /// Fails or panics at every call.
+    struct Broken {
+        panics: bool,
+        asked: Arc<Mutex<u32>>,
+    }
+
+    impl Committer for Broken {
+        fn commit(&mut self, _: &Offsets) -> Result<()> {
+            *self.asked.lock().unwrap() += 1;
+            assert!(!self.panics, "planned panic");
+            Err(Error::world("no commit", "try later"))
+        }
+    }
+
+    /// Three sources, of which the first two cannot commit; what is told, and what the third has committed.
+    fn one_of_three(clean: bool) -> (String, Vec<Offsets>, u32) {
+        let (control, inbox) = JobControl::new("test", 3);
+        let (commits, asked) = (Arc::<Mutex<Vec<Offsets>>>::default(), Arc::<Mutex<u32>>::default());
+        let broken = |panics| -> Option<Box<dyn Committer>> {
+            Some(Box::new(Broken { panics, asked: asked.clone() }))
+        };
+        let works: Option<Box<dyn Committer>> = Some(Box::new(Commits(commits.clone())));
+        let (sink, committers) = (Arc::new(Arrivals::default()), vec![broken(false), broken(true), works]);
+        sink.set(1);
+        let mut coordinator = Coordinator::new(control.clone(), inbox, committers, vec![sink], 1);
+        for source in 0..3 {
+            control.report_offsets(source, 1, vec![(0, 10)]);
+            control.report_end(source, vec![(0, 25)]);
+        }
+        let told = coordinator.close(clean).unwrap_err().to_string();
+        let (commits, asked) = (commits.lock().unwrap().clone(), *asked.lock().unwrap());
+        (told, commits, asked)
+    }
+
+    #[test]
+    fn a_committer_that_fails_or_panics_keeps_no_other_from_its_commit() {
+        for (clean, offset) in [(true, 25), (false, 10)] {
+            let (told, commits, asked) = one_of_three(clean);
+            assert_eq!(told, "no commit; try later", "the first error counts");
+            assert_eq!(commits, [vec![(0, offset)], vec![]], "the third has the last word, too");
+            assert_eq!(asked, 2);
+        }
     }
 }

@@ -52,7 +52,8 @@ pub struct JobReport {
     pub took: Duration,
     /// Records that came into the job from its sources.
     pub records: u64,
-    /// Subtasks that were not done when the job was cut off, with their slot.
+    /// Subtasks that were not done when the job was cut off, with their slot; or a commit that had no answer yet, and
+    /// goes on without the handle.
     pub unfinished: Vec<String>,
 }
 
@@ -155,7 +156,8 @@ impl Job {
     }
 
     /// Stops at once: what is acknowledged is committed, what is in flight is discarded and will be
-    /// read again.
+    /// read again. Waits `job.leave_timeout_ms` for steps and commits that are under way; the report names those that
+    /// took longer.
     ///
     /// # Errors
     /// What made the job fail before it was stopped.
@@ -205,7 +207,9 @@ impl Job {
         if let Some(error) = self.control.take_failure() {
             return Err(error);
         }
-        let unfinished = if self.control.is_closed() { Vec::new() } else { self.unfinished() };
+        // Looked at first: what has ended meanwhile is not named.
+        let unfinished = self.unfinished();
+        let unfinished = if self.control.is_closed() { Vec::new() } else { unfinished };
         Ok(JobReport {
             job: self.control.name.clone(),
             ending,
@@ -215,12 +219,15 @@ impl Job {
         })
     }
 
-    /// What the job's slots are busy with.
+    /// What the job's slots are busy with, or its own thread.
     fn unfinished(&self) -> Vec<String> {
         let Parts { slots, lease, .. } = &self.parts;
         let mut running = slots.running(lease);
-        if running.is_empty() && self.control.remaining() > 0 {
-            running.push(format!("{} subtasks that wait for others", self.control.remaining()));
+        if running.is_empty() {
+            running.push(match self.control.remaining() {
+                0 => "a commit that is still under way".into(),
+                subtasks => format!("{subtasks} subtasks that wait for others"),
+            });
         }
         running
     }

@@ -57,13 +57,29 @@ pub(crate) fn assemble(
 }
 
 /// Installs a plan's pipelines on `slots` and starts the job. `install` is called once, on this
-/// thread; nothing runs yet when it fails.
+/// thread; nothing runs yet when it fails, or when the job's own thread cannot be made.
 pub fn start(
     name: &str,
     plan: Plan,
     config: &Config,
     slots: &Slots,
     install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
+) -> Result<Job> {
+    let thread = format!("slotflow-job-{name}");
+    start_with(name, plan, config, slots, install, |keeper| slots.io_cores().spawn(&thread, keeper).map(drop))
+}
+
+/// What the job's own thread does.
+type Keeper = Box<dyn FnOnce() + Send>;
+
+/// As [`start`], with `spawn` making the job's own thread.
+fn start_with(
+    name: &str,
+    plan: Plan,
+    config: &Config,
+    slots: &Slots,
+    install: impl FnOnce(&mut Installer<'_>) -> Result<()>,
+    spawn: impl FnOnce(Keeper) -> Result<()>,
 ) -> Result<Job> {
     let lease = slots.lease(name, &plan.slot_cpus())?;
     let (io, clock) = (slots.io_cores().clone(), slots.clock().clone());
@@ -73,13 +89,16 @@ pub fn start(
     let (plan, seats) = (Arc::new(plan), lease.slots().to_vec());
     let parts = Parts { plan, installed, slots: slots.clone(), lease: seats, leave_timeout };
     let job = Job::new(control.clone(), parts, clock.clone());
-    lease.deploy(deployments);
+    let kept = control.clone();
     let keeper = move || {
-        look_after(&control, coordinator, &clock);
+        // Here and not before: without this thread nobody would look after the subtasks.
+        lease.deploy(deployments);
+        look_after(&kept, coordinator, &clock);
         drop(lease);
-        control.close();
+        kept.close();
     };
-    slots.io_cores().spawn(&format!("slotflow-job-{name}"), keeper)?;
+    // Without its thread nothing of the job is left, and its handle has nothing to wait for.
+    spawn(Box::new(keeper)).inspect_err(|_| control.close())?;
     Ok(job)
 }
 
@@ -101,17 +120,70 @@ pub(crate) fn tick(control: &JobControl, coordinator: &mut Coordinator, now_ns: 
 /// Every subtask is gone: commits what is left to commit.
 pub(crate) fn finish(control: &JobControl, mut coordinator: Coordinator) {
     let clean = control.phase() <= Phase::Draining && !control.has_failed();
-    guarded(control, || match control.phase() {
+    // Takes the coordinator along: the committers' destructors run in there, too.
+    guarded(control, move || match control.phase() {
         Phase::Aborting => Ok(()),
         _ => coordinator.close(clean),
     });
 }
 
-/// Runs what calls committers. Their errors and panics are the job's; the job's thread has to go on, or
-/// nobody would learn of its end.
+/// Runs what calls committers. Their errors are the job's, and so are panics of their destructors; the job's thread
+/// has to go on, or nobody would learn of its end.
 fn guarded(control: &JobControl, commit: impl FnOnce() -> Result<()>) {
     let outcome = catch_unwind(AssertUnwindSafe(commit));
     if let Err(error) = outcome.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
         control.fail(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::edge::inlet::Inlet;
+    use crate::edge::{Outlet, Spread};
+    use crate::plan::{Graph, Role};
+    use crate::{Downstream, Owned, SubtaskContext, Untimed};
+
+    /// Notes that a slot has built it.
+    #[derive(Clone, Default)]
+    struct Built(Arc<AtomicBool>);
+
+    impl Downstream<Owned<u64>> for Built {
+        type Consumer = Outlet<u64, Untimed, Spread>;
+        fn build(self, _: &SubtaskContext) -> Result<Self::Consumer> {
+            self.0.store(true, Ordering::Relaxed);
+            Err(Error::user("built"))
+        }
+    }
+
+    /// Starts a job of one subtask on a pool of one slot, its own thread made by `spawn`.
+    fn start_on(slots: &Slots, built: &Built, spawn: impl FnOnce(Keeper) -> Result<()>) -> Result<Job> {
+        let mut graph = Graph::default();
+        // A handle that waited for a job that never ran would do so for an hour.
+        let config = Config::from_toml("[job]\nleave_timeout_ms = 3600000")?;
+        let (source, sink) = (graph.add("in", Role::Source), graph.add("out", Role::Sink));
+        graph.connect(source, sink);
+        let install = |installer: &mut Installer<'_>| {
+            let head = Inlet::<u64, Untimed>::new(Vec::new());
+            installer.spawn(source, installer.context(source, 0), head, built.clone());
+            Ok(())
+        };
+        start_with("job", Plan::new(graph, &config)?, &config, slots, install, spawn)
+    }
+
+    #[test]
+    fn a_job_whose_own_thread_cannot_be_made_never_runs_and_gives_its_slots_back() {
+        let config = Config::from_toml("[slots]\ncount = 1").unwrap();
+        let (slots, built) = (Slots::new(&config).unwrap(), Built::default());
+        let refuse = |_: Keeper| Err(Error::world("no thread", "raise the limit"));
+        let error = start_on(&slots, &built, refuse).unwrap_err();
+        assert_eq!(error.to_string(), "no thread; raise the limit");
+        // The next job gets the slot, and its core would have seen the first one's subtask before.
+        let next = Built::default();
+        let job = start_on(&slots, &next, |keeper| slots.io_cores().spawn("keeper", keeper).map(drop));
+        assert_eq!(job.unwrap().wait().unwrap_err().to_string(), "operator \"in\", subtask 0: built");
+        assert!(next.0.load(Ordering::Relaxed) && !built.0.load(Ordering::Relaxed));
     }
 }

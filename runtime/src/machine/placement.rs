@@ -69,6 +69,15 @@ impl Placement {
         unusable(config, &probe.topology.allowed)
     }
 
+    /// CPUs for the questions that connectors ask before there is a plan: those named for I/O, else all but
+    /// those named for slots, unless that is none.
+    pub fn io_before(probe: &Probe, config: &Config) -> Cpus {
+        let allowed = &probe.topology.allowed;
+        let named =
+            |cores: &Option<Vec<usize>>| Cpus::from_iter(cores.iter().flatten().copied()).within(allowed);
+        named(&config.io.cores).or(&allowed.without(&named(&config.slots.cores))).or(allowed)
+    }
+
     /// What an edge between two slots crosses.
     pub fn crossing(&self, topology: &Topology, from: usize, to: usize) -> Crossing {
         let thread = |slot| self.threads.iter().find(|thread| thread.slots.contains(&slot));
@@ -238,6 +247,15 @@ mod tests {
 
     fn warned(placement: &Placement) -> String {
         placement.warnings.iter().map(|warning| format!("{warning}\n")).collect()
+    }
+
+    #[test]
+    fn before_a_plan_io_stays_off_the_cores_named_for_slots() {
+        let before = |toml| Placement::io_before(&probe("0-3"), &config(toml)).to_string();
+        assert_eq!(before(""), "0-3");
+        assert_eq!(before("slots = { cores = [1, 2] }"), "0,3");
+        assert_eq!(before("slots = { cores = [1] }\nio = { cores = [0] }"), "0");
+        assert_eq!(before("slots = { cores = [0, 1, 2, 3] }"), "0-3");
     }
 
     #[test]

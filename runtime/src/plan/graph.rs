@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::{Guarantee, Splits};
+use crate::error::Problem;
+use crate::{Error, Guarantee, Result, Splits};
 
 /// An operator's number in its job; inputs have lower numbers than what they feed.
 pub type OperatorId = u32;
@@ -89,12 +90,16 @@ pub struct OperatorSpec {
     pub splits: Option<Splits>,
     /// What a sink promises.
     pub guarantee: Option<Guarantee>,
+    /// Whether a sink has looked at its output and found nothing wrong.
+    pub checked: bool,
     /// Whether a source commits its offsets somewhere.
     pub commits: bool,
     /// Whether it keeps state from record to record.
     pub stateful: bool,
     /// Whether it relies on records being where their source read them.
     pub by_source_partition: bool,
+    /// Whether the type of the pipeline ends behind it, so that what it gives goes through a pointer.
+    pub boxed: bool,
 }
 
 /// One edge as described.
@@ -122,6 +127,8 @@ pub struct Graph {
     pub operators: Vec<OperatorSpec>,
     /// By number.
     pub edges: Vec<EdgeSpec>,
+    /// What speaks against a start according to the sources and sinks that have been asked.
+    pub refusals: Vec<Problem>,
 }
 
 impl Graph {
@@ -136,9 +143,11 @@ impl Graph {
             chaining: Chaining::Always,
             splits: None,
             guarantee: None,
+            checked: false,
             commits: false,
             stateful: false,
             by_source_partition: false,
+            boxed: false,
         });
         (self.operators.len() - 1) as OperatorId
     }
@@ -171,6 +180,20 @@ impl Graph {
     /// The operator of that number, to be described further.
     pub fn operator_mut(&mut self, id: OperatorId) -> &mut OperatorSpec {
         &mut self.operators[id as usize]
+    }
+
+    /// Asks a sink to look at its output, once it has a name and unless it has said that all is well.
+    pub fn check(&mut self, id: OperatorId, check: impl FnOnce() -> Result<()>) {
+        if !self.operator(id).checked {
+            let checked = check().map_err(|error| self.refuse(id, error));
+            self.operator_mut(id).checked = checked.is_ok();
+        }
+    }
+
+    /// Notes that a source or sink speaks against a start.
+    pub fn refuse(&mut self, id: OperatorId, error: Error) {
+        let subject = format!("operator \"{}\"", self.operator(id).name);
+        self.refusals.extend(error.into_problems(&subject));
     }
 
     /// The edges into an operator.

@@ -3,6 +3,7 @@
 //! It is made from the plan and a placement alone, so it starts no thread and opens no connector. It has
 //! three forms: text (also its `Display`), DOT for Graphviz, and JSON.
 
+mod diamonds;
 mod dot;
 mod promises;
 mod text;
@@ -41,6 +42,7 @@ pub struct Explanation {
     chains: Vec<ExplainedChain>,
     cores: Vec<ExplainedCore>,
     edges: Vec<ExplainedEdge>,
+    diamonds: Vec<diamonds::Diamond>,
     sources: Vec<ExplainedSource>,
     guarantee: promises::Guarantees,
     warnings: Vec<String>,
@@ -56,6 +58,8 @@ struct ExplainedChain {
     slots: Vec<usize>,
     /// The CPUs it was restricted to.
     cpus: Option<String>,
+    /// The operators whose records go through a pointer.
+    boxed: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -103,11 +107,18 @@ impl Explanation {
         let slot = |chain, index| lease.get(plan.slot(chain, index)).copied().unwrap_or(0);
         let edges = (0..plan.edges.len()).filter(|edge| !plan.edges[*edge].fused);
         let crossing = |from, to| placement.crossing(topology, from, to);
+        let diamonds = diamonds::diamonds(plan);
+        let explained = |edge| {
+            let mut explained = explained_edge(plan, edge, &slot, &crossing);
+            explained.order += &diamonds::order_between_ways(&diamonds, explained.from, explained.to);
+            explained
+        };
         Explanation {
             key_groups: plan.max_parallelism,
             chains: (0..plan.chains.len()).map(|chain| explained_chain(plan, chain, &slot)).collect(),
             cores: cores(plan, placement, &slot),
-            edges: edges.map(|edge| explained_edge(plan, edge, &slot, &crossing)).collect(),
+            edges: edges.map(explained).collect(),
+            diamonds,
             sources: sources(plan),
             guarantee: promises::guarantee(plan),
             warnings: plan.warnings.iter().cloned().chain(placed(placement)).collect(),
@@ -147,13 +158,18 @@ fn placed(placement: &Placement) -> impl Iterator<Item = String> {
 
 fn explained_chain(plan: &Plan, chain: usize, slot: &impl Fn(usize, usize) -> usize) -> ExplainedChain {
     let spec = &plan.chains[chain];
+    let operators = || spec.operators.iter().map(|id| plan.graph.operator(*id));
     ExplainedChain {
         name: plan.chain_name(chain),
-        operators: spec.operators.iter().map(|id| plan.graph.operator(*id).name.to_string()).collect(),
+        operators: operators().map(|operator| operator.name.to_string()).collect(),
         parallelism: spec.parallelism,
         slot_sharing_group: spec.group.clone(),
         slots: (0..spec.parallelism).map(|index| slot(chain, index)).collect(),
         cpus: spec.cores.as_ref().map(|cores| Cpus::from_iter(cores.iter().copied()).to_string()),
+        boxed: operators()
+            .filter(|operator| operator.boxed)
+            .map(|operator| operator.name.to_string())
+            .collect(),
     }
 }
 

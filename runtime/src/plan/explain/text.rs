@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::diamonds::Diamond;
 use super::{Crossed, ExplainedChain, ExplainedCore, ExplainedEdge, ExplainedSource, Explanation};
 
 impl Display for Explanation {
@@ -12,6 +13,7 @@ impl Display for Explanation {
         section(f, "chains", self.chains.iter().enumerate().map(chain))?;
         section(f, "cores", self.cores.iter().enumerate().flat_map(core))?;
         section(f, "edges", self.edges.iter().map(edge))?;
+        section(f, "diamonds", self.diamonds.iter().map(diamond))?;
         section(f, "partitions", self.sources.iter().map(source))?;
         section(f, "guarantee", [format!("{}: {}", self.guarantee.level, self.guarantee.why)].into_iter())?;
         section(f, "warnings", self.warnings.iter().cloned())
@@ -30,10 +32,11 @@ fn section(f: &mut Formatter<'_>, name: &str, lines: impl Iterator<Item = String
 }
 
 fn chain((number, chain): (usize, &ExplainedChain)) -> String {
-    let ExplainedChain { name, parallelism, slot_sharing_group, slots, cpus, .. } = chain;
+    let ExplainedChain { name, parallelism, slot_sharing_group, slots, cpus, boxed, .. } = chain;
     let cpus = cpus.as_ref().map(|cpus| format!(", may use CPUs {cpus}")).unwrap_or_default();
+    let boxed: String = boxed.iter().map(|name| format!(", boxed behind \"{name}\"")).collect();
     let slots = numbered("slot", slots);
-    format!("{number}  {name}  x {parallelism}, group \"{slot_sharing_group}\", {slots}{cpus}")
+    format!("{number}  {name}  x {parallelism}, group \"{slot_sharing_group}\", {slots}{cpus}{boxed}")
 }
 
 /// `slot 3`, or `slots 0, 1, 2`.
@@ -57,6 +60,11 @@ fn edge(edge: &ExplainedEdge) -> String {
     let ExplainedEdge { from, to, partitioner, rings, crosses, order } = edge;
     let plural = if *rings == 1 { "" } else { "s" };
     format!("{from} -> {to}  {partitioner}, {rings} ring{plural} ({}); {order}", crossed(crosses))
+}
+
+fn diamond(Diamond { from, to, ways }: &Diamond) -> String {
+    let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
+    format!("{from} -> {to}  by {}; what left {from} in order can arrive in another", ways.join(" and "))
 }
 
 pub(super) fn crossed(crosses: &[Crossed]) -> String {
