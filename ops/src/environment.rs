@@ -9,13 +9,14 @@ use slotflow_runtime::machine::{Placement, Probe};
 use slotflow_runtime::pipe::Begin;
 use slotflow_runtime::plan::{Explanation, Graph, Plan, Role};
 use slotflow_runtime::testing::simulation::{SimReport, Simulation};
-use slotflow_runtime::{Config, Error, ErrorKind, Job, JobReport, Result, Slots, Source};
+use slotflow_runtime::{Config, Error, ErrorKind, IoCores, Job, JobReport, Result, Slots, Source};
 
 use crate::Stream;
 
 /// A pipeline that has come to its end and can be installed.
 pub(crate) trait Pipeline: Send {
-    fn discover(&mut self, graph: &mut Graph) -> Result<()>;
+    /// Asks its sources and sinks what the plan has to know; the graph notes what they say.
+    fn discover(&mut self, graph: &mut Graph);
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()>;
 }
 
@@ -24,6 +25,15 @@ pub(crate) trait Pipeline: Send {
 struct Described {
     graph: Graph,
     pipelines: Vec<Box<dyn Pipeline>>,
+}
+
+impl Described {
+    /// Asks each source how it is divided and each sink whether it can write, unless it has answered already.
+    fn discover(&mut self) {
+        let Described { graph, pipelines } = self;
+        graph.refusals.clear();
+        pipelines.iter_mut().for_each(|pipeline| pipeline.discover(graph));
+    }
 }
 
 /// Where a job is described; the counterpart of Flink's `StreamExecutionEnvironment`.
@@ -102,23 +112,27 @@ impl Environment {
     /// Decides how the job would run, without running it.
     ///
     /// # Errors
-    /// Everything that is wrong with the job, at once; or a source that cannot say how it is divided.
+    /// Everything that is wrong with the job, at once, and with what its sources and sinks connect to. They are asked
+    /// one after the other, each for a bounded time; what has answered is not asked again.
     pub fn plan(&self) -> Result<Plan> {
-        let mut described = self.described.borrow_mut();
-        let Described { graph, pipelines } = &mut *described;
-        pipelines.iter_mut().try_for_each(|pipeline| pipeline.discover(graph))?;
+        self.described.borrow_mut().discover();
+        self.planned()
+    }
+
+    /// The plan, with what sources and sinks have said.
+    fn planned(&self) -> Result<Plan> {
         let mut config = self.config.clone();
         if let Some(slots) = &self.slots {
             // The host's pool is as large as it is; what does not fit it, it refuses by name.
             let packs = config.slots.overcommit == Overcommit::Pack;
             config.slots.count = packs.then(|| slots.count());
         }
-        Plan::new(graph.clone(), &config)
+        Plan::new(self.graph(|graph| graph.clone()), &config)
     }
 
     /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
     /// cross, partition balance, where order ends, which guarantee the job has. Starts no slot; sources
-    /// are asked how they are divided, so Kafka must answer.
+    /// and sinks are asked as by [`plan`](Environment::plan), so Kafka must answer.
     ///
     /// # Errors
     /// What [`start`](Environment::start) would refuse, but for the limits of drivers.
@@ -144,7 +158,7 @@ impl Environment {
 
     /// The plan, or all that is wrong with it and with the CPUs it names, at once.
     fn plan_on(&self, probe: &Probe) -> Result<Plan> {
-        let refused = match self.plan() {
+        let refused = match self.discover_on(probe).and_then(|()| self.planned()) {
             Ok(plan) => return Ok(plan),
             Err(error) => error.into_kind(),
         };
@@ -155,6 +169,17 @@ impl Environment {
             }
             other => Err(other.into()),
         }
+    }
+
+    /// Asks sources and sinks on a thread of the I/O cores, since the clients that connectors make for it have
+    /// threads of their own, which inherit its CPUs.
+    fn discover_on(&self, probe: &Probe) -> Result<()> {
+        let io = match &self.slots {
+            Some(slots) => slots.io_cores().clone(),
+            None => IoCores::on(Placement::io_before(probe, &self.config)),
+        };
+        let described = &mut *self.described.borrow_mut();
+        io.run(|| described.discover())
     }
 
     /// Runs the job and waits until it ends by itself.
@@ -168,8 +193,9 @@ impl Environment {
     /// Starts the job and gives the handle to it.
     ///
     /// # Errors
-    /// Everything that is wrong with the description, the configuration and the machine, at once. A source that cannot
-    /// be asked, and a source or sink that cannot be opened, is told by itself, the first one; nothing runs yet then.
+    /// Everything that is wrong with the description, the configuration, the machine, and what sources and sinks
+    /// connect to, at once, before a slot is touched. What goes wrong only after that, while a subtask's source or
+    /// sink is opened, is told by itself, the first one; nothing runs yet then.
     pub fn start(&self, name: &str) -> Result<Job> {
         let probe = Probe::run(Path::new("/"));
         let plan = self.plan_on(&probe)?;

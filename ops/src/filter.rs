@@ -1,7 +1,7 @@
 //! Keeps the records a predicate accepts.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Operator, Output, SubtaskContext};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Place};
 
 use crate::{Made, Stream};
 
@@ -36,7 +36,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     pub fn filter_with<F, M>(self, make: M) -> Stream<'env, Then<P, Made<M, F, Filter<F>>>>
     where
         F: for<'r, 's> FnMut(&'r <P::Out as Family>::Of<'s>) -> bool + 'static,
-        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+        M: Fn(Place<'_>) -> F + Clone + Send + 'static,
     {
         self.then("filter", Made::new(make, Filter))
     }

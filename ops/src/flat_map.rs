@@ -1,7 +1,7 @@
 //! Turns each record into any number of others.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned, SubtaskContext};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned, Place};
 
 use crate::{Made, Stream};
 
@@ -40,7 +40,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     where
         I: IntoIterator<Item: 'static>,
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> I + 'static,
-        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+        M: Fn(Place<'_>) -> F + Clone + Send + 'static,
     {
         self.then("flat_map", Made::new(make, FlatMap))
     }

@@ -7,6 +7,10 @@
 // A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
 #![allow(clippy::type_complexity)]
 
+mod boxed;
+mod co_flat_map;
+mod co_map;
+mod connect;
 mod environment;
 mod fallible;
 mod filter;
@@ -25,8 +29,12 @@ mod stream;
 mod tee_with;
 mod union;
 
+pub use boxed::BoxedStream;
+pub use co_flat_map::CoFlatMap;
+pub use co_map::CoMap;
+pub use connect::{Connected, Either};
 pub use environment::Environment;
-pub use fallible::{TryFilter, TryFlatMap, TryMap, TryMapOrSkip};
+pub use fallible::{Fail, OnError, Skip, TryFilter, TryFlatMap, TryMap};
 pub use filter::Filter;
 pub use filter_map::FilterMap;
 pub use flat_map::FlatMap;

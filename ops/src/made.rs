@@ -1,6 +1,6 @@
 //! Operators around closures that a factory makes.
 
-use slotflow_runtime::{Build, Family, Operator, Result, SubtaskContext};
+use slotflow_runtime::{Build, Family, Operator, Place, Result, SubtaskContext};
 
 /// Describes an operator around a closure that a factory makes for each subtask, on its slot; the
 /// `_with` forms of the operators. The closure need be neither `Clone` nor `Send`.
@@ -15,9 +15,9 @@ impl<M, C, O> Made<M, C, O> {
     }
 }
 
-impl<M: Fn(&SubtaskContext) -> C, C, O> Made<M, C, O> {
+impl<M: Fn(Place<'_>) -> C, C, O> Made<M, C, O> {
     /// Makes one subtask's.
-    pub(crate) fn make(&self, subtask: &SubtaskContext) -> O {
+    pub(crate) fn make(&self, subtask: Place<'_>) -> O {
         (self.wrap)((self.make)(subtask))
     }
 }
@@ -31,7 +31,7 @@ impl<M: Clone, C, O> Clone for Made<M, C, O> {
 impl<In, M, C, O> Build<In> for Made<M, C, O>
 where
     In: Family,
-    M: Fn(&SubtaskContext) -> C + Clone + Send + 'static,
+    M: Fn(Place<'_>) -> C + Clone + Send + 'static,
     C: 'static,
     O: Operator<In>,
 {
@@ -39,6 +39,6 @@ where
     type Operator = O;
 
     fn build(self, subtask: &SubtaskContext) -> Result<O> {
-        Ok(self.make(subtask))
+        Ok(self.make(subtask.place()))
     }
 }

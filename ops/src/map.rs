@@ -1,7 +1,7 @@
 //! Turns each record into another.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Arena, Borrowed, Cloned, Context, Family, Operator, Output, Owned, SubtaskContext};
+use slotflow_runtime::{Arena, Borrowed, Cloned, Context, Family, Operator, Output, Owned, Place};
 
 use crate::{Made, Stream};
 
@@ -39,7 +39,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
     where
         U: 'static,
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> U + 'static,
-        M: Fn(&SubtaskContext) -> F + Clone + Send + 'static,
+        M: Fn(Place<'_>) -> F + Clone + Send + 'static,
     {
         self.then("map", Made::new(make, Map))
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_made_closure_knows_its_subtask() {
         let made = Made::new(
-            |subtask: &SubtaskContext| {
+            |subtask: Place<'_>| {
                 let index = subtask.index as u64;
                 move |n: u64| n + index
             },

@@ -100,8 +100,9 @@ struct SinkEnd<P, K> {
 }
 
 impl<P: Pipe, K: Sink<P::Out>> Pipeline for SinkEnd<P, K> {
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
+        graph.check(self.operator, || self.sink.check());
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

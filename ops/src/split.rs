@@ -161,8 +161,8 @@ where
     B: Send + 'static,
     Outlets<A, B, P::Time, M>: Downstream<P::Out>,
 {
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

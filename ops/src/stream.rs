@@ -94,7 +94,8 @@ pub(crate) fn lead_to(
 #[diagnostic::on_unimplemented(
     message = "the last operator cannot lead a chain of its own",
     note = "only records that own what they hold can cross to another slot: `map` the borrowed record into an \
-            owned one before the operator that gets its own parallelism, slot sharing group or chain"
+            owned one before the operator that gets its own parallelism, slot sharing group or chain; what is said \
+            about the operator in front of `boxed` is said before `boxed`"
 )]
 pub trait CutBefore: Pipe {
     /// The pipeline with the cut.

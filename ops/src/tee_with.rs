@@ -18,9 +18,7 @@ impl<F: Family, M: Time> Pipe for Root<F, M> {
     type Out = F;
     type Time = M;
 
-    fn discover(&mut self, _: &mut Graph) -> Result<()> {
-        Ok(())
-    }
+    fn discover(&mut self, _: &mut Graph) {}
 
     fn install<D: Downstream<F>>(self, _: &mut Installer<'_>, _: D) -> Result<()> {
         Err(Error::bug("a branch of a tee was installed without what is in front of it"))
@@ -30,8 +28,8 @@ impl<F: Family, M: Time> Pipe for Root<F, M> {
 /// A branch of [`Stream::tee_with`]: operators that stay in one chain, down to a sink.
 #[diagnostic::on_unimplemented(
     message = "this branch of `tee_with` would leave the chain",
-    note = "a branch with a partitioner, `key_by`, a parallelism, a slot sharing group or a chain of its own needs \
-            an edge in front of it: use `let (a, b) = stream.tee()`"
+    note = "a branch with a partitioner, `key_by`, a parallelism, a slot sharing group, a chain of its own or \
+            `boxed` needs an edge in front of it: use `let (a, b) = stream.tee()`"
 )]
 pub trait Branch<F: Family>: Pipe {
     /// The branch with `D` behind it.
@@ -144,8 +142,10 @@ where
     B: Branch<P::Out>,
     L: Sink<B::Out>,
 {
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
+        graph.check(self.first.operator, || self.first.sink.check());
+        graph.check(self.second.operator, || self.second.sink.check());
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

@@ -126,8 +126,8 @@ where
     M: Time,
     P: Pipe<Out = Owned<T>, Time = M>,
 {
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

@@ -6,8 +6,8 @@
 use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{
-    Committer, Config, Context, Offsets, Output, Owned, Polled, Result, Slots, Source, SourceReader, SplitId,
-    Splits, SubtaskContext, Untimed,
+    Committer, Config, Context, Offsets, Output, Owned, Place, Polled, Result, Slots, Source, SourceReader,
+    SplitId, Splits, SubtaskContext, Untimed,
 };
 
 fn pool() -> Slots {
@@ -27,7 +27,7 @@ fn still_works(pool: &Slots) {
 fn a_factory_that_panics_fails_its_job_only() {
     let pool = pool();
     let env = Environment::with(Config::default()).on(&pool);
-    let broken = |subtask: &SubtaskContext| {
+    let broken = |subtask: Place<'_>| {
         assert_eq!(subtask.index, 7, "no table for subtask {}", subtask.index);
         |i: u64| i
     };
@@ -50,7 +50,7 @@ fn a_destructor_that_panics_fails_its_job_only() {
     }
     let pool = pool();
     let env = Environment::with(Config::default()).on(&pool);
-    let made = |_: &SubtaskContext| {
+    let made = |_: Place<'_>| {
         let cracked = Cracked(true);
         move |i: u64| {
             let whole = &cracked;

@@ -38,19 +38,9 @@ fn seeds() -> u64 {
     std::env::var("SLOTFLOW_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
 }
 
-/// Panics that are part of a job would fill the screen.
-fn hush_planned_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload_as_str() != Some("planned failure") {
-            usual(panic);
-        }
-    }));
-}
-
 #[test]
 fn nothing_is_lost_doubled_reordered_or_committed_early() {
-    hush_planned_panics();
+    jobs::hush_planned_panics();
     let (mut turns, mut commits) = (0, 0);
     for seed in 0..seeds() {
         let (setup, ledger, outcome) = run(Setup::random(seed));
@@ -66,7 +56,7 @@ fn nothing_is_lost_doubled_reordered_or_committed_early() {
 
 #[test]
 fn a_seed_replays_the_same_run() {
-    hush_planned_panics();
+    jobs::hush_planned_panics();
     let trace = |seed| run(Setup::random(seed)).2.map(|report| (report.turns, report.trace));
     for seed in 0..20 {
         let [first, second] =

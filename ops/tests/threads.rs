@@ -74,19 +74,9 @@ fn arrivals(slots: &Slots) -> Vec<Option<u64>> {
     (0..JOBS).map(run).collect()
 }
 
-/// Panics that are part of a job would fill the screen.
-fn hush_planned_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload_as_str() != Some("planned failure") {
-            usual(panic);
-        }
-    }));
-}
-
 #[test]
 fn both_drivers_give_the_same_results() {
-    hush_planned_panics();
+    jobs::hush_planned_panics();
     let probe = Probe::run(Path::new("/"));
     let pool = |driver| Slots::new(&config(&probe, driver)).expect("two cores carry four slots");
     let threads = arrivals(&pool(DriverChoice::Thread));

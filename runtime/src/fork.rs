@@ -17,13 +17,68 @@ pub enum Routed<A, B> {
     Side(B),
 }
 
+/// How a record is divided between two ways.
+pub trait Divide<F: Family>: 'static {
+    /// What goes down the first way.
+    type First: Family;
+    /// What goes down the second.
+    type Second: Family;
+    /// Pushes what each way gets of a record.
+    fn divide<'s>(
+        record: F::Of<'s>,
+        first: &mut impl Output<Self::First>,
+        second: &mut impl Output<Self::Second>,
+        ctx: &mut Context<'s>,
+    );
+}
+
 /// Each record goes one way: see [`Routed`].
 #[derive(Clone, Copy, Debug)]
 pub struct Routing;
 
+impl<X: 'static, Y: 'static> Divide<Owned<Routed<X, Y>>> for Routing {
+    type First = Owned<X>;
+    type Second = Owned<Y>;
+
+    #[inline(always)]
+    fn divide<'s>(
+        record: Routed<X, Y>,
+        first: &mut impl Output<Owned<X>>,
+        second: &mut impl Output<Owned<Y>>,
+        ctx: &mut Context<'s>,
+    ) {
+        match record {
+            Routed::Main(record) => first.push(record, ctx),
+            Routed::Side(record) => second.push(record, ctx),
+        }
+    }
+}
+
 /// Each record goes both ways, cloned for the first.
 #[derive(Clone, Copy, Debug)]
 pub struct Cloning;
+
+impl<F: Family> Divide<F> for Cloning
+where
+    for<'s> F::Of<'s>: Clone,
+{
+    type First = F;
+    type Second = F;
+
+    #[inline(always)]
+    fn divide<'s>(
+        record: F::Of<'s>,
+        first: &mut impl Output<F>,
+        second: &mut impl Output<F>,
+        ctx: &mut Context<'s>,
+    ) {
+        let timestamp = ctx.timestamp();
+        first.push(record.clone(), ctx);
+        // An operator down the first way may have given its records another time.
+        ctx.set_timestamp(timestamp);
+        second.push(record, ctx);
+    }
+}
 
 /// Two ways for a chain to go on, as one; also the description of them. Control elements go both
 /// ways, and the room is that of the fuller one.
@@ -31,7 +86,7 @@ pub struct Cloning;
 pub struct Fork<A, B, M> {
     first: A,
     second: B,
-    /// What happens to a record: [`Routing`] or [`Cloning`].
+    /// What happens to a record: [`Divide`].
     how: PhantomData<fn() -> M>,
 }
 
@@ -42,36 +97,16 @@ impl<A, B, M> Fork<A, B, M> {
     }
 }
 
-impl<X, Y, A, B> Output<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
-where
-    X: 'static,
-    Y: 'static,
-    A: Output<Owned<X>>,
-    B: Output<Owned<Y>>,
-{
-    #[inline(always)]
-    fn push<'s>(&mut self, record: Routed<X, Y>, ctx: &mut Context<'s>) {
-        match record {
-            Routed::Main(record) => self.first.push(record, ctx),
-            Routed::Side(record) => self.second.push(record, ctx),
-        }
-    }
-}
-
-impl<F, A, B> Output<F> for Fork<A, B, Cloning>
+impl<F, A, B, M> Output<F> for Fork<A, B, M>
 where
     F: Family,
-    for<'s> F::Of<'s>: Clone,
-    A: Output<F>,
-    B: Output<F>,
+    M: Divide<F>,
+    A: Output<M::First>,
+    B: Output<M::Second>,
 {
     #[inline(always)]
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
-        let timestamp = ctx.timestamp();
-        self.first.push(record.clone(), ctx);
-        // An operator down the first way may have given its records another time.
-        ctx.set_timestamp(timestamp);
-        self.second.push(record, ctx);
+        M::divide(record, &mut self.first, &mut self.second, ctx);
     }
 }
 
@@ -120,12 +155,12 @@ fn both(first: Flow, second: Flow) -> Flow {
     if first == Flow::Done { second } else { Flow::More }
 }
 
-impl<X, Y, A, B> Consumer<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
+impl<F, A, B, M> Consumer<F> for Fork<A, B, M>
 where
-    X: 'static,
-    Y: 'static,
-    A: Consumer<Owned<X>>,
-    B: Consumer<Owned<Y>>,
+    F: Family,
+    M: Divide<F>,
+    A: Consumer<M::First>,
+    B: Consumer<M::Second>,
 {
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
         both(self.first.watermark(watermark, ctx), self.second.watermark(watermark, ctx))
@@ -135,42 +170,14 @@ where
     }
 }
 
-impl<F, A, B> Consumer<F> for Fork<A, B, Cloning>
+impl<F, A, B, M> Downstream<F> for Fork<A, B, M>
 where
     F: Family,
-    for<'s> F::Of<'s>: Clone,
-    A: Consumer<F>,
-    B: Consumer<F>,
+    M: Divide<F> + Clone,
+    A: Downstream<M::First>,
+    B: Downstream<M::Second>,
 {
-    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
-        both(self.first.watermark(watermark, ctx), self.second.watermark(watermark, ctx))
-    }
-    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
-        both(self.first.end(ctx), self.second.end(ctx))
-    }
-}
-
-impl<X, Y, A, B> Downstream<Owned<Routed<X, Y>>> for Fork<A, B, Routing>
-where
-    X: 'static,
-    Y: 'static,
-    A: Downstream<Owned<X>>,
-    B: Downstream<Owned<Y>>,
-{
-    type Consumer = Fork<A::Consumer, B::Consumer, Routing>;
-    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
-        Ok(Fork::new(self.first.build(subtask)?, self.second.build(subtask)?))
-    }
-}
-
-impl<F, A, B> Downstream<F> for Fork<A, B, Cloning>
-where
-    F: Family,
-    for<'s> F::Of<'s>: Clone,
-    A: Downstream<F>,
-    B: Downstream<F>,
-{
-    type Consumer = Fork<A::Consumer, B::Consumer, Cloning>;
+    type Consumer = Fork<A::Consumer, B::Consumer, M>;
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
         Ok(Fork::new(self.first.build(subtask)?, self.second.build(subtask)?))
     }

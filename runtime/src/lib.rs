@@ -8,6 +8,7 @@
 //! [`edge`], [`slot`], [`plan`], [`pipe`], [`install`], [`job`], [`testing`].
 
 mod arena;
+pub mod boxed;
 mod chain;
 pub mod config;
 mod context;
@@ -37,14 +38,14 @@ mod time;
 pub use arena::Arena;
 pub use chain::{Chain, Consumer, Downstream, Flush, Tail};
 pub use config::Config;
-pub use context::{Blame, Context, SubtaskContext};
+pub use context::{Blame, Context, Place, SubtaskContext};
 pub use control::{Barrier, Control, LatencyMark};
 pub use error::{Error, ErrorKind, Problem, Result};
-pub use fork::{Cloning, Fork, Routed, Routing};
+pub use fork::{Cloning, Divide, Fork, Routed, Routing};
 pub use io_cores::IoCores;
 pub use job::{Ending, Job, JobReport};
 pub use key::{Key, KeyGroups, key_group};
-pub use operator::{Build, Cloned, FIRING_BUDGET, Flow, Operator, Output, With};
+pub use operator::{Build, Cloned, FIRING_BUDGET, Flow, LOOK_AHEAD, Operator, Output, With};
 pub use record::{Borrowed, Family, Owned};
 pub use sink::{Acknowledged, Guarantee, InFlight, Sink, SinkWriter};
 pub use sink_tail::SinkTail;

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use crate::edge::inlet::Inlet;
 use crate::edge::outlet::Outlet;
+use crate::edge::overflow::Overflow;
 use crate::edge::partition::{BuildRoute, RoutePlan};
 use crate::edge::ring::Sender;
 use crate::head::SourceHead;
@@ -24,8 +25,9 @@ pub trait Pipe: Sized + Send + 'static {
     /// Whether they carry event time.
     type Time: Time;
 
-    /// Asks the sources at its front how they are divided, and notes it in the graph.
-    fn discover(&mut self, graph: &mut Graph) -> Result<()>;
+    /// Asks the sources at its front how they are divided, and notes in the graph what they say, or what speaks
+    /// against a start.
+    fn discover(&mut self, graph: &mut Graph);
 
     /// Makes the subtasks of the pipeline, with `rest` behind it.
     fn install<D: Downstream<Self::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()>;
@@ -43,12 +45,14 @@ impl<S: Source> Pipe for Begin<S> {
     type Out = <S::Reader as SourceReader>::Item;
     type Time = <S::Reader as SourceReader>::Time;
 
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        if graph.operator(self.operator).splits.is_none() {
-            let splits = self.source.splits()?;
-            graph.operator_mut(self.operator).splits = Some(splits);
+    fn discover(&mut self, graph: &mut Graph) {
+        if graph.operator(self.operator).splits.is_some() {
+            return;
         }
-        Ok(())
+        match self.source.splits() {
+            Ok(splits) => graph.operator_mut(self.operator).splits = Some(splits),
+            Err(error) => graph.refuse(self.operator, error),
+        }
     }
 
     fn install<D: Downstream<Self::Out>>(mut self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
@@ -83,9 +87,7 @@ impl<T: Send + 'static, M: Time> Pipe for Merge<T, M> {
     type Out = Owned<T>;
     type Time = M;
 
-    fn discover(&mut self, _: &mut Graph) -> Result<()> {
-        Ok(())
-    }
+    fn discover(&mut self, _: &mut Graph) {}
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
         let mut rings: Vec<Vec<_>> = Vec::new();
@@ -118,8 +120,8 @@ impl<P: Pipe, B: Build<P::Out>> Pipe for Then<P, B> {
     type Out = B::Out;
     type Time = P::Time;
 
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
     }
 
     fn install<D: Downstream<B::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
@@ -148,8 +150,8 @@ where
     type Out = Owned<T>;
     type Time = P::Time;
 
-    fn discover(&mut self, graph: &mut Graph) -> Result<()> {
-        self.pipe.discover(graph)
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
     }
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
@@ -172,15 +174,15 @@ pub struct OutletPlan<T, M: Time, R> {
     writers: Seats<Targets<T, M>>,
     route: R,
     plan: RoutePlan,
-    overflow_bytes: usize,
+    overflow: Overflow,
 }
 
 impl<T: Send + 'static, M: Time, R: BuildRoute<T>> OutletPlan<T, M, R> {
     /// Takes the writing ends of `edge`.
     pub fn new(installer: &mut Installer<'_>, edge: EdgeId, route: R) -> Result<Self> {
         let writers = Seats::new(installer.writers::<(T, M::Stamp)>(edge)?);
-        let plan = installer.route(edge);
-        Ok(OutletPlan { writers, route, plan, overflow_bytes: installer.overflow_bytes() })
+        let (plan, overflow) = (installer.route(edge), installer.overflow(edge));
+        Ok(OutletPlan { writers, route, plan, overflow })
     }
 }
 
@@ -190,7 +192,7 @@ impl<T, M: Time, R: Clone> Clone for OutletPlan<T, M, R> {
             writers: self.writers.clone(),
             route: self.route.clone(),
             plan: self.plan.clone(),
-            overflow_bytes: self.overflow_bytes,
+            overflow: self.overflow.clone(),
         }
     }
 }
@@ -201,6 +203,6 @@ impl<T: Send + 'static, M: Time, R: BuildRoute<T>> Downstream<Owned<T>> for Outl
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
         let targets = self.writers.take(subtask.index)?;
         let route = self.route.build(subtask, &self.plan, targets.len())?;
-        Ok(Outlet::new(targets, route, self.overflow_bytes))
+        Ok(Outlet::new(targets, route, self.overflow.at(subtask)))
     }
 }

@@ -4,12 +4,12 @@
 //! other policies are [`try_map_or_skip`](crate::Stream::try_map_or_skip) and
 //! [`try_map_split`](crate::Stream::try_map_split), the dead letter.
 
+mod on_error;
 mod try_filter;
 mod try_flat_map;
 mod try_map;
-mod try_map_or_skip;
 
+pub use on_error::{Fail, OnError, Skip};
 pub use try_filter::TryFilter;
 pub use try_flat_map::TryFlatMap;
 pub use try_map::TryMap;
-pub use try_map_or_skip::TryMapOrSkip;

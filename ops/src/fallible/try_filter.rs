@@ -2,9 +2,9 @@
 
 use slotflow_runtime::error::Cause;
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::plan::OperatorId;
-use slotflow_runtime::{Cloned, Context, Error, Family, Operator, Output};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output};
 
+use super::{Fail, OnError};
 use crate::Stream;
 
 impl<'env, P: Pipe> Stream<'env, P> {
@@ -22,7 +22,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
         E: Into<Cause>,
         F: for<'r, 's> FnMut(&'r <P::Out as Family>::Of<'s>) -> Result<bool, E> + Clone + Send + 'static,
     {
-        self.then_numbered("try_filter", |number| Cloned(TryFilter { keep, number }))
+        self.then_numbered("try_filter", |number| Cloned(TryFilter { keep, on_error: Fail { number } }))
     }
 }
 
@@ -30,7 +30,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
 #[derive(Clone)]
 pub struct TryFilter<F> {
     keep: F,
-    number: OperatorId,
+    on_error: Fail,
 }
 
 impl<In, E, F> Operator<In> for TryFilter<F>
@@ -43,13 +43,10 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<In>) {
-        if ctx.failed() {
-            return;
-        }
         match (self.keep)(&record) {
             Ok(true) => out.push(record, ctx),
             Ok(false) => {}
-            Err(error) => ctx.fail_in(self.number, Error::user(error)),
+            Err(error) => self.on_error.failed(error.into(), ctx),
         }
     }
 }
@@ -63,6 +60,10 @@ mod tests {
     #[test]
     fn the_first_error_is_the_last_thing_that_happens() {
         let keep = |n: &u64| if *n > 9 { Err("too large") } else { Ok(*n > 1) };
-        check::<u64, _>(Cloned(TryFilter { keep, number: 0 }), "2@2 1 3 10 4 |9 #", "2@2 3 !");
+        check::<u64, _>(
+            Cloned(TryFilter { keep, on_error: Fail { number: 0 } }),
+            "2@2 1 3 10 4 |9 #",
+            "2@2 3 !",
+        );
     }
 }

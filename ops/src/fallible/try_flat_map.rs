@@ -2,9 +2,9 @@
 
 use slotflow_runtime::error::Cause;
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::plan::OperatorId;
-use slotflow_runtime::{Cloned, Context, Error, Family, Operator, Output, Owned};
+use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned};
 
+use super::{Fail, OnError};
 use crate::Stream;
 
 impl<'env, P: Pipe> Stream<'env, P> {
@@ -23,7 +23,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
         E: Into<Cause>,
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> Result<I, E> + Clone + Send + 'static,
     {
-        self.then_numbered("try_flat_map", |number| Cloned(TryFlatMap { map, number }))
+        self.then_numbered("try_flat_map", |number| Cloned(TryFlatMap { map, on_error: Fail { number } }))
     }
 }
 
@@ -31,7 +31,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
 #[derive(Clone)]
 pub struct TryFlatMap<F> {
     map: F,
-    number: OperatorId,
+    on_error: Fail,
 }
 
 impl<In, I, E, F> Operator<In> for TryFlatMap<F>
@@ -45,12 +45,9 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
-        if ctx.failed() {
-            return;
-        }
         match (self.map)(record) {
             Ok(records) => records.into_iter().for_each(|record| out.push(record, ctx)),
-            Err(error) => ctx.fail_in(self.number, Error::user(error)),
+            Err(error) => self.on_error.failed(error.into(), ctx),
         }
     }
 }
@@ -64,6 +61,6 @@ mod tests {
     #[test]
     fn the_first_error_is_the_last_thing_that_happens() {
         let map = |n: u64| if n > 9 { Err("too large") } else { Ok(0..n) };
-        check(Cloned(TryFlatMap { map, number: 0 }), "2@2 0 1 10 4 |9 #", "0@2 1@2 0 !");
+        check(Cloned(TryFlatMap { map, on_error: Fail { number: 0 } }), "2@2 0 1 10 4 |9 #", "0@2 1@2 0 !");
     }
 }

@@ -51,7 +51,10 @@ pub struct LateWriter {
 }
 
 impl SinkWriter<Owned<Rec>> for LateWriter {
-    fn write<'s>(&mut self, rec: Rec, _: &mut Context<'s>) {
+    fn write<'s>(&mut self, rec: Rec, ctx: &mut Context<'s>) {
+        if ctx.failed() {
+            self.ledger.violation(format!("written after a failure: {rec:?}"));
+        }
         self.order.check(&rec, &self.ledger);
         self.ledger.written(&rec);
         self.pending.push((self.in_flight.sent(), rec));

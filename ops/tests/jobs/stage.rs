@@ -131,7 +131,10 @@ impl Operator<Owned<Rec>> for StageOperator {
     type Out = Owned<Rec>;
 
     fn process<'s>(&mut self, rec: Rec, ctx: &mut Context<'s>, out: &mut impl Output<Owned<Rec>>) {
-        if ctx.failed() || self.fails(&rec, ctx) {
+        if ctx.failed() {
+            self.violation("a record after a failure", &rec);
+        }
+        if self.fails(&rec, ctx) {
             return;
         }
         self.order.check(&rec, &self.stage.ledger);

@@ -1,0 +1,54 @@
+//! What becomes of a record that cannot be handled.
+
+use slotflow_runtime::error::Cause;
+use slotflow_runtime::plan::OperatorId;
+use slotflow_runtime::{Context, Error};
+use tracing::warn;
+
+/// What an operator does about a closure's error.
+pub trait OnError: 'static {
+    /// A closure has failed; its record gives nothing.
+    fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>);
+    /// The input has ended. Called again while an operator behind has more to emit.
+    fn ended(&mut self, _ctx: &Context<'_>) {}
+}
+
+/// Fails the job at the first error.
+#[derive(Clone, Copy, Debug)]
+pub struct Fail {
+    /// The operator's number in the job, so that the error names it.
+    pub(super) number: OperatorId,
+}
+
+impl OnError for Fail {
+    #[cold]
+    fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>) {
+        ctx.fail_in(self.number, Error::user(cause));
+    }
+}
+
+/// Leaves out what fails, and counts it. Warnings tell the count and the latest cause: at the first, at
+/// every doubling, and at the end of the input, so bad input cannot flood the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skip {
+    skipped: u64,
+}
+
+impl OnError for Skip {
+    #[cold]
+    fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>) {
+        self.skipped += 1;
+        if self.skipped.is_power_of_two() {
+            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
+            warn!(chain, subtask, skipped = self.skipped, %cause, "try_map skips a record");
+        }
+    }
+
+    fn ended(&mut self, ctx: &Context<'_>) {
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
+            warn!(chain, subtask, skipped, "try_map has skipped records");
+        }
+    }
+}
