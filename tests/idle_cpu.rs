@@ -1,13 +1,19 @@
-//! What an idle job costs where slots park: nothing.
+//! What an idle job costs where slots park: nothing, or with a Kafka source next to nothing.
 //!
-//! Alone in its file, as it looks at all the core threads of the process.
+//! What is counted is the CPU time of the core threads, which step the slots, and no wall time: how busy the machine
+//! is makes no difference. librdkafka's own threads are not the slots' and are only told.
+//!
+//! Alone in their file, and one after the other, as they look at all the core threads of the process.
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use slotflow::io::kafka::{Message, MockKafka};
 use slotflow::io::{Ingress, callback, ingress_n};
+use slotflow::runtime::IoCores;
 use slotflow::runtime::config::{DriverChoice, Idle};
 use slotflow::runtime::job::{JobMetrics, SlotMetrics};
 use slotflow::runtime::machine::{Driver, Probe};
@@ -16,6 +22,12 @@ use slotflow::{Config, Environment, Job};
 /// Nothing here takes longer than a few seconds; this only keeps a test that hangs from doing so for ever.
 const HANGS: Duration = Duration::from_secs(60);
 
+/// How the threads are called that step slots.
+const CORES: &str = "slotflow-core-";
+
+/// How librdkafka's threads are called.
+const CLIENTS: &str = "rdk:";
+
 /// How long the job is watched: a core that only spins now and then would use several ticks in it.
 const WATCHED_NS: u64 = 1_000_000_000;
 
@@ -23,12 +35,29 @@ const WATCHED_NS: u64 = 1_000_000_000;
 /// before may be counted just after.
 const TICKS: u64 = 2;
 
-/// A job on two slots with rings between them, and handles to push with, which nobody does.
-fn silent_job(driver: DriverChoice) -> (Job, Vec<Ingress<u64>>) {
+/// As `WATCHED_NS`, with a Kafka source: long enough for a hundredth of a second to be a small part of it.
+const KAFKA_WATCHED_NS: u64 = 4_000_000_000;
+
+/// Half a percent of two slots for as long as that.
+const KAFKA_TICKS: u64 = 4;
+
+/// Held by the test whose turn it is.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parked(driver: DriverChoice) -> Environment {
     let mut config = Config::default();
     config.slots.idle = Idle::Park;
     config.slots.driver = driver;
-    let env = Environment::with(config).parallelism(2);
+    Environment::with(config).parallelism(2)
+}
+
+/// A job on two slots with rings between them, and handles to push with, which nobody does.
+fn silent_job(driver: DriverChoice) -> (Job, Vec<Ingress<u64>>) {
+    let env = parked(driver);
     let (handles, source) = ingress_n(2, 1024);
     env.source(source).rebalance().map(|record| record + 1).sink(callback(|_: u64| {}));
     (env.start("silent").unwrap(), handles)
@@ -51,9 +80,9 @@ fn is_parked(slot: &SlotMetrics) -> bool {
     slot.parked_ns as f64 > 0.99 * slot.total_ns() as f64
 }
 
-/// The time that the core threads have used, in ticks of the system's clock, and how many they are. A thread
-/// that a driver starts on one has its name, and counts too.
-fn used_ticks() -> (u64, usize) {
+/// The time that the threads with such a name have used, in ticks of the system's clock, and how many they are.
+/// A thread that a driver starts on a core's thread has that one's name, and counts too.
+fn used_ticks(called: &str) -> (u64, usize) {
     let threads = fs::read_dir("/proc/self/task").unwrap();
     // A thread that ends while the list is read has no file any more.
     let stats = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).ok());
@@ -61,34 +90,72 @@ fn used_ticks() -> (u64, usize) {
         let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
         // User and system time, the 14th and 15th field of the line.
         let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
-        name.starts_with("slotflow-core-").then(|| ticks.sum())
+        name.starts_with(called).then(|| ticks.sum())
     };
     let ticks: Vec<u64> = stats.filter_map(|stat| used(&stat)).collect();
     (ticks.iter().sum(), ticks.len())
 }
 
-fn uses_nothing(driver: DriverChoice) {
-    let (job, _handles) = silent_job(driver);
+/// Watches an idle job for this long, whose core threads may use `ticks`, and gives what its slots did.
+fn uses_at_most(ticks: u64, watched_ns: u64, job: Job) -> Vec<SlotMetrics> {
     let mut then = job.metrics();
     // Once a tenth of a second has gone by asleep, whatever the start had to do is done.
     watch(&job, &then, |slots| slots.iter().all(|slot| slot.parked_ns > WATCHED_NS / 10));
     then = job.metrics();
-    let (before, threads) = used_ticks();
+    let (before, threads) = used_ticks(CORES);
+    let (client_before, clients) = used_ticks(CLIENTS);
     assert!(threads > 0, "the core threads are called otherwise");
-    let slots = watch(&job, &then, |slots| slots.iter().all(|slot| slot.total_ns() >= WATCHED_NS));
-    let (after, _) = used_ticks();
-    assert!(slots.len() == 2 && slots.iter().all(is_parked), "{driver:?}: {slots:?}");
-    assert!(after - before <= TICKS, "{driver:?}: {} ticks in {slots:?}", after - before);
+    let slots = watch(&job, &then, |slots| slots.iter().all(|slot| slot.total_ns() >= watched_ns));
+    let used = used_ticks(CORES).0 - before;
+    let client_used = used_ticks(CLIENTS).0.saturating_sub(client_before);
+    let watched_ms = watched_ns / 1_000_000;
+    println!(
+        "{threads} core threads used {used} ticks in {watched_ms} ms, {clients} of librdkafka {client_used}"
+    );
+    assert!(slots.len() == 2 && used <= ticks, "{used} ticks in {slots:?}");
     job.stop().unwrap();
+    slots
 }
 
-#[test]
-fn an_idle_job_uses_no_cpu() {
-    uses_nothing(DriverChoice::Thread);
+/// Runs it with each driver that there is.
+fn with_each_driver(test: impl Fn(DriverChoice)) {
+    test(DriverChoice::Thread);
     match Probe::run(Path::new("/")).driver(2, DriverChoice::Auto) {
-        (Driver::Glommio, _) => uses_nothing(DriverChoice::Glommio),
+        (Driver::Glommio, _) => test(DriverChoice::Glommio),
         (Driver::Thread, reason) => {
             println!("glommio is left out: {}", reason.as_deref().unwrap_or("it is not built"));
         }
     }
+}
+
+#[test]
+fn an_idle_job_uses_no_cpu() {
+    let _turn = turn();
+    with_each_driver(|driver| {
+        let (job, _handles) = silent_job(driver);
+        let slots = uses_at_most(TICKS, WATCHED_NS, job);
+        assert!(slots.iter().all(is_parked), "{driver:?}: {slots:?}");
+    });
+}
+
+/// It commits as usual, and has read everything there is.
+#[test]
+fn an_idle_kafka_source_uses_next_to_no_cpu() {
+    let _turn = turn();
+    with_each_driver(|driver| {
+        let kafka = MockKafka::start(&IoCores::default()).unwrap();
+        kafka.create_topic("silent", 4).unwrap();
+        kafka.fill("silent", (0..100).map(|n| (n % 4, "line"))).unwrap();
+        let env = parked(driver);
+        // With 1 ms, which suits the mock otherwise, librdkafka asks a thousand times a second.
+        let source = kafka.source().setting("fetch.wait.max.ms", 10).topic("silent").group("idle");
+        env.source(source).sink(callback(|_: Message<'_>| {}));
+        let job = env.start("silent").unwrap();
+        let deadline = Instant::now() + HANGS;
+        while job.metrics().records_in() < 100 {
+            assert!(!job.has_ended() && Instant::now() < deadline, "{:?}", job.metrics());
+            std::thread::yield_now();
+        }
+        uses_at_most(KAFKA_TICKS, KAFKA_WATCHED_NS, job);
+    });
 }

@@ -3,7 +3,8 @@
 mod kafka;
 
 use kafka::{PARTITIONS, Topics};
-use slotflow::io::kafka::MockKafka;
+use slotflow::io::kafka::{KafkaSink, KafkaSource, Message, MockKafka};
+use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
 
 /// A broker of its own with both topics; it is gone when the first part is dropped.
@@ -35,7 +36,46 @@ fn a_job_that_stops_or_fails_anywhere_loses_nothing() {
 }
 
 #[test]
+fn what_expands_beyond_a_full_sink_is_held_back_or_fails() {
+    let (_kafka, topics) = topics();
+    kafka::what_expands_beyond_a_full_sink_is_held_back_or_fails(&topics);
+}
+
+#[test]
+fn acknowledgements_are_timed_from_the_source() {
+    let (_kafka, topics) = topics();
+    kafka::acknowledgements_are_timed_from_the_source(&topics);
+}
+
+#[test]
 fn an_oversize_record_fails_the_job() {
     let (_kafka, topics) = topics();
     kafka::an_oversize_record_fails_the_job(&topics).unwrap();
+}
+
+#[test]
+fn topics_that_do_not_exist_are_told_with_the_settings_that_are_wrong() {
+    let (_kafka, topics) = topics();
+    let config = Config::from_toml("[edges]\ncapacity = 3").expect("the number is for the plan to refuse");
+    let env = Environment::with(config);
+    let source = |topic: &str| KafkaSource::new(&topics.brokers).topic(topic).group("g");
+    let owned = |line: Message<'_>| line.payload().to_vec();
+    env.source(source("wrods")).map(owned).sink(KafkaSink::new(&topics.brokers).topic("WRODS"));
+    env.source(source("")).name("nameless").map(owned).sink(KafkaSink::new(&topics.brokers).topic("WORDS"));
+    let text = env.start("refused").expect_err("nothing of it can run").to_string();
+    let missing = |topic: &str| {
+        let remedy = "create it, or correct the name given to .topic(..)";
+        format!(
+            "operator \"kafka({topic})\": topic \"{topic}\" does not exist on {}; {remedy}",
+            topics.brokers
+        )
+    };
+    let expected = [
+        "4 problems before the start",
+        "edges.capacity: is 3, no power of two; give 2 or 4",
+        &missing("wrods"),
+        &missing("WRODS"),
+        "kafka(): has no topic; name one with .topic(..)",
+    ];
+    assert_eq!(text, expected.join("\n  - "));
 }

@@ -65,6 +65,16 @@ fn a_job_that_stops_or_fails_anywhere_loses_nothing() {
 }
 
 #[test]
+fn what_expands_beyond_a_full_sink_is_held_back_or_fails() {
+    with_topics("expands", kafka::what_expands_beyond_a_full_sink_is_held_back_or_fails);
+}
+
+#[test]
+fn acknowledgements_are_timed_from_the_source() {
+    with_topics("timed", kafka::acknowledgements_are_timed_from_the_source);
+}
+
+#[test]
 fn an_oversize_record_fails_the_job() {
     with_topics("oversize", |topics| kafka::an_oversize_record_fails_the_job(topics).unwrap());
 }

@@ -15,10 +15,12 @@ use std::{
 use rust::{Word, code_of, parts_of, product_of, tests_of, words};
 
 /// The only files that may contain `unsafe`: small ones that do nothing else. Never of `ops` or the facade.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 8] = [
     "runtime/src/machine/sys.rs",
+    "runtime/src/machine/prefetch.rs",
     "runtime/src/edge/moving.rs",
     "runtime/tests/no_alloc.rs",
+    "runtime/tests/no_syscall.rs",
     "io/src/kafka/batch.rs",
     "io/src/kafka/event_waker.rs",
     "io/src/kafka/commit.rs",
@@ -26,6 +28,18 @@ const UNSAFE: [&str; 6] = [
 
 /// Where a clock may be read; everybody else is handed the time, or a simulation could not repeat a run.
 const CLOCKS: [&str; 4] = ["runtime/src/time.rs", "runtime/src/slot", "runtime/src/job", "io/src/"];
+
+/// Where a lock may be: at the start, in the pool, on threads that are no slots, in connectors. Never in an operator, a
+/// chain, an edge, a subtask or a core's round, where the record path is.
+const LOCKS: [&str; 7] = [
+    "runtime/src/install.rs",
+    "runtime/src/job",
+    "runtime/src/slot/park.rs",
+    "runtime/src/slot/pool.rs",
+    "runtime/src/slot/pulse.rs",
+    "runtime/src/testing",
+    "io/src/",
+];
 
 /// Words with another meaning in other systems, or with none (CONTRIBUTING.md, names).
 const FORBIDDEN: [&str; 9] =
@@ -38,7 +52,7 @@ const LINES_WITH_TESTS: usize = 600;
 /// Name, the files it is for, what it finds in one.
 type Rule = (&'static str, fn(&str) -> bool, fn(&str) -> Violations);
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     ("opens with a line about itself", any, opens_with_a_module_line),
     ("short enough to read", product, short_enough),
     ("lines fit the width", any, lines_fit),
@@ -60,6 +74,11 @@ const RULES: [Rule; 19] = [
         "clocks are handed in",
         |path| product(path) && !starts(&CLOCKS, path),
         |text| no_clock(product_of(text)),
+    ),
+    (
+        "the record path takes no lock",
+        |path| product(path) && !starts(&LOCKS, path),
+        |text| no_lock(product_of(text)),
     ),
     ("unsafe only where listed", |path| !UNSAFE.contains(&path), no_unsafe),
     ("unsafe is explained", |path| UNSAFE.contains(&path), unsafe_is_explained),
@@ -224,6 +243,12 @@ fn no_get(text: &str) -> Violations {
 fn no_clock(text: &str) -> Violations {
     lines_where(&code_of(text), "time is handed in: see runtime/src/time.rs", |line| {
         line.contains("Instant::now") || line.contains("SystemTime::now") || line.contains("clock_gettime")
+    })
+}
+
+fn no_lock(text: &str) -> Violations {
+    lines_where(&code_of(text), "a lock near the record path: see LOCKS in tests/tidy.rs", |line| {
+        words(line).any(|word| ["Mutex", "RwLock", "Condvar"].contains(&word.text))
     })
 }
 
@@ -394,6 +419,13 @@ fn a_function_names_the_thing_and_not_the_getting() {
 #[test]
 fn time_is_handed_in() {
     check(no_clock, 1, "let start = Instant::now();", "// Instant::now\nlet start = clock.now();");
+}
+
+#[test]
+fn locks_stay_off_the_record_path() {
+    check(no_lock, 1, "use std::sync::Mutex;", "// a Mutex would do\nuse std::sync::atomic::AtomicU64;");
+    check(no_lock, 2, "\nlet a = RwLock::new(0);", "let text = \"Mutex\";");
+    check(no_lock, 1, "waits: Condvar,", "unlock();");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slotflow::io::kafka::{KafkaSink, KafkaSource, Message, fill_topic, read_topic};
 use slotflow::runtime::IoCores;
-use slotflow::{Environment, Error, Job, Result};
+use slotflow::{Environment, Error, Job, JobReport, Result};
 
 /// How many partitions the input has.
 pub const PARTITIONS: u32 = 8;
@@ -136,6 +136,55 @@ fn fails_at(topics: &Topics, bad: &'static str) -> Error {
     });
     lines.sink(topics.sink());
     env.run("failing").unwrap_err()
+}
+
+/// Acknowledgements are timed from where a source took the record, in one chain and over an edge.
+pub fn acknowledgements_are_timed_from_the_source(topics: &Topics) {
+    for parallelism in [4, 2] {
+        let (env, sink) = (environment(), topics.sink());
+        let latency = sink.ack_latency();
+        let lines = env.source(topics.source()).map(|line: Message<'_>| line.to_bytes());
+        lines.sink(sink).parallelism(parallelism);
+        let job = env.start("timed").unwrap();
+        let began = Instant::now();
+        while latency.since_dequeue().count() == 0 {
+            assert!(!job.has_ended() && began.elapsed() < LOST, "{:?}", job.metrics());
+            topics.fill(0..1_000);
+        }
+        job.drain(LOST).unwrap();
+        assert!(latency.since_write().count() > latency.since_dequeue().count());
+    }
+}
+
+/// How many lines the expanding job makes of one.
+const EXPANSION: u32 = 50;
+
+/// Runs a job whose operator makes many lines of each in front of a sink that has room for ten, until it ends.
+fn expand(topics: &Topics, overflow_bytes: usize) -> Result<JobReport> {
+    let mut env = environment();
+    env.config_mut().edges.overflow_bytes = overflow_bytes;
+    let lines = env.source(topics.source().bounded()).name("read").flat_map(|line: Message<'_>| {
+        let line = String::from_utf8(line.payload().to_vec()).unwrap();
+        let number: u32 = line.trim_start_matches("line ").parse().unwrap();
+        (number * EXPANSION..(number + 1) * EXPANSION).map(|n| format!("LINE {n}"))
+    });
+    lines.sink(topics.sink().setting("queue.buffering.max.messages", 10)).name("write");
+    env.run("expanding")
+}
+
+/// An expanding operator in front of a full sink is held back; one that goes too far fails the job, which
+/// loses nothing.
+pub fn what_expands_beyond_a_full_sink_is_held_back_or_fails(topics: &Topics) {
+    topics.fill(0..400);
+    let text = expand(topics, 500).unwrap_err().to_string();
+    assert!(text.starts_with("operator \"write\", subtask "), "{text}");
+    assert!(
+        text.contains("wait for room in the sink, more than edges.overflow_bytes = 500 allows"),
+        "{text}"
+    );
+    let report = expand(topics, EXPANSION as usize * 200).unwrap();
+    assert!(report.records > 0, "what the failed job read was not committed");
+    assert_eq!(topics.compare(0..400 * EXPANSION).0, Vec::<u32>::new());
 }
 
 /// A record that Kafka will not take fails the job, and the error says where.

@@ -1,0 +1,83 @@
+//! Every example runs, with the arguments that it names itself.
+//!
+//! `//! run: ARGUMENTS` among the comment lines at an example's top is a run; several such lines are several runs, an
+//! empty one is a run without arguments. Examples run as cargo has built them, which it does for `cargo test` and
+//! `cargo test --workspace`; `scripts/examples` runs them in release.
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A run takes seconds; this only keeps one that hangs from doing so for ever.
+const HANGS_S: &str = "300";
+
+/// An example's name and where its source begins.
+fn examples() -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut examples = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        match path.extension() {
+            Some(rust) if rust == "rs" => examples.push((name, path)),
+            _ if path.join("main.rs").exists() => examples.push((name, path.join("main.rs"))),
+            _ => {}
+        }
+    }
+    examples.sort();
+    examples
+}
+
+/// The arguments of each run.
+fn runs(source: &str) -> Vec<Vec<&str>> {
+    let top = source.lines().take_while(|line| line.starts_with("//"));
+    top.filter_map(|line| line.strip_prefix("//! run:"))
+        .map(|line| line.split_whitespace().collect())
+        .collect()
+}
+
+/// Where cargo has put an example: beside the folder of this test.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(
+        built.exists(),
+        "the example {name} is not at {}; cargo test --workspace builds it, and so does cargo build --examples \
+         (with the profile and the target of this test)",
+        built.display()
+    );
+    built
+}
+
+fn run(name: &str, arguments: &[&str]) {
+    let mut command = Command::new("timeout");
+    let output = command.arg(HANGS_S).arg(built(name)).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let said = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    assert!(
+        output.status.success(),
+        "example {name} {}: {} (124 is: not done within {HANGS_S} s)\n{}{}",
+        arguments.join(" "),
+        output.status,
+        said(&output.stdout),
+        said(&output.stderr)
+    );
+}
+
+#[test]
+fn every_example_runs() {
+    let examples = examples();
+    assert!(!examples.is_empty(), "the examples are somewhere else");
+    for (name, path) in &examples {
+        let source = fs::read_to_string(path).unwrap();
+        let runs = runs(&source);
+        assert!(!runs.is_empty(), "{}: no line '//! run: ARGUMENTS' at its top", path.display());
+        runs.iter().for_each(|arguments| run(name, arguments));
+    }
+}
+
+#[test]
+fn runs_are_read_from_the_comment_at_the_top_only() {
+    let source = "//! An example.\n//!\n//! run: --fast 1_000\n//! run:\n\nfn main() {}\n//! run: never\n";
+    assert_eq!(runs(source), [vec!["--fast", "1_000"], vec![]]);
+}
