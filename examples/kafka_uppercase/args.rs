@@ -51,23 +51,25 @@ impl Args {
         Ok(args)
     }
 
-    /// The environment: the file's settings, those of `SLOTFLOW_*`, and then the command line's.
+    /// The environment: the file's settings or a parallelism of 4, then those of `SLOTFLOW_*`, and then the
+    /// command line's.
     pub fn environment(&self) -> Result<Environment> {
-        let env = match &self.config {
-            Some(file) => Environment::from_file(file)?,
-            None => Environment::new()?,
+        let config = match &self.config {
+            Some(file) => Config::from_file(file)?,
+            None => with_parallelism(4),
         };
-        match (self.parallelism, &self.config) {
-            (Some(parallelism), _) => Ok(env.parallelism(parallelism)),
-            (None, None) => Ok(env.parallelism(4)),
-            (None, Some(_)) => Ok(env),
-        }
+        let env = Environment::with(config.with_environment()?);
+        Ok(match self.parallelism {
+            Some(parallelism) => env.parallelism(parallelism),
+            None => env,
+        })
     }
+}
 
-    /// Half of what the job has: an operator's own parallelism.
-    pub fn sink_parallelism(&self) -> usize {
-        self.parallelism.unwrap_or(4).div_ceil(2)
-    }
+fn with_parallelism(parallelism: usize) -> Config {
+    let mut config = Config::default();
+    config.job.parallelism = parallelism;
+    config
 }
 
 fn number<N: std::str::FromStr<Err: std::fmt::Display>>(flag: &str, text: &str) -> Result<N, String> {

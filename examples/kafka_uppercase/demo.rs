@@ -7,8 +7,8 @@ use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
 use slotflow::runtime::metrics::Latencies;
 
-use crate::args::Args;
-use crate::{describe, end, watch};
+use super::args::Args;
+use super::{describe, end, watch};
 
 const PARTITIONS: u32 = 8;
 
@@ -20,10 +20,10 @@ pub fn run(args: &Args) -> Result<()> {
     kafka.create_topic("LINES", PARTITIONS)?;
     kafka.fill("lines", (0..args.lines).map(|i| (i % PARTITIONS, line(i))))?;
 
-    let env = args.environment()?;
+    let mut env = args.environment()?;
     let sink = kafka.sink().topic("LINES");
     let acknowledged = sink.ack_latency();
-    describe(&env, kafka.source().topic("lines").group(&args.group), sink, args.sink_parallelism());
+    describe(&mut env, kafka.source().topic("lines").group(&args.group), sink);
     println!("{}", env.explain()?);
 
     let began = Instant::now();
@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
     let read_in = began.elapsed();
     let handed_over = job.metrics().latency;
     println!("{}", end(job, false)?);
-    report(args.lines, read_in, &handed_over, &acknowledged.snapshot());
+    report(args.lines, read_in, &handed_over, &acknowledged.since_dequeue());
     verify(&kafka, args.lines)
 }
 
@@ -48,7 +48,7 @@ fn report(lines: u32, took: Duration, handed_over: &Latencies, acknowledged: &La
         println!("{name}: p50 below {p50:.1} us, p99 below {p99:.1} us ({} samples)", latencies.count());
     };
     show("slot dequeue to producer enqueue", handed_over);
-    show("producer enqueue to acknowledgement (by the mock: no claim about a broker)", acknowledged);
+    show("slot dequeue to acknowledgement (by the mock: no claim about a broker)", acknowledged);
 }
 
 /// Every line must be in the output once, in upper case.

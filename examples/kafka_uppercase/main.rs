@@ -25,7 +25,8 @@ use args::Args;
 /// How long a drain may take before what is left is cut off.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
-fn main() -> ExitCode {
+/// Exit code 1 and the reason on the standard error for whatever fails.
+pub fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("warn").init();
     let outcome = Args::parse(std::env::args().skip(1)).and_then(|args| {
         let outcome = if args.brokers.is_some() { on_brokers(&args) } else { demo::run(&args) };
@@ -41,8 +42,9 @@ fn main() -> ExitCode {
 }
 
 /// Describes the job. The line is built in the step's arena, where it costs no allocation; it is
-/// copied into `Bytes` because it crosses an edge: the sink has a parallelism of its own.
-fn describe(env: &Environment, source: KafkaSource, sink: KafkaSink, sink_parallelism: usize) {
+/// copied into `Bytes` because it crosses an edge: the sink has half of the job's parallelism.
+fn describe(env: &mut Environment, source: KafkaSource, sink: KafkaSink) {
+    let sink_parallelism = env.config_mut().job.parallelism.div_ceil(2);
     env.source(source)
         .name("lines")
         .map_in(uppercase)
@@ -60,12 +62,12 @@ fn uppercase<'s>(line: Message<'s>, arena: &'s Arena) -> &'s [u8] {
 
 /// Runs the job on a Kafka of the user's.
 fn on_brokers(args: &Args) -> Result<()> {
-    let env = args.environment()?;
+    let mut env = args.environment()?;
     let brokers = args.brokers.as_deref().unwrap_or_default();
     let source = KafkaSource::new(brokers).topic(&args.input).group(&args.group);
     let source = if args.bounded { source.bounded() } else { source };
     let sink = KafkaSink::new(brokers).topic(&args.output);
-    describe(&env, source, sink, args.sink_parallelism());
+    describe(&mut env, source, sink);
     println!("{}", env.explain()?);
     let job = env.start("uppercase")?;
     let interrupted = watch(&job, || false);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hdrhistogram::Histogram;
 use slotflow::prelude::*;
+use slotflow::runtime::Place;
 
 use crate::args::Args;
 use crate::keyed::{Running, record};
@@ -49,7 +50,7 @@ pub fn run(args: &Args) -> Result<String> {
         let (key, value) = record(i, keys);
         Due { key, value, due_ns: (u128::from(i) * 1_000_000_000 / u128::from(rate)) as u64 }
     };
-    let on_start = move |_: &_, began_ns| {
+    let on_start = move |_: Place<'_>, began_ns| {
         begin.begin();
         began.store(began_ns, Relaxed);
     };
