@@ -86,7 +86,7 @@ where
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, _: &mut impl Output<Self::Out>) {
         let KeyedFold { selector, table, init, .. } = self;
         let key = selector.key(&record);
-        let value = table.value(key, ctx.split(), S::same, |key| (S::store(key), init.clone()));
+        let value = table.value(key, || ctx.split(), S::same, |key| (S::store(key), init.clone()));
         (self.fold)(value, record);
     }
 
@@ -96,7 +96,7 @@ where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), ctx.split());
+        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) -> Flow {

@@ -86,7 +86,7 @@ where
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<R::Out>>) {
         let Rolled { selector, table, rule } = self;
         let key = selector.key(&record);
-        let state = table.value(key, ctx.split(), S::same, |key| (S::store(key), rule.begin()));
+        let state = table.value(key, || ctx.split(), S::same, |key| (S::store(key), rule.begin()));
         let record = rule.step(state, record);
         out.push(record, ctx);
     }
@@ -97,6 +97,6 @@ where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), ctx.split());
+        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
     }
 }

@@ -32,58 +32,46 @@ enum Parts<K, V> {
 
 impl<K, V> Parts<K, V> {
     #[inline(always)]
-    fn of(&mut self, split: u32) -> &mut Segments<K, V> {
+    fn of(&mut self, split: impl FnOnce() -> u32) -> &mut Segments<K, V> {
         match self {
             Parts::Hash(segments) => segments,
             Parts::SourcePartition(groups) => {
-                let group = split as usize % groups.len();
+                let group = split() as usize % groups.len();
                 &mut groups[group]
             }
         }
     }
 }
 
-/// Where the keys of the next records are, in their order.
+/// Where the keys of the next records are: the next one last.
 #[derive(Default)]
 struct Ahead {
     places: [Place; LOOK_AHEAD],
-    known: usize,
-    used: usize,
+    left: usize,
 }
 
 impl Ahead {
-    #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.used == self.known
-    }
-
-    /// Notes one place after the other. A local array first: it leaves the compiler free to keep the table's
-    /// fields in registers.
+    /// Notes where the keys of `records` are that come behind those noted already.
     #[inline(always)]
     fn extend(&mut self, places: impl Iterator<Item = Place>) {
-        if self.is_empty() {
-            (self.used, self.known) = (0, 0);
-        }
+        // A local array first: it leaves the compiler free to keep the table's fields in registers.
         let mut noted = [Place::default(); LOOK_AHEAD];
         let mut count = 0;
-        for (noted, place) in noted.iter_mut().zip(places) {
+        for (noted, place) in noted.iter_mut().rev().zip(places) {
             *noted = place;
             count += 1;
         }
-        let count = count.min(LOOK_AHEAD - self.known);
-        self.places[self.known..self.known + count].copy_from_slice(&noted[..count]);
-        self.known += count;
+        let count = count.min(LOOK_AHEAD - self.left);
+        self.places.copy_within(..self.left, count);
+        self.places[..count].copy_from_slice(&noted[LOOK_AHEAD - count..]);
+        self.left += count;
     }
 
     #[inline(always)]
     fn pop(&mut self) -> Option<Place> {
-        if self.is_empty() {
-            return None;
-        }
+        self.left = self.left.checked_sub(1)?;
         // Never more than there are: the remainder only spares a check.
-        let place = self.places[self.used % LOOK_AHEAD];
-        self.used += 1;
-        Some(place)
+        Some(self.places[self.left % LOOK_AHEAD])
     }
 }
 
@@ -105,21 +93,24 @@ impl<K: Key, V> Table<K, V> {
 
     /// Records whose keys have these hashes come next: as [`Operator::expect`](slotflow_runtime::Operator::expect).
     #[inline(always)]
-    pub(crate) fn expect(&mut self, hashes: impl Iterator<Item = u64>, split: u32) {
+    pub(crate) fn expect(&mut self, hashes: impl Iterator<Item = u64>, split: impl FnOnce() -> u32) {
         let part = self.parts.of(split);
-        if self.ahead.is_empty() {
+        if self.ahead.left == 0 {
             part.settle();
+        }
+        if !part.is_large() {
+            return;
         }
         self.ahead.extend(hashes.map(|hash| part.locate(hash)));
     }
 
-    /// The value of `key`, which is `same` as a known one, or made a new one by `make`. `split` is the
-    /// record's source partition.
+    /// The value of `key`, which is `same` as a known one, or made a new one by `make`. `split` gives
+    /// the record's source partition.
     #[inline(always)]
     pub(crate) fn value<Q: Key>(
         &mut self,
         key: Q,
-        split: u32,
+        split: impl FnOnce() -> u32,
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut V {
@@ -141,5 +132,43 @@ impl<K: Key, V> Table<K, V> {
             Parts::SourcePartition(groups) => groups,
         };
         parts.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+
+    use super::*;
+
+    /// Counts each key, told of in two parts in front of each stretch of records, as an inlet does where its ring
+    /// ends in the middle.
+    fn count(table: &mut Table<u64, u64>, keys: impl Iterator<Item = u64>) {
+        let keys: Vec<u64> = keys.collect();
+        for (round, stretch) in keys.chunks(LOOK_AHEAD).enumerate() {
+            let (first, second) = stretch.split_at(round % stretch.len());
+            for part in [first, second] {
+                table.expect(part.iter().map(Key::hash), || 0);
+            }
+            for key in stretch {
+                *table.value(*key, || 0, |known, key| known == key, |key| (key, 0)) += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_table_looks_ahead_and_counts_as_a_small_one_does() {
+        for keys in [10, 200_000] {
+            let mut table = Table::new(&subtask(), Assigner::Hash);
+            (0..3).for_each(|round| count(&mut table, (0..keys).map(|key| key * (round + 1) % keys)));
+            let looked_ahead = matches!(&table.parts, Parts::Hash(segments) if segments.is_large());
+            assert_eq!(looked_ahead, keys > 10);
+            let mut counts: Vec<(u64, u64)> = table.drain().collect();
+            counts.sort();
+            let mut model = vec![0; keys as usize];
+            (1..=3).for_each(|factor| (0..keys).for_each(|key| model[(key * factor % keys) as usize] += 1));
+            assert!(counts.iter().all(|(key, count)| model[*key as usize] == *count));
+            assert_eq!(counts.len() as u64, keys);
+        }
     }
 }
