@@ -14,8 +14,10 @@ const MARK_INTERVAL_NS: u64 = 1_000_000;
 /// What a head found between records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Event time has reached this.
+    /// Event time has reached this; [`MAX_TIMESTAMP`] when all inputs have truly ended.
     Watermark(Timestamp),
+    /// The time has come at which an operator of the chain wanted to be called; the subtask's own.
+    Tick,
     /// No input counts for event time at present.
     Idle,
     /// A barrier of all inputs.
@@ -25,7 +27,7 @@ pub enum Event {
     /// One of several inputs has said something that means nothing yet: there is room for its writer,
     /// and nothing to pass on.
     Noted,
-    /// Nothing more will come.
+    /// Nothing more will come, because the inputs have ended or because the job is drained.
     End,
 }
 
@@ -111,6 +113,11 @@ impl<R: SourceReader> SourceHead<R> {
             self.injected += 1;
             self.control.report_offsets(self.number, self.injected, self.reader.offsets());
             return Some(Event::Barrier(Barrier { id: self.injected }));
+        }
+        if self.exhausted && self.watermark != MAX_TIMESTAMP {
+            // Said by nobody else: an input that pauses, or a job that is drained, goes on some day.
+            self.watermark = MAX_TIMESTAMP;
+            return Some(Event::Watermark(MAX_TIMESTAMP));
         }
         if self.exhausted || self.control.is_draining() {
             return Some(self.ended());
