@@ -194,6 +194,21 @@ fn the_longest_times_of_the_configuration_are_lived_with() {
 }
 
 #[test]
+fn a_stream_of_another_environment_is_refused_by_both() {
+    let other = env("");
+    let text = refused("", |env| {
+        let (here, there) = (env.source(generate(1, |i| i)), other.source(generate(1, |i| i)));
+        here.union(there).sink(callback(|_: u64| {}));
+    });
+    assert_eq!(
+        text,
+        "union: joins a stream of another environment; begin all streams of a job with .source(..) of one environment"
+    );
+    let text = other.plan().unwrap_err().to_string();
+    assert_eq!(text, "operator \"generate\": leads to no sink; end the stream with .sink(...)");
+}
+
+#[test]
 fn a_wrong_parallelism_of_the_job_is_one_problem() {
     let text = refused("[job]\nparallelism = 0", |env| three(env, Apart::Groups, &Collected::new()));
     assert_eq!(text, "job.parallelism: is 0; give at least 1 or leave it out");
