@@ -92,6 +92,9 @@ fn the_sink_has_half_of_the_parallelism_of_the_file() {
 
 fn a_wrong_command_line_exits_with_1() {
     assert_eq!(fails(&["--line", "3"]), "--line: no such argument; see the first lines of the example");
+    assert_eq!(fails(&["--help"]), "--help: no such argument; see the first lines of the example");
+    assert_eq!(fails(&["--lines"]), "--lines needs a value");
+    assert_eq!(fails(&["--input", "words"]), "--input, --output and --bounded need --brokers");
     assert_eq!(fails(&["--lines", "many"]), "--lines many: invalid digit found in string");
     assert_eq!(fails(&["--brokers", "127.0.0.1:1"]), "--brokers needs --input and --output");
 }
