@@ -7,8 +7,9 @@
 #[path = "../examples/kafka_uppercase/main.rs"]
 mod kafka_uppercase;
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::{env, fs};
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
@@ -18,12 +19,13 @@ use slotflow::runtime::IoCores;
 /// Set in the process that is to be the example.
 const AS_EXAMPLE: &str = "TEST_AS_EXAMPLE";
 
-const TESTS: [(&str, fn()); 6] = [
+const TESTS: [(&str, fn()); 7] = [
     ("the_demo_verifies_its_result_and_exits_with_0", the_demo_verifies_its_result_and_exits_with_0),
     ("the_sink_has_half_of_the_parallelism_of_the_file", the_sink_has_half_of_the_parallelism_of_the_file),
     ("a_wrong_command_line_exits_with_1", a_wrong_command_line_exits_with_1),
     ("what_the_brokers_refuse_exits_with_1", what_the_brokers_refuse_exits_with_1),
     ("a_job_that_fails_on_the_way_exits_with_1", a_job_that_fails_on_the_way_exits_with_1),
+    ("ctrl_c_drains_and_exits_with_0", ctrl_c_drains_and_exits_with_0),
     ("brokers_that_are_not_there_exit_with_1", brokers_that_are_not_there_exit_with_1),
 ];
 
@@ -40,12 +42,17 @@ fn main() -> ExitCode {
 }
 
 fn example(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     // Settings of whoever runs the tests are not to be seen here.
     env::vars().filter(|(name, _)| name.starts_with("SLOTFLOW_")).for_each(|(name, _)| {
         command.env_remove(name);
     });
-    command.args(arguments).env(AS_EXAMPLE, "yes").output().unwrap()
+    command.args(arguments).env(AS_EXAMPLE, "yes");
+    command
 }
 
 /// The standard output of an example that is to succeed.
@@ -92,6 +99,9 @@ fn the_sink_has_half_of_the_parallelism_of_the_file() {
 
 fn a_wrong_command_line_exits_with_1() {
     assert_eq!(fails(&["--line", "3"]), "--line: no such argument; see the first lines of the example");
+    assert_eq!(fails(&["--help"]), "--help: no such argument; see the first lines of the example");
+    assert_eq!(fails(&["--lines"]), "--lines needs a value");
+    assert_eq!(fails(&["--input", "words"]), "--input, --output and --bounded need --brokers");
     assert_eq!(fails(&["--lines", "many"]), "--lines many: invalid digit found in string");
     assert_eq!(fails(&["--brokers", "127.0.0.1:1"]), "--brokers needs --input and --output");
 }
@@ -126,6 +136,27 @@ fn a_job_that_fails_on_the_way_exits_with_1() {
         fails(&["--brokers", kafka.bootstrap(), "--input", "lines", "--output", "LINES", "--bounded"]);
     assert!(error.starts_with("operator \"LINES\", subtask "), "{error}");
     assert!(error.contains(": a record for topic \"LINES\", partition 0 was not delivered: "), "{error}");
+}
+
+fn ctrl_c_drains_and_exits_with_0() {
+    let kafka = MockKafka::start(&IoCores::default()).unwrap();
+    kafka.create_topic("lines", 1).unwrap();
+    kafka.create_topic("LINES", 1).unwrap();
+    kafka.fill("lines", [(0, "line"); 1_000]).unwrap();
+    let mut command = command(&["--brokers", kafka.bootstrap(), "--input", "lines", "--output", "LINES"]);
+    let mut example = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(example.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let reads = |line: &String| line.contains(" records/s") && !line.starts_with("0 ");
+    said.find(reads).expect("it reads the line, and shows that");
+    let pressed = Command::new("kill").args(["-INT", &example.id().to_string()]).status().unwrap();
+    assert!(pressed.success());
+    let last = said.last().unwrap();
+    assert_eq!(example.wait().unwrap().code(), Some(0));
+    assert!(last.starts_with("job \"uppercase\" drained after "), "{last}");
+    // What was read is written, whatever more there was to read.
+    let written = kafka.read("LINES").unwrap().concat();
+    assert!(last.ends_with(&format!(" with {} records", written.len())), "{last}, written {}", written.len());
+    assert!(!written.is_empty() && written.iter().all(|line| line.payload == b"LINE"[..]));
 }
 
 fn brokers_that_are_not_there_exit_with_1() {

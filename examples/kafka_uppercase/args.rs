@@ -29,24 +29,24 @@ impl Args {
             config: None,
         };
         while let Some(flag) = words.next() {
-            if flag == "--bounded" {
-                args.bounded = true;
-                continue;
-            }
-            let value = words.next().ok_or(format!("{flag} needs a value"))?;
+            let mut value = || words.next().ok_or(format!("{flag} needs a value"));
             match flag.as_str() {
-                "--brokers" => args.brokers = Some(value),
-                "--input" => args.input = value,
-                "--output" => args.output = value,
-                "--group" => args.group = value,
-                "--config" => args.config = Some(value),
-                "--lines" => args.lines = number(&flag, &value)?,
-                "--parallelism" => args.parallelism = Some(number(&flag, &value)?),
+                "--bounded" => args.bounded = true,
+                "--brokers" => args.brokers = Some(value()?),
+                "--input" => args.input = value()?,
+                "--output" => args.output = value()?,
+                "--group" => args.group = value()?,
+                "--config" => args.config = Some(value()?),
+                "--lines" => args.lines = number(&flag, &value()?)?,
+                "--parallelism" => args.parallelism = Some(number(&flag, &value()?)?),
                 _ => return Err(format!("{flag}: no such argument; see the first lines of the example")),
             }
         }
         if args.brokers.is_some() && (args.input.is_empty() || args.output.is_empty()) {
             return Err("--brokers needs --input and --output".into());
+        }
+        if args.brokers.is_none() && (args.bounded || !args.input.is_empty() || !args.output.is_empty()) {
+            return Err("--input, --output and --bounded need --brokers".into());
         }
         Ok(args)
     }

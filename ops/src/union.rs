@@ -4,7 +4,7 @@ use slotflow_runtime::edge::partition::AsPlanned;
 use slotflow_runtime::install::Installer;
 use slotflow_runtime::pipe::{Merge, OutletPlan, Pipe};
 use slotflow_runtime::plan::{EdgeId, Graph, OperatorId, Role};
-use slotflow_runtime::{Owned, Result, Time};
+use slotflow_runtime::{Owned, Problem, Result, Time};
 
 use crate::environment::Pipeline;
 use crate::{Environment, Stream};
@@ -35,7 +35,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         others.leave(&mut inputs);
         // Only now: an operator has a higher number than its inputs.
         let union = env.graph(|graph| graph.add("union", Role::Operator));
-        let edges = inputs.into_iter().map(|input| input.lead_to(env, union)).collect();
+        let edges = inputs.into_iter().filter_map(|input| input.lead_to(env, union)).collect();
         Stream::new(env, union, Merge::new(union, edges))
     }
 }
@@ -71,7 +71,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Streams<'env, T, P::Time>
     fn leave(self, inputs: &mut Vec<Input<'env>>) {
         let (env, last, pipe) = self.closed();
         let join = move |edge| env.add_pipeline(UnionEnd { pipe, edge });
-        inputs.push(Input { last, join: Box::new(join) });
+        inputs.push(Input { env, last, join: Box::new(join) });
     }
 }
 
@@ -92,17 +92,29 @@ tuples_of_streams!(A B C D);
 
 /// A stream on its way into a union.
 pub struct Input<'env> {
+    env: &'env Environment,
     last: OperatorId,
     /// Joins the job, once the edge is known.
     join: Box<dyn FnOnce(EdgeId) + 'env>,
 }
 
 impl Input<'_> {
-    fn lead_to(self, env: &Environment, union: OperatorId) -> EdgeId {
+    /// A stream of another environment has an operator number that means something else here: it is left out and
+    /// told at the start, of both environments.
+    fn lead_to(self, env: &Environment, union: OperatorId) -> Option<EdgeId> {
+        if !std::ptr::eq(self.env, env) {
+            env.graph(|graph| graph.mistakes.push(foreign()));
+            return None;
+        }
         let edge = connect_apart(env, self.last, union);
         (self.join)(edge);
-        edge
+        Some(edge)
     }
+}
+
+fn foreign() -> Problem {
+    let what = "joins a stream of another environment";
+    Problem::new("union", what, "begin all streams of a job with .source(..) of one environment")
 }
 
 /// An edge between pipelines that are separate from the start.

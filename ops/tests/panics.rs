@@ -39,6 +39,25 @@ fn a_factory_that_panics_fails_its_job_only() {
 }
 
 #[test]
+fn a_panic_whose_value_panics_when_it_is_dropped_fails_its_job_only() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    let pool = pool();
+    let env = Environment::with(Config::default()).on(&pool);
+    let broken = |i: u64| if i < 3 { i } else { std::panic::panic_any(Again) };
+    env.source(generate(10, |i| i)).name("numbers").map(broken).name("broken").sink(callback(|_: u64| {}));
+    assert_eq!(
+        env.run("broken").unwrap_err().to_string(),
+        "operator \"broken\", subtask 0: panicked: with a value that is no text"
+    );
+    still_works(&pool);
+}
+
+#[test]
 fn a_destructor_that_panics_fails_its_job_only() {
     /// Panics where its operator is dropped, not where the description of it is.
     #[derive(Clone)]

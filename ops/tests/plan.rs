@@ -162,6 +162,53 @@ fn parallelism_is_bounded_by_the_key_groups_and_by_one() {
 }
 
 #[test]
+fn a_parallelism_that_nobody_can_count_is_refused_in_several_groups_and_on_named_cores() {
+    let toml = "[operators.generate]\ncores = [0]\n[operators.map]\ncores = [1]";
+    let text = refused(toml, |env| {
+        let numbers = env.source(generate(1, |i| i)).parallelism(usize::MAX).slot_sharing_group("a");
+        let mapped = numbers.map(|i| i).parallelism(usize::MAX).slot_sharing_group("b");
+        mapped.sink(callback(|_: u64| {})).slot_sharing_group("c");
+    });
+    let lines: Vec<&str> = text.lines().collect();
+    for (line, operator) in [(1, "generate"), (2, "map")] {
+        let expected = format!("  - operator \"{operator}\": has parallelism {}, more than", usize::MAX);
+        assert!(lines[line].starts_with(&expected), "{text}");
+    }
+}
+
+#[test]
+fn more_slots_than_can_be_meant_are_refused_by_the_job_and_by_the_pool() {
+    let toml = "[slots]\ncount = 9223372036854775807";
+    let expected = "slots.count: is 9223372036854775807, more than can be meant; give at most 32768";
+    assert_eq!(refused(toml, |env| three(env, Apart::No, &Collected::new())), expected);
+    let pool = Slots::new(&Config::from_toml(toml).unwrap()).map(|slots| slots.count());
+    assert_eq!(pool.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn the_longest_times_of_the_configuration_are_lived_with() {
+    let toml = "[job]\ncommit_interval_ms = 31536000000\nleave_timeout_ms = 31536000000\n[slots]\n\
+                spin_us = 31536000000000\nstall_ms = 31536000000\n[step]\nbudget_us = 31535999999";
+    let doubled: Vec<u64> = (0..1_000).map(|i| i * 2).collect();
+    assert_eq!(result(toml, Apart::Unchained), doubled);
+}
+
+#[test]
+fn a_stream_of_another_environment_is_refused_by_both() {
+    let other = env("");
+    let text = refused("", |env| {
+        let (here, there) = (env.source(generate(1, |i| i)), other.source(generate(1, |i| i)));
+        here.union(there).sink(callback(|_: u64| {}));
+    });
+    assert_eq!(
+        text,
+        "union: joins a stream of another environment; begin all streams of a job with .source(..) of one environment"
+    );
+    let text = other.plan().unwrap_err().to_string();
+    assert_eq!(text, "operator \"generate\": leads to no sink; end the stream with .sink(...)");
+}
+
+#[test]
 fn a_wrong_parallelism_of_the_job_is_one_problem() {
     let text = refused("[job]\nparallelism = 0", |env| three(env, Apart::Groups, &Collected::new()));
     assert_eq!(text, "job.parallelism: is 0; give at least 1 or leave it out");

@@ -48,6 +48,18 @@ fn without_a_terminal_it_is_plain_lines() {
 }
 
 #[test]
+fn a_view_is_told_to_stop_between_two_drawings() {
+    let (job, mut out, mut asked) = (job(), Vec::new(), 0);
+    let stop = || {
+        asked += 1;
+        asked == 3
+    };
+    job.view().every(Duration::from_secs(600)).show_until(&mut out, false, stop).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap().lines().count(), 1);
+    job.stop().unwrap();
+}
+
+#[test]
 fn a_view_ends_with_its_job() {
     let env = Environment::with(Config::default());
     env.source(generate(10, |i| i)).sink(callback(|_: u64| {}));

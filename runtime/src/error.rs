@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why an operator's own code failed, as the standard library boxes it: `"text".into()` makes one.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -108,11 +109,16 @@ impl Error {
         ErrorKind::User { place: None, cause: cause.into() }.into()
     }
 
-    /// A closure's panic, from what `catch_unwind` gave.
-    pub fn panicked(payload: &(dyn Any + Send)) -> Self {
+    /// A closure's panic, from what `catch_unwind` gave. A value that panics again when it is dropped is left:
+    /// whoever catches panics must go on.
+    pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Self::user(format!("panicked: {}", text.unwrap_or("with a value that is no text")))
+        let error = Self::user(format!("panicked: {}", text.unwrap_or("with a value that is no text")));
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        error
     }
 
     /// A failure of the outside, named together with what helps.
@@ -346,8 +352,8 @@ mod tests {
 
     #[test]
     fn a_panic_keeps_its_text() {
-        assert_eq!(Error::panicked(&"boom").to_string(), "panicked: boom");
-        assert_eq!(Error::panicked(&String::from("boom 7")).to_string(), "panicked: boom 7");
-        assert_eq!(Error::panicked(&7_u8).to_string(), "panicked: with a value that is no text");
+        assert_eq!(Error::panicked(Box::new("boom")).to_string(), "panicked: boom");
+        assert_eq!(Error::panicked(Box::new(String::from("boom 7"))).to_string(), "panicked: boom 7");
+        assert_eq!(Error::panicked(Box::new(7_u8)).to_string(), "panicked: with a value that is no text");
     }
 }

@@ -33,7 +33,7 @@ impl IoCores {
                 work()
             });
             let outcome = thread.map_err(no_thread)?.join();
-            outcome.map_err(|panic| Error::panicked(&*panic))
+            outcome.map_err(Error::panicked)
         })
     }
 

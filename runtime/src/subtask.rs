@@ -294,7 +294,7 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
         let error = match outcome {
             Ok(Ok(step)) => return step,
             Ok(Err(error)) => error,
-            Err(panic) => Error::panicked(&*panic),
+            Err(panic) => Error::panicked(panic),
         };
         self.phase = Phase::Done;
         Step::Failed(error.at(self.blamed(), self.context.index))

@@ -106,6 +106,14 @@ pub(super) fn partition_failed(topic: &str, partition: SplitId, offset: Offset, 
     )
 }
 
+/// Compressed in a way that librdkafka was built without.
+pub(super) fn not_decompressed(topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Error {
+    Error::world(
+        format!("topic \"{topic}\", partition {partition}, offset {offset} cannot be read: {reason}"),
+        "build librdkafka with that compression: zstd needs the feature `zstd` of the crate `rdkafka`",
+    )
+}
+
 pub(super) fn client_failed(topic: &str, reason: &str) -> Error {
     Error::world(
         format!("the Kafka client for topic \"{topic}\" cannot go on: {reason}"),
@@ -162,6 +170,7 @@ mod tests {
             offset_gone("words", 3, Some(17)),
             offset_gone("words", 3, None),
             partition_failed("words", 3, 17, "bad checksum"),
+            not_decompressed("words", 3, 17, "codec 0x4: not implemented"),
             client_failed("WORDS", "fenced"),
             too_large("WORDS", 2_000_000, Some(1_000_000)),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::MessageTimedOut),

@@ -190,8 +190,9 @@ impl Positions {
 fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Option<Error> {
     const OFFSET_GONE: i32 = Native::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
     const REFUSED: i32 = Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
+    const NOT_BUILT: i32 = Native::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED as i32;
     const FATAL: i32 = Native::RD_KAFKA_RESP_ERR__FATAL as i32;
-    const PERMANENT: [i32; 8] = [
+    const PERMANENT: [i32; 7] = [
         Native::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32,
         Native::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32,
         Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32,
@@ -199,11 +200,11 @@ fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason
         Native::RD_KAFKA_RESP_ERR__BAD_COMPRESSION as i32,
         Native::RD_KAFKA_RESP_ERR_INVALID_MSG as i32,
         Native::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32,
-        Native::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED as i32,
     ];
     match code {
         OFFSET_GONE => Some(failure::offset_gone(topic, partition, (offset >= 0).then_some(offset))),
         REFUSED => Some(failure::topic_refused(topic, Purpose::Read)),
+        NOT_BUILT => Some(failure::not_decompressed(topic, partition, offset, reason)),
         FATAL => Some(failure::client_failed(topic, reason)),
         code if PERMANENT.contains(&code) => {
             Some(failure::partition_failed(topic, partition, offset, reason))
@@ -263,6 +264,8 @@ mod tests {
         let failure = |code| failure_of(code as i32, "words", 3, 17, "reason").map(|error| error.to_string());
         assert!(failure(Native::RD_KAFKA_RESP_ERR__TRANSPORT).is_none());
         assert!(failure(Native::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION).is_none());
+        let not_built = failure(Native::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED).unwrap();
+        assert!(not_built.contains("offset 17 cannot be read: reason; build librdkafka with"), "{not_built}");
         assert!(failure(Native::RD_KAFKA_RESP_ERR__BAD_MSG).unwrap().contains("offset 17 cannot be read"));
         assert!(
             failure(Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap().contains("may not read")

@@ -4,7 +4,17 @@ use super::{Config, EdgesConfig, JobConfig, OperatorConfig, Pin, SlotsConfig, St
 use crate::error::Problem;
 
 /// Flink's bound. Each key group has its own tables, so more of them would cost memory and buy nothing.
-const MOST_KEY_GROUPS: usize = 1 << 15;
+pub(crate) const MOST_KEY_GROUPS: usize = 1 << 15;
+
+/// One for each key group: a slot sharing group of the largest parallelism there is fits in.
+const MOST_SLOTS: usize = MOST_KEY_GROUPS;
+
+/// Records in a ring: 16 times what is known to fall out of a core's cache. A ring is allocated whole, and one that
+/// cannot be allocated ends the process.
+const MOST_CAPACITY: usize = 1 << 20;
+
+/// A year: what is longer is a slip, and its nanoseconds have to fit into 64 bits with the clock's.
+const LONGEST_MS: u64 = 365 * 24 * 3_600_000;
 
 impl Config {
     /// Everything that cannot be meant, with its remedy; nothing when all is well. What depends on the
@@ -46,6 +56,12 @@ impl Found {
         }
     }
 
+    fn at_most(&mut self, subject: &str, value: u64, most: u64) {
+        if value > most {
+            self.note(subject, format!("is {value}, more than can be meant"), format!("give at most {most}"));
+        }
+    }
+
     fn job(&mut self, job: &JobConfig) {
         self.parallelism("job.parallelism", job.parallelism, job.max_parallelism);
         self.zero("job.max_parallelism", job.max_parallelism == 0);
@@ -54,6 +70,8 @@ impl Found {
             self.note("job.max_parallelism", what, format!("give at most {MOST_KEY_GROUPS}"));
         }
         self.zero("job.commit_interval_ms", job.commit_interval_ms == 0);
+        self.at_most("job.commit_interval_ms", job.commit_interval_ms, LONGEST_MS);
+        self.at_most("job.leave_timeout_ms", job.leave_timeout_ms, LONGEST_MS);
     }
 
     fn parallelism(&mut self, subject: &str, parallelism: usize, max: usize) {
@@ -66,9 +84,12 @@ impl Found {
 
     fn slots(&mut self, slots: &SlotsConfig) {
         self.zero("slots.count", slots.count == Some(0));
+        self.at_most("slots.count", slots.count.unwrap_or(0) as u64, MOST_SLOTS as u64);
         self.cores("slots.cores", slots.cores.as_deref());
         self.unpinned("slots.cores", slots.cores.is_some(), slots);
+        self.at_most("slots.spin_us", slots.spin_us, LONGEST_MS * 1000);
         self.zero("slots.stall_ms", slots.stall_ms == 0);
+        self.at_most("slots.stall_ms", slots.stall_ms, LONGEST_MS);
     }
 
     fn unpinned(&mut self, subject: &str, named: bool, slots: &SlotsConfig) {
@@ -105,7 +126,8 @@ impl Found {
                 let above = above.map(|above| format!(" or {above}")).unwrap_or_default();
                 self.note("edges.capacity", what, format!("give {below}{above}"));
             }
-            _ => {}
+            Some(capacity) => self.at_most("edges.capacity", capacity as u64, MOST_CAPACITY as u64),
+            None => {}
         }
         self.zero("edges.budget_bytes", edges.budget_bytes == 0);
         self.zero("edges.overflow_bytes", edges.overflow_bytes == 0);
@@ -113,6 +135,7 @@ impl Found {
 
     fn step(&mut self, step: &StepConfig, slots: &SlotsConfig) {
         self.zero("step.budget_us", step.budget_us == 0);
+        self.at_most("step.budget_us", step.budget_us, LONGEST_MS * 1000);
         self.zero("step.min_records", step.min_records == 0);
         if slots.stall_ms > 0 && step.budget_us / 1000 >= slots.stall_ms {
             let what = format!("is {} us, not below slots.stall_ms, {} ms", step.budget_us, slots.stall_ms);
@@ -184,6 +207,27 @@ cores = [3]
              operators.\"a\".parallelism: is 40000, above job.max_parallelism, 32769; lower it or raise \
              job.max_parallelism\n"
         );
+    }
+
+    #[test]
+    fn numbers_that_would_overflow_a_clock_or_the_memory_are_refused() {
+        let text = found(
+            r#"
+job = { commit_interval_ms = 9223372036854775807, leave_timeout_ms = 31536000001 }
+slots = { count = 32769, spin_us = 31536000000001, stall_ms = 31536000001 }
+edges = { capacity = 2097152 }
+step = { budget_us = 31536000000001 }
+"#,
+        );
+        let subjects: Vec<&str> = text.lines().filter_map(|line| line.split(": is ").next()).collect();
+        let settings = ["job.commit_interval_ms", "job.leave_timeout_ms", "slots.count", "slots.spin_us"];
+        assert_eq!(subjects[..4], settings);
+        assert_eq!(subjects[4..], ["slots.stall_ms", "edges.capacity", "step.budget_us"]);
+        let capacity = "edges.capacity: is 2097152, more than can be meant; give at most 1048576";
+        assert!(text.contains(capacity), "{text}");
+        let most = "job = { commit_interval_ms = 31536000000 }\nslots = { count = 32768, stall_ms = 31536000000 }\n\
+                    edges = { capacity = 1048576 }";
+        assert_eq!(found(most), "");
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::MOST_KEY_GROUPS;
 pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StepConfig};
 pub use words::{DriverChoice, Idle, Overcommit, Pin};
 

@@ -54,7 +54,7 @@ pub struct JobConfig {
     /// 32,768. State is stored by key group: changing it makes stored state unreadable.
     pub max_parallelism: usize,
     /// How often sources inject a barrier and commit the offsets before the last acknowledged one; default
-    /// 1000.
+    /// 1000. Like every time here at most a year.
     pub commit_interval_ms: u64,
     /// Lets a job run that keeps state and commits offsets although no checkpoint stores the state: after a
     /// restart the state is gone and its records are not read again. Default false.
@@ -80,7 +80,7 @@ impl Default for JobConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlotsConfig {
-    /// How many slots the pool has; default what the job needs.
+    /// How many slots the pool has; default what the job needs, at most 32,768.
     pub count: Option<usize>,
     /// CPU numbers that slots may use; default all that the process may run on, without `io.cores`. With more
     /// slots than cores a core thread owns several slots.
@@ -122,7 +122,7 @@ impl Default for SlotsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EdgesConfig {
-    /// Records in each ring, a power of two; default [`capacity_for`](EdgesConfig::capacity_for) decides.
+    /// Records in each ring, a power of two, at most 1,048,576; default [`capacity_for`](EdgesConfig::capacity_for) decides.
     pub capacity: Option<usize>,
     /// What all rings into one subtask may hold together; default 16 MiB.
     pub budget_bytes: usize,

@@ -161,7 +161,7 @@ impl SourceSide {
     fn ask(&mut self, ask: impl FnOnce(&mut dyn Committer) -> Result<()>) -> Result<()> {
         let Some(mut committer) = self.committer.take() else { return Ok(()) };
         let asked = catch_unwind(AssertUnwindSafe(|| ask(&mut *committer)));
-        let outcome = asked.map_err(|panic| Error::panicked(&*panic))?;
+        let outcome = asked.map_err(Error::panicked)?;
         self.committer = Some(committer);
         outcome
     }

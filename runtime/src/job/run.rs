@@ -131,7 +131,7 @@ pub(crate) fn finish(control: &JobControl, mut coordinator: Coordinator) {
 /// has to go on, or nobody would learn of its end.
 fn guarded(control: &JobControl, commit: impl FnOnce() -> Result<()>) {
     let outcome = catch_unwind(AssertUnwindSafe(commit));
-    if let Err(error) = outcome.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
+    if let Err(error) = outcome.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
         control.fail(error);
     }
 }

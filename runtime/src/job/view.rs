@@ -8,6 +8,9 @@ use super::handle::Job;
 use super::shares::SlotMetrics;
 use super::snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
 
+/// How often `stop` is asked between two drawings (a guess: sooner than a person can tell).
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
+
 /// What a job does, drawn again and again. From [`Job::view`]; for a thread of the host.
 ///
 /// ```
@@ -46,7 +49,8 @@ impl<'j> View<'j> {
     }
 
     /// Draws until `stop` says so or the job has ended, and then once more: the whole text in its place on a
-    /// terminal, a plain line each time elsewhere.
+    /// terminal, a plain line each time elsewhere. `stop` is asked before each drawing, and every 20 ms on the way to
+    /// the next one.
     ///
     /// # Errors
     /// Those of `out`.
@@ -58,7 +62,7 @@ impl<'j> View<'j> {
     ) -> io::Result<()> {
         let mut drawn = 0;
         loop {
-            let last = stop() || self.job.ends_within(self.every);
+            let last = self.is_over(&mut stop);
             let lately = self.look();
             if terminal {
                 drawn = draw_over(out, drawn, &lately.to_string())?;
@@ -68,6 +72,21 @@ impl<'j> View<'j> {
             out.flush()?;
             if last {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the next drawing; `true` when it is the last.
+    fn is_over(&self, stop: &mut impl FnMut() -> bool) -> bool {
+        let mut left = self.every;
+        loop {
+            let pause = left.min(STOP_INTERVAL);
+            if stop() || self.job.ends_within(pause) {
+                return true;
+            }
+            left -= pause;
+            if left.is_zero() {
+                return false;
             }
         }
     }

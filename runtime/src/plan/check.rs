@@ -1,11 +1,11 @@
 //! Everything that can be wrong with a plan, found before anything starts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::graph::{OperatorId, Partitioner, Role};
 use super::{EdgePlan, Plan};
 use crate::Splits;
-use crate::config::{Config, Overcommit};
+use crate::config::{Config, MOST_KEY_GROUPS, Overcommit};
 use crate::error::Problem;
 
 /// All the problems of a plan; none means that it can be carried out.
@@ -24,6 +24,7 @@ pub fn check(plan: &Plan, config: &Config) -> Vec<Problem> {
     problems.extend(cores(plan));
     problems.extend(guarantees(plan, config));
     problems.extend(source_partitions(plan));
+    problems.extend_from_slice(&plan.graph.mistakes);
     problems.extend_from_slice(&plan.graph.refusals);
     problems
 }
@@ -145,9 +146,13 @@ fn cores(plan: &Plan) -> Vec<Problem> {
     let restricted = |chain: &usize| plan.chains[*chain].cores.is_some();
     let chains: Vec<usize> = (0..plan.chains.len()).filter(restricted).collect();
     let share = |a: &usize, b: &usize| {
-        let slots =
-            |chain: usize| (0..plan.chains[chain].parallelism).map(move |index| plan.slot(chain, index));
-        slots(*a).any(|slot| slots(*b).any(|other| other == slot))
+        let slots = |chain: usize| {
+            // More is refused elsewhere, and would fill the memory here.
+            let subtasks = plan.chains[chain].parallelism.min(MOST_KEY_GROUPS);
+            (0..subtasks).map(move |index| plan.slot(chain, index))
+        };
+        let of_a: HashSet<usize> = slots(*a).collect();
+        slots(*b).any(|slot| of_a.contains(&slot))
     };
     for (number, b) in chains.iter().enumerate() {
         let apart = |a: &&usize| plan.chains[**a].cores != plan.chains[*b].cores && share(a, b);

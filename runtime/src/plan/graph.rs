@@ -127,6 +127,8 @@ pub struct Graph {
     pub operators: Vec<OperatorSpec>,
     /// By number.
     pub edges: Vec<EdgeSpec>,
+    /// What cannot be carried out as it was described.
+    pub mistakes: Vec<Problem>,
     /// What speaks against a start according to the sources and sinks that have been asked.
     pub refusals: Vec<Problem>,
 }

@@ -4,7 +4,7 @@
 use super::graph::{Chaining, EdgeSpec, Graph, OperatorId, Partitioner, Role};
 use super::{ChainPlan, DEFAULT_GROUP, EdgePlan, GroupPlan, Plan};
 use crate::Splits;
-use crate::config::{Config, OperatorConfig, Overcommit};
+use crate::config::{Config, MOST_KEY_GROUPS, OperatorConfig, Overcommit};
 
 /// What is decided for an operator before it is known which chain it is in.
 struct Decided {
@@ -135,9 +135,11 @@ fn edges(graph: &Graph, fused: &[bool], decided: &[Decided], chain_of: &[usize])
 fn groups(chains: &[ChainPlan]) -> Vec<GroupPlan> {
     let mut groups: Vec<GroupPlan> = Vec::new();
     for chain in chains {
+        // A larger one is refused afterwards, and must not overflow here.
+        let parallelism = chain.parallelism.min(MOST_KEY_GROUPS);
         match groups.iter_mut().find(|group| group.name == chain.group) {
-            Some(group) => group.slots.end = group.slots.end.max(chain.parallelism),
-            None => groups.push(GroupPlan { name: chain.group.clone(), slots: 0..chain.parallelism }),
+            Some(group) => group.slots.end = group.slots.end.max(parallelism),
+            None => groups.push(GroupPlan { name: chain.group.clone(), slots: 0..parallelism }),
         }
     }
     let mut start = 0;

@@ -252,7 +252,7 @@ impl Core {
         let Deployment { job, slot, depth, operator, index, build, meter, neighbours } = deployment;
         // The user's factories run in there, and a panic of theirs is their job's, not the core's.
         let built = catch_unwind(AssertUnwindSafe(build));
-        let subtask = match built.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
+        let subtask = match built.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
             Ok(subtask) => subtask,
             Err(error) => {
                 job.fail(error.at(&operator, index));
@@ -362,7 +362,7 @@ impl Core {
         self.pulse.forget(seated.label);
         // The user's destructors run in there; a panic of theirs must not take the core along.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(seated))) {
-            job.fail(Error::panicked(&*panic).at(&operator, subtask));
+            job.fail(Error::panicked(panic).at(&operator, subtask));
         }
         job.subtask_gone();
     }

@@ -63,6 +63,8 @@ impl Slots {
     /// Everything about the configuration and the machine that speaks against it, with remedies.
     pub fn new(config: &Config) -> Result<Slots> {
         let probe = Probe::run(Path::new("/"));
+        // Before so many slots are counted out.
+        Slots::consistent(config, &probe)?;
         let count = config
             .slots
             .count
@@ -87,18 +89,24 @@ impl Slots {
     }
 
     fn place(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Placement> {
+        Slots::consistent(config, probe)?;
+        Placement::choose(probe, config, slots).map_err(Error::plan)
+    }
+
+    /// Refuses a configuration that contradicts itself or the machine.
+    fn consistent(config: &Config, probe: &Probe) -> Result<()> {
         let mut problems = config.check();
-        Placement::choose(probe, config, slots).map_err(|mut unusable| {
-            problems.append(&mut unusable);
-            Error::plan(problems)
-        })
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.extend(Placement::check(probe, config));
+        Err(Error::plan(problems))
     }
 
     /// A pool with a slot for each entry of `slots`: the CPUs that it may use, if that matters.
     pub(crate) fn with(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Slots> {
         let placement = Slots::place(config, probe, slots)?;
-        let mut problems = config.check();
-        problems.extend(probe.problems_for(placement.threads.len(), config.slots.driver));
+        let problems = probe.problems_for(placement.threads.len(), config.slots.driver);
         if !problems.is_empty() {
             return Err(Error::plan(problems));
         }
