@@ -27,6 +27,7 @@ mod sink;
 mod split;
 mod stream;
 mod tee_with;
+mod time;
 mod union;
 
 pub use boxed::BoxedStream;
@@ -51,4 +52,8 @@ pub use sink::Sunk;
 pub use split::Split;
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
+pub use time::{
+    Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, Punctuated, TimedReader, TimedSource,
+    TimestampAssigner, WatermarkGenerator, Watermarks,
+};
 pub use union::{Input, Streams};
