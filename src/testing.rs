@@ -1,7 +1,51 @@
-//! For tests of a user's own: a whole job in one line.
+//! For tests of a user's own: a whole job in one line, and one operator on a leash.
 //!
-//! A single operator is tested with less around it by
+//! [`collect`] runs a real job. A [`Harness`] holds one operator, with a watermark and a clock that the test moves;
+//! [`process`](self::process()) and [`keyed_process`] describe it for a process function:
+//!
+//! ```
+//! use slotflow::prelude::*;
+//! use slotflow::testing::{Harness, keyed_process};
+//! use slotflow::{Timer, ValueState};
+//!
+//! /// Gives the last reading of a sensor that has been silent for 10 ms.
+//! struct Silent {
+//!     last: ValueState<(u32, i64)>,
+//! }
+//!
+//! impl KeyedProcessFunction<char, (char, u32)> for Silent {
+//!     type Out = u32;
+//!     fn process(&mut self, (_, reading): (char, u32), ctx: &mut ProcessContext<'_, char, u32>) {
+//!         let due = ctx.timestamp() + 10;
+//!         if let Some((_, due)) = self.last.set(ctx, (reading, due)) {
+//!             ctx.delete_event_time_timer(due);
+//!         }
+//!         ctx.register_event_time_timer(due);
+//!     }
+//!     fn on_timer(&mut self, _: Timer, ctx: &mut ProcessContext<'_, char, u32>) {
+//!         if let Some((reading, _)) = self.last.clear(ctx) {
+//!             ctx.push(reading);
+//!         }
+//!     }
+//! }
+//!
+//! let open = |states: &mut StateDescriptors<'_>| Silent { last: states.value("last") };
+//! let mut harness = Harness::new(keyed_process(|it: &(char, u32)| it.0, open))?;
+//! harness.push_at(('a', 1), 5)?;
+//! harness.push_at(('a', 2), 9)?;
+//! harness.push_at(('b', 3), 6)?;
+//! harness.watermark(18)?;
+//! assert_eq!(harness.take_timed(), [(3, 16)]);
+//! harness.watermark(19)?;
+//! assert_eq!(harness.take(), [2]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! An operator of the engine's own kind is checked with lines of marbles by
 //! [`slotflow_runtime::testing`](crate::runtime::testing).
+
+pub use slotflow_ops::{keyed_process, process};
+pub use slotflow_runtime::testing::Harness;
 
 use slotflow_io::{Collected, FromIterator, from_iterator};
 use slotflow_ops::{Environment, Stream};

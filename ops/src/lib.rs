@@ -23,8 +23,10 @@ mod keyed;
 mod made;
 mod map;
 mod partition;
+mod process;
 mod sink;
 mod split;
+mod state;
 mod stream;
 mod tee_with;
 mod time;
@@ -48,8 +50,16 @@ pub use keyed::{
 };
 pub use made::Made;
 pub use map::{Map, MapIn};
+pub use process::{
+    KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed,
+    keyed_process, process,
+};
 pub use sink::Sunk;
 pub use split::Split;
+pub use state::{
+    AggregatingState, ListState, MapState, ReducingState, State, StateBackend, StateDescriptor,
+    StateDescriptors, StateSize, TimeDomain, Ttl, ValueState,
+};
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
 pub use time::{

@@ -57,6 +57,14 @@ impl Key for u128 {
     }
 }
 
+/// The key of what is not grouped by any: all of it meets.
+impl Key for () {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        0
+    }
+}
+
 impl Key for bool {
     fn hash(&self) -> u64 {
         u8::from(*self).hash()

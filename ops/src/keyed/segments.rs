@@ -8,6 +8,8 @@
 //! A table for each key group was measured first, and is slower: a thousand tables' headers fill the core's
 //! first cache (PERF.md, keyed).
 
+mod entries;
+
 use std::ops::Range;
 
 use hashbrown::HashTable;

@@ -1,8 +1,11 @@
 //! State for each key of one subtask, and the look ahead at what comes next.
 
+mod entries;
+
 use slotflow_runtime::{Key, KeyGroups, LOOK_AHEAD, SubtaskContext};
 
 use super::segments::{Place, Segments};
+pub(crate) use entries::Round;
 
 /// Which key group a record's state is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

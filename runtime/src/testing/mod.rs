@@ -5,10 +5,12 @@
 //! from a seed, by [`simulation`].
 
 mod check;
+mod harness;
 mod marbles;
 pub mod simulation;
 mod watermarks;
 
 pub use check::{check, subtask};
+pub use harness::Harness;
 pub use marbles::Marble;
 pub use watermarks::WatermarkChecker;

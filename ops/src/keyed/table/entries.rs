@@ -1,0 +1,73 @@
+//! Entries with their keys, for state that outlives a record: process functions.
+
+use slotflow_runtime::{Key, key_group};
+
+use super::{Parts, Place, Table};
+
+/// Where a round over all entries is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Round {
+    part: usize,
+    place: Place,
+}
+
+impl<K: Key, V> Table<K, V> {
+    /// As [`value`](Table::value), with the key.
+    #[inline(always)]
+    pub(crate) fn entry<Q: Key>(
+        &mut self,
+        key: Q,
+        split: u32,
+        same: impl Fn(&K, &Q) -> bool,
+        make: impl FnOnce(Q) -> (K, V),
+    ) -> &mut (K, V) {
+        let (part, place) = (self.parts.of(|| split), self.ahead.pop());
+        if place.is_none() {
+            part.settle();
+        }
+        part.entry(place, key, same, make)
+    }
+
+    /// The entry among those of `hash` that `is` the one.
+    pub(crate) fn find(
+        &mut self,
+        hash: u64,
+        split: u32,
+        is: impl Fn(&(K, V)) -> bool,
+    ) -> Option<&mut (K, V)> {
+        self.parts.of(|| split).find(hash, is)
+    }
+
+    /// Takes out the entry among those of `hash` that `is` the one.
+    pub(crate) fn remove(&mut self, hash: u64, split: u32, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
+        self.parts.of(|| split).remove(hash, is)
+    }
+
+    /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.
+    /// After the last place the round begins again.
+    pub(crate) fn sweep(&mut self, round: &mut Round, buckets: usize, keep: impl FnMut(&mut (K, V)) -> bool) {
+        let (part, parts) = match &mut self.parts {
+            Parts::Hash(segments) => (segments, 1),
+            Parts::SourcePartition(groups) => {
+                let parts = groups.len();
+                (&mut groups[round.part % parts], parts)
+            }
+        };
+        if !part.sweep(&mut round.place, buckets, keep) {
+            *round = Round { part: (round.part + 1) % parts, place: Place::default() };
+        }
+    }
+
+    /// The entries of key group `group` among `groups`.
+    pub(crate) fn group(&self, group: usize, groups: usize) -> impl Iterator<Item = &(K, V)> {
+        let first_of = |group: usize| ((group as u128) << 64).div_ceil(groups as u128);
+        let (first, last) = (first_of(group) as u64, (first_of(group + 1) - 1) as u64);
+        let (part, by_hash) = match &self.parts {
+            Parts::Hash(segments) => (segments, true),
+            Parts::SourcePartition(parts) => (&parts[group], false),
+        };
+        let (first, last) = if by_hash { (first, last) } else { (0, u64::MAX) };
+        let within = move |entry: &&(K, V)| !by_hash || key_group(entry.0.hash(), groups) == group;
+        part.stretch(first, last).filter(within)
+    }
+}

@@ -1,0 +1,30 @@
+//! State of process functions: declared by name, kept for each key, found with one look-up.
+
+mod aggregating;
+mod backend;
+mod bytes;
+mod column;
+mod descriptor;
+mod list;
+mod map;
+mod memory;
+mod reducing;
+mod snapshot;
+mod timers;
+mod ttl;
+mod value;
+
+pub use aggregating::AggregatingState;
+pub use backend::{StateBackend, StateSize};
+pub use column::State;
+pub use descriptor::{StateDescriptor, StateDescriptors};
+pub use list::ListState;
+pub use map::MapState;
+pub use reducing::ReducingState;
+pub use ttl::{TimeDomain, Ttl};
+pub use value::ValueState;
+
+pub(crate) use column::{At, Columns};
+pub(crate) use memory::{BothTimers, InMemory, Row};
+pub(crate) use timers::{Due, Timers};
+pub(crate) use ttl::Now;

@@ -1,0 +1,105 @@
+//! State in memory as bytes, key group by key group.
+
+use std::collections::BTreeMap;
+
+use slotflow_runtime::{Error, Key, MIN_TIMESTAMP, Result, Timestamp, key_group};
+
+use super::bytes::{read, write};
+use super::{At, Due, InMemory, Now, State, StateBackend, StateSize, TimeDomain};
+use crate::keyed::Assigner;
+
+/// The format of this file: states by name and version, then keys.
+const FORMAT: u32 = 1;
+
+/// What stands in front of the keys.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Header {
+    format: u32,
+    /// Name and version of each state, in the order in which each key has them.
+    states: Vec<(String, u32)>,
+    keys: usize,
+}
+
+impl<K: Key + State> StateBackend for InMemory<K> {
+    fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()> {
+        let described = self.columns.descriptors().iter();
+        let states = described.map(|state| (state.name.clone(), state.version)).collect();
+        let keys = self.table.group(group, self.groups).count();
+        write(&Header { format: FORMAT, states, keys }, into)?;
+        let timers =
+            [TimeDomain::EventTime, TimeDomain::ProcessingTime].map(|time| self.timers_of(group, time));
+        for (key, row) in self.table.group(group, self.groups) {
+            write(key, into)?;
+            self.columns.iter().try_for_each(|column| column.save(row.row, into))?;
+            timers.iter().try_for_each(|timers| write(&timers.get(&row.row), into))?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, group: usize, mut from: &[u8]) -> Result<()> {
+        let Header { format, states, keys } = read(&mut from)?;
+        if format != FORMAT {
+            let what = format!("stored state has format {format}, and this version reads {FORMAT}");
+            return Err(Error::world(what, "read it with the version that wrote it"));
+        }
+        let columns = states.iter().map(|state| self.column_of(state)).collect::<Result<Vec<_>>>()?;
+        (0..keys).try_for_each(|_| self.restore_key(group, &columns, &mut from))
+    }
+
+    fn size(&self) -> StateSize {
+        InMemory::size(self)
+    }
+}
+
+impl<K: Key + State> InMemory<K> {
+    /// The timers of a key group by row: what each was registered for, and when it is due.
+    fn timers_of(&self, group: usize, time: TimeDomain) -> BTreeMap<u32, Vec<(Timestamp, Timestamp)>> {
+        let mut by_row = BTreeMap::<u32, Vec<_>>::new();
+        let here = |(due, _): &(Due, Timestamp)| match self.assigner {
+            Assigner::Hash => key_group(due.hash, self.groups) == group,
+            Assigner::SourcePartition => due.split as usize % self.groups == group,
+        };
+        for (due, when) in self.timers.all(time).filter(here) {
+            by_row.entry(due.row).or_default().push((due.time, when));
+        }
+        by_row
+    }
+
+    /// Where a stored state is kept now.
+    fn column_of(&self, (name, version): &(String, u32)) -> Result<usize> {
+        let declared = self.columns.descriptors().iter().position(|state| state.name == *name);
+        let Some(column) = declared else {
+            let what = format!("there is stored state \"{name}\", and no such state is declared");
+            return Err(Error::world(what, "declare it, if only to clear it"));
+        };
+        let known = self.columns.descriptors()[column].version;
+        if known != *version {
+            let what =
+                format!("stored state \"{name}\" has version {version}, and version {known} is declared");
+            return Err(Error::world(what, "declare the version that was stored"));
+        }
+        Ok(column)
+    }
+
+    fn restore_key(&mut self, group: usize, columns: &[usize], from: &mut &[u8]) -> Result<()> {
+        let (key, split, now) = (read::<K>(from)?, group as u32, Now::NEVER);
+        let hash = key.hash();
+        let (entry, states, timers) = self.enter(key, split, |_, _| false, |key| key);
+        let mut at = At { row: entry.1.row, live: 0, now };
+        columns.iter().try_for_each(|column| states.any(*column).load(&mut at, from))?;
+        for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
+            let times: Option<Vec<(Timestamp, Timestamp)>> = read(from)?;
+            for (time, when) in times.unwrap_or_default() {
+                let due = Due { time, row: at.row, hash, split };
+                at.live += u32::from(timers.of(domain).restore(due, when));
+            }
+        }
+        entry.1.live = at.live;
+        Ok(())
+    }
+}
+
+impl Now {
+    /// Before all time: nothing is over yet.
+    const NEVER: Now = Now { event: MIN_TIMESTAMP, processing: MIN_TIMESTAMP };
+}

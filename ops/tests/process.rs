@@ -1,0 +1,189 @@
+//! Process functions against a naive model: states, time to live, timers, and all of it stored and found again.
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+mod process {
+    pub mod model;
+    pub mod probe;
+}
+
+use process::model::Model;
+use process::probe::{Given, Op, Probe};
+use proptest::prelude::*;
+use slotflow::prelude::*;
+use slotflow_ops::{KeyedProcess, ProcessPlan, StateBackend, ValueState, keyed_process};
+use slotflow_runtime::Build;
+use slotflow_runtime::testing::Harness;
+
+/// What comes to the operator.
+#[derive(Clone, Debug)]
+enum Input {
+    Record(u64, Op, i64),
+    Watermark(i64),
+    Processing(i64),
+    /// All of its state is stored, and found again by another.
+    Restored,
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let times = prop_oneof![8 => 0..60i64, 1 => -5..3i64];
+    prop_oneof![
+        12 => (0..4u64, op(), times.clone()).prop_map(|(key, op, time)| Input::Record(key, op, time)),
+        3 => times.clone().prop_map(Input::Watermark),
+        2 => times.prop_map(Input::Processing),
+        1 => Just(Input::Restored),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => any::<u8>().prop_map(|value| Op::Set(value.into())),
+        4 => Just(Op::Read),
+        1 => Just(Op::Clear),
+        2 => any::<u8>().prop_map(|value| Op::Add(value.into())),
+        3 => (0..60i64).prop_map(Op::Timer),
+        1 => (0..60i64).prop_map(Op::Delete),
+        2 => (0..60i64).prop_map(Op::Clocked),
+        1 => (0..60i64).prop_map(Op::Unclock),
+    ]
+}
+
+fn key(record: &(u64, Op)) -> u64 {
+    record.0
+}
+
+type Tested = Harness<(u64, Op), Given, Operator>;
+type Plan<M> = ProcessPlan<slotflow_ops::ByValue<fn(&(u64, Op)) -> u64>, M>;
+type Operator = KeyedProcess<(u64, Op), slotflow_ops::ByValue<fn(&(u64, Op)) -> u64>, Probe>;
+
+fn plan() -> Plan<impl Fn(&mut StateDescriptors<'_>) -> Probe + Clone + Send> {
+    keyed_process(key as fn(&(u64, Op)) -> u64, Probe::open)
+}
+
+fn tested() -> Tested {
+    Harness::new(plan()).unwrap()
+}
+
+/// All of the state of one in another, which stands at the same time.
+fn restored(mut from: Tested, watermark: i64, processing: i64) -> Tested {
+    let mut to = tested();
+    for group in 0..16 {
+        let mut bytes = Vec::new();
+        from.operator().state().snapshot(group, &mut bytes).unwrap();
+        to.operator().state().restore(group, &bytes).unwrap();
+    }
+    assert_eq!(to.operator().state().size().keys, from.operator().state().size().keys);
+    to.stand_at(watermark, processing);
+    to
+}
+
+/// Between keys whose timers are due together there is no order.
+fn ties_sorted(mut given: Vec<Given>) -> Vec<Given> {
+    given.chunk_by_mut(|one, other| one.time() == other.time()).for_each(|ties| ties.sort());
+    given
+}
+
+fn runs_as_the_model_does(inputs: Vec<Input>) {
+    let (mut harness, mut model) = (tested(), Model::default());
+    for input in inputs {
+        match input.clone() {
+            Input::Record(key, op, time) => {
+                harness.push_at((key, op.clone()), time).unwrap();
+                model.record(key, op, time);
+            }
+            Input::Watermark(time) => {
+                harness.watermark(time).unwrap();
+                model.watermark(time);
+            }
+            Input::Processing(time) => {
+                harness.processing_time(time).unwrap();
+                model.processing(time);
+            }
+            Input::Restored => harness = restored(harness, model.watermark, model.now),
+        }
+        assert_eq!(ties_sorted(harness.take()), ties_sorted(model.take()), "at {input:?}");
+        assert_eq!(harness.operator().state().size().keys, model.keys_at_least(&mut harness), "at {input:?}");
+    }
+    harness.end().unwrap();
+    model.watermark(i64::MAX);
+    assert_eq!(ties_sorted(harness.take()), ties_sorted(model.take()), "at the end");
+}
+
+impl Model {
+    /// How many keys there are: those with something that is not over, and up to all that were not met since.
+    fn keys_at_least(&self, harness: &mut Tested) -> usize {
+        let keys = harness.operator().state().size().keys;
+        let (least, most) = self.keys();
+        assert!((least..=most).contains(&keys), "{keys} keys, and not {least} to {most}");
+        keys
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn states_and_timers_are_those_of_a_naive_model(inputs in prop::collection::vec(input(), 0..120)) {
+        runs_as_the_model_does(inputs);
+    }
+}
+
+/// Numbers the records of a key.
+struct Number(ValueState<u64>);
+
+impl KeyedProcessFunction<u64, u64> for Number {
+    type Out = (u64, u64);
+    fn process(&mut self, n: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        let number = self.0.value_or_default(ctx);
+        *number += 1;
+        let number = *number;
+        ctx.push((*ctx.key(), number));
+        assert_eq!(*ctx.key(), n % 1_000);
+    }
+}
+
+#[test]
+fn a_job_s_keys_have_their_own_states_at_any_parallelism() {
+    for parallelism in 1..=4 {
+        let env = Environment::with(Config::default()).parallelism(parallelism);
+        let numbers = Collected::new();
+        let keyed = env.source(generate(10_000, |n| n)).key_by(|n| n % 1_000);
+        keyed.process(|states| Number(states.value("number"))).sink(numbers.sink());
+        env.run("number").unwrap();
+        let mut numbers = numbers.take();
+        numbers.sort_unstable();
+        let all = (0..1_000).flat_map(|key| (1..=10).map(move |number| (key, number)));
+        assert!(numbers.into_iter().eq(all), "at parallelism {parallelism}");
+    }
+}
+
+/// Declares two states of one name.
+fn twice(states: &mut StateDescriptors<'_>) -> Number {
+    let _other: ValueState<u8> = states.value("number");
+    Number(states.value("number"))
+}
+
+#[test]
+fn a_name_that_stands_for_two_states_is_refused_with_the_operator() {
+    let plan = keyed_process(|n: &u64| n % 1_000, twice);
+    let refused = plan.build(&slotflow_runtime::testing::subtask()).err().unwrap().to_string();
+    assert!(refused.contains("operator \"test\"") && refused.contains("\"number\""), "{refused}");
+}
+
+#[test]
+fn a_state_of_another_version_or_not_declared_is_refused_by_name() {
+    let numbered = |descriptor: &'static str, version| {
+        let open = move |states: &mut StateDescriptors<'_>| {
+            Number(states.value(slotflow::StateDescriptor::new(descriptor).version(version)))
+        };
+        Harness::new(keyed_process(|n: &u64| n % 1_000, open)).unwrap()
+    };
+    let (mut first, mut bytes) = (numbered("number", 0), Vec::new());
+    first.push(7).unwrap();
+    first.operator().state().snapshot(0, &mut bytes).unwrap();
+    let refusal = |mut other: Harness<u64, (u64, u64), _>| {
+        let operator: &mut KeyedProcess<u64, _, Number> = other.operator();
+        operator.state().restore(0, &bytes).unwrap_err().to_string()
+    };
+    assert!(refusal(numbered("number", 3)).contains("\"number\" has version 0, and version 3"));
+    assert!(refusal(numbered("count", 0)).contains("no such state is declared"));
+}
