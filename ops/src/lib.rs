@@ -28,6 +28,7 @@ mod split;
 mod stream;
 mod tee_with;
 mod union;
+mod window;
 
 pub use boxed::BoxedStream;
 pub use co_flat_map::CoFlatMap;
@@ -52,3 +53,7 @@ pub use split::Split;
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
 pub use union::{Input, Streams};
+pub use window::{
+    Aligned, AlignedWindows, All, Aside, Dropped, Joining, Late, Merge, Sliding, Tumbling, WindowResult,
+    WindowedStream,
+};

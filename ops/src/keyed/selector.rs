@@ -26,7 +26,7 @@ pub trait KeySelector<T>: Clone + Send + 'static {
 
 /// A closure that gives the key itself.
 #[derive(Clone)]
-pub struct ByValue<F>(pub(super) F);
+pub struct ByValue<F>(pub(crate) F);
 
 impl<T, K, F> KeySelector<T> for ByValue<F>
 where

@@ -45,7 +45,7 @@ impl<K, V> Parts<K, V> {
 
 /// Where the keys of the next records are, in their order.
 #[derive(Default)]
-struct Ahead {
+pub(crate) struct Ahead {
     places: [Place; LOOK_AHEAD],
     known: usize,
     used: usize,
@@ -53,14 +53,14 @@ struct Ahead {
 
 impl Ahead {
     #[inline(always)]
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.used == self.known
     }
 
     /// Notes one place after the other. A local array first: it leaves the compiler free to keep the table's
     /// fields in registers.
     #[inline(always)]
-    fn extend(&mut self, places: impl Iterator<Item = Place>) {
+    pub(crate) fn extend(&mut self, places: impl Iterator<Item = Place>) {
         if self.is_empty() {
             (self.used, self.known) = (0, 0);
         }
@@ -76,7 +76,7 @@ impl Ahead {
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Option<Place> {
+    pub(crate) fn pop(&mut self) -> Option<Place> {
         if self.is_empty() {
             return None;
         }
