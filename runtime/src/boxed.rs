@@ -99,6 +99,12 @@ impl<F: Family> Consumer<F> for Box<dyn Consumer<F>> {
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
         (**self).watermark(watermark, ctx)
     }
+    fn due_ns(&self) -> u64 {
+        (**self).due_ns()
+    }
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        (**self).tick(ctx)
+    }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         (**self).end(ctx)
     }

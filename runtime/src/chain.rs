@@ -62,6 +62,14 @@ impl Flush {
 pub trait Consumer<F: Family>: Output<F> + Tail {
     /// Hands the watermark to every operator, then to the tail.
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow;
+    /// The earliest time at which one of the operators wants to be called; `u64::MAX` for never.
+    fn due_ns(&self) -> u64 {
+        u64::MAX
+    }
+    /// Calls those operators whose time has come, first to last.
+    fn tick(&mut self, _ctx: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
     /// Lets every operator emit what is left, first to last.
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow;
 }
@@ -177,6 +185,24 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
         guard.clear(ctx);
         match flow {
             Flow::Done if !ctx.failed() => self.rest.watermark(watermark, ctx),
+            flow => flow,
+        }
+    }
+
+    #[inline]
+    fn due_ns(&self) -> u64 {
+        self.head.due_ns().min(self.rest.due_ns())
+    }
+
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if self.head.due_ns() > ctx.now_ns() {
+            return self.rest.tick(ctx);
+        }
+        let guard = Guard::new(self.operator, ctx);
+        let flow = self.head.tick(ctx, &mut self.rest);
+        guard.clear(ctx);
+        match flow {
+            Flow::Done if !ctx.failed() => self.rest.tick(ctx),
             flow => flow,
         }
     }

@@ -143,6 +143,7 @@ pub struct Context<'s> {
     timestamp: Timestamp,
     watermark: Timestamp,
     now_ns: u64,
+    blocked_ns: u64,
     split: u32,
     error: Option<Error>,
 }
@@ -157,6 +158,7 @@ impl<'s> Context<'s> {
             timestamp: MIN_TIMESTAMP,
             watermark: MIN_TIMESTAMP,
             now_ns,
+            blocked_ns: 0,
             split: 0,
             error: None,
         }
@@ -201,6 +203,30 @@ impl<'s> Context<'s> {
     #[inline]
     pub fn now_ns(&self) -> u64 {
         self.now_ns
+    }
+
+    /// As [`now_ns`](Context::now_ns), on a clock that stands still while this subtask has no room: how long it could
+    /// have taken input for. What was silent by this clock was silent, and not just not asked.
+    #[inline]
+    pub fn running_ns(&self) -> u64 {
+        self.now_ns - self.blocked_ns
+    }
+
+    pub(crate) fn set_blocked_ns(&mut self, blocked_ns: u64) {
+        self.blocked_ns = blocked_ns;
+    }
+
+    /// Processing time when the step began: milliseconds since the Unix epoch by the host's clock.
+    #[inline]
+    pub fn processing_time(&self) -> Timestamp {
+        self.subtask.clock.processing_time(self.now_ns)
+    }
+
+    /// What [`now_ns`](Context::now_ns) will be when processing time reaches `time`, for
+    /// [`Operator::due_ns`](crate::Operator::due_ns): 0 for what has been before the clock, `u64::MAX` for never.
+    #[inline]
+    pub fn ns_at(&self, time: Timestamp) -> u64 {
+        self.subtask.clock.reads_at(time)
     }
 
     /// The split the record in hand was read from; meaningful in the source's own chain.

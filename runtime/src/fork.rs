@@ -165,6 +165,12 @@ where
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
         both(self.first.watermark(watermark, ctx), self.second.watermark(watermark, ctx))
     }
+    fn due_ns(&self) -> u64 {
+        self.first.due_ns().min(self.second.due_ns())
+    }
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.tick(ctx), self.second.tick(ctx))
+    }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         both(self.first.end(ctx), self.second.end(ctx))
     }

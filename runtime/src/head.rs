@@ -14,8 +14,10 @@ const MARK_INTERVAL_NS: u64 = 1_000_000;
 /// What a head found between records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Event time has reached this.
+    /// Event time has reached this; [`MAX_TIMESTAMP`] when all inputs have truly ended.
     Watermark(Timestamp),
+    /// The time has come at which an operator of the chain wanted to be called; the subtask's own.
+    Tick,
     /// No input counts for event time at present.
     Idle,
     /// A barrier of all inputs.
@@ -25,7 +27,7 @@ pub enum Event {
     /// One of several inputs has said something that means nothing yet: there is room for its writer,
     /// and nothing to pass on.
     Noted,
-    /// Nothing more will come.
+    /// Nothing more will come, because the inputs have ended or because the job is drained.
     End,
 }
 
@@ -112,6 +114,11 @@ impl<R: SourceReader> SourceHead<R> {
             self.control.report_offsets(self.number, self.injected, self.reader.offsets());
             return Some(Event::Barrier(Barrier { id: self.injected }));
         }
+        if self.exhausted && self.watermark != MAX_TIMESTAMP {
+            // Said by nobody else: an input that pauses, or a job that is drained, goes on some day.
+            self.watermark = MAX_TIMESTAMP;
+            return Some(Event::Watermark(MAX_TIMESTAMP));
+        }
         if self.exhausted || self.control.is_draining() {
             return Some(self.ended());
         }
@@ -119,17 +126,18 @@ impl<R: SourceReader> SourceHead<R> {
     }
 
     fn time(&mut self) -> Option<Event> {
-        if self.reader.idle() != self.idle {
-            self.idle = !self.idle;
-            // Repeated, a watermark says that this input counts again.
-            return Some(if self.idle { Event::Idle } else { Event::Watermark(self.watermark) });
+        let reached = self.reader.watermark().unwrap_or(MIN_TIMESTAMP);
+        if reached > self.watermark && reached != MAX_TIMESTAMP {
+            // It also says that this input counts, so an idle one says that it is idle behind it.
+            (self.watermark, self.idle) = (reached, false);
+            return Some(Event::Watermark(reached));
         }
-        let watermark = self.reader.watermark()?;
-        if watermark <= self.watermark || watermark == MAX_TIMESTAMP {
+        if self.reader.idle() == self.idle {
             return None;
         }
-        self.watermark = watermark;
-        Some(Event::Watermark(watermark))
+        self.idle = !self.idle;
+        // Repeated, a watermark says that this input counts again.
+        Some(if self.idle { Event::Idle } else { Event::Watermark(self.watermark) })
     }
 
     fn mark(&mut self, now_ns: u64) -> Option<Event> {

@@ -30,8 +30,8 @@ pub enum Flow {
     More,
 }
 
-/// How many records one call of [`Operator::watermark`] or [`Operator::end`] should emit at most
-/// before it returns [`Flow::More`] (a guess: a quarter of a ring).
+/// How many records one call of [`Operator::watermark`], [`Operator::tick`] or [`Operator::end`] should emit at
+/// most before it returns [`Flow::More`] (a guess: a quarter of a ring).
 pub const FIRING_BUDGET: usize = 1024;
 
 /// How many records an inlet lets its first operator [`expect`](Operator::expect) before it hands them over:
@@ -40,8 +40,8 @@ pub const LOOK_AHEAD: usize = 32;
 
 /// Turns records into records.
 ///
-/// Called by one subtask on its slot's thread, in this order: any number of [`process`] and
-/// [`watermark`], then [`end`] once the input has truly ended. A call must not block, and must not
+/// Called by one subtask on its slot's thread, in this order: any number of [`process`], [`watermark`] and
+/// [`tick`], then [`end`] once nothing more will come. A call must not block, and must not
 /// panic on bad input: a fallible operator calls [`Context::fail`] and emits nothing more. State
 /// lives in the operator's fields and needs neither `Send` nor `Clone` when the operator is made by
 /// a factory.
@@ -69,6 +69,7 @@ pub const LOOK_AHEAD: usize = 32;
 ///
 /// [`process`]: Operator::process
 /// [`watermark`]: Operator::watermark
+/// [`tick`]: Operator::tick
 /// [`end`]: Operator::end
 pub trait Operator<F: Family>: 'static {
     /// The records it gives.
@@ -88,9 +89,10 @@ pub trait Operator<F: Family>: 'static {
     {
     }
 
-    /// Event time has reached `watermark`. The chain forwards the watermark itself, once this is
-    /// [`Flow::Done`], and calls again with the same watermark while an operator behind has more: after
-    /// its own `Done` an operator has nothing more to emit for it. The default emits nothing.
+    /// Event time has reached `watermark`; [`MAX_TIMESTAMP`](crate::MAX_TIMESTAMP) when the input has truly ended,
+    /// and only then: what waits for event time fires there, and not when a job is drained. The chain forwards the
+    /// watermark itself, once this is [`Flow::Done`], and calls again with the same watermark while an operator
+    /// behind has more: after its own `Done` an operator has nothing more to emit for it. The default emits nothing.
     fn watermark<'s>(
         &mut self,
         _watermark: Timestamp,
@@ -100,8 +102,26 @@ pub trait Operator<F: Family>: 'static {
         Flow::Done
     }
 
-    /// The input has ended: emit what is left. Called again, as [`watermark`](Operator::watermark) is, so an
-    /// operator must know what it has emitted. The default emits nothing.
+    /// When it wants to be called although no record comes, in nanoseconds of the host's clock
+    /// ([`Context::now_ns`], [`Context::ns_at`]); `u64::MAX`, the default, for never. Asked once a step, between two
+    /// records, so it should be a field that is read.
+    #[inline(always)]
+    fn due_ns(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// The time that [`due_ns`](Operator::due_ns) named has come: [`Context::now_ns`] has reached it. Called again
+    /// as long as this is [`Flow::More`], with room in between and no record; after [`Flow::Done`] its next time must
+    /// lie in the future. A subtask without room, or with something left to emit, is late for it. The default emits
+    /// nothing.
+    fn tick<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
+        Flow::Done
+    }
+
+    /// Nothing more will come: the input has ended (a watermark of [`MAX_TIMESTAMP`](crate::MAX_TIMESTAMP) came
+    /// before), or the job is drained (none came). Emit what is left. Called again, as
+    /// [`watermark`](Operator::watermark) is, so an operator must know what it has emitted. The default emits
+    /// nothing.
     fn end<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }

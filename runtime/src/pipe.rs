@@ -16,7 +16,10 @@ use crate::edge::ring::Sender;
 use crate::head::SourceHead;
 use crate::install::{Installer, Seats};
 use crate::plan::{EdgeId, Graph, OperatorId};
-use crate::{Build, Chain, Downstream, Family, Owned, Result, Source, SourceReader, SubtaskContext, Time};
+use crate::{
+    AssignTime, Build, Chain, Downstream, EventTime, Family, Owned, Result, Retime, Source, SourceReader,
+    SubtaskContext, Time,
+};
 
 /// A pipeline up to some operator.
 pub trait Pipe: Sized + Send + 'static {
@@ -126,6 +129,31 @@ impl<P: Pipe, B: Build<P::Out>> Pipe for Then<P, B> {
 
     fn install<D: Downstream<B::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
         self.pipe.install(installer, Chain { operator: self.operator, head: self.build, rest })
+    }
+}
+
+/// A pipeline and an operator behind it that makes event time, always in one chain.
+pub struct ThenTimed<P, A> {
+    /// The pipeline.
+    pub pipe: P,
+    /// The operator's number in the graph.
+    pub operator: OperatorId,
+    /// The edge between the two, in case a cut is wanted later.
+    pub edge: EdgeId,
+    /// What says how far event time has come.
+    pub assigner: A,
+}
+
+impl<P: Pipe, A: AssignTime<P::Out>> Pipe for ThenTimed<P, A> {
+    type Out = P::Out;
+    type Time = EventTime;
+
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
+    }
+
+    fn install<D: Downstream<P::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        self.pipe.install(installer, Retime::new(self.operator, self.assigner, rest))
     }
 }
 

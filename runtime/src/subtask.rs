@@ -3,9 +3,10 @@
 //! A step goes through these doors, in this order:
 //! 1. What an earlier step staged goes out first; while it does not fit, the subtask is blocked.
 //! 2. What an earlier watermark or the end still has to emit comes next, before any new input.
-//! 3. The head pushes as many records as the budget and the tail's room allow, up to an event.
-//! 4. The event goes through the operators and on to the tail, behind the records before it.
-//! 5. What was staged is flushed, so nothing waits for a timer.
+//! 3. Operators whose time has come are called.
+//! 4. The head pushes as many records as the budget and the tail's room allow, up to an event.
+//! 5. The event goes through the operators and on to the tail, behind the records before it.
+//! 6. What was staged is flushed, so nothing waits for a timer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -89,6 +90,9 @@ pub struct ChainSubtask<H, C> {
     /// The names of the job's operators, by number.
     names: Arc<[Arc<str>]>,
     meter: Arc<SubtaskMeter>,
+    /// For how long there was no room, all in all, and since when there is none; 0 when there is.
+    blocked_ns: u64,
+    blocked_since_ns: u64,
 }
 
 /// A chain in a local variable. However the step ends, the chain goes back to its place: were it dropped by a
@@ -124,10 +128,15 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             context,
             names,
             meter,
+            blocked_ns: 0,
+            blocked_since_ns: 0,
         }
     }
 
     fn advance(&mut self, turn: Turn) -> Result<Step> {
+        if self.blocked_since_ns != 0 {
+            self.blocked_ns += turn.now_ns - std::mem::take(&mut self.blocked_since_ns);
+        }
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
         if matches!(self.phase, Phase::Done) {
             // Nothing is left, or what is left was staged by a step that has failed and must not get out.
@@ -147,6 +156,12 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     fn run(&mut self, turn: Turn) -> Result<Step> {
         let (mut taken, mut said) = (0, false);
+        if self.is_due(turn) {
+            match self.fire(Event::Tick, turn)? {
+                Step::Progress(_) if matches!(self.phase, Phase::Running) => said = true,
+                step => return Ok(step),
+            }
+        }
         loop {
             let room = self.chain.as_mut().map_or(0, |chain| chain.room());
             let budget = (turn.budget - taken).min(room);
@@ -168,6 +183,12 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         }
     }
 
+    /// Whether an operator's time has come, and there is room for what it may emit.
+    #[inline]
+    fn is_due(&mut self, turn: Turn) -> bool {
+        self.chain.as_mut().is_some_and(|chain| chain.due_ns() <= turn.now_ns && chain.room() > 0)
+    }
+
     fn flushed(&mut self, taken: usize, turn: Turn) -> Result<Step> {
         if let Some(chain) = &mut self.chain {
             // What still waits is the next step's first concern.
@@ -184,6 +205,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             return Err(Error::bug("a subtask was stepped after its chain was lost"));
         };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        ctx.set_blocked_ns(self.blocked_ns);
         ctx.set_watermark(self.meter.watermark.value() as i64);
         let drive = self.head.drive(budget, &mut ctx, chain);
         ctx.into_error().map_or(drive, Err)
@@ -193,10 +215,12 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     fn fire(&mut self, event: Event, turn: Turn) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Done) };
         let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+        ctx.set_blocked_ns(self.blocked_ns);
         // What is emitted at a watermark goes before it, so to those behind it the old one still holds.
         ctx.set_watermark(self.meter.watermark.value() as i64);
         let flow = match event {
             Event::Watermark(watermark) => chain.watermark(watermark, &mut ctx),
+            Event::Tick => chain.tick(&mut ctx),
             Event::End => chain.end(&mut ctx),
             Event::Noted => Flow::Done,
             Event::Idle => {
@@ -244,13 +268,15 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
     fn idle(&mut self, turn: Turn) -> Step {
         let waits = self.chain.as_mut().is_some_and(|chain| chain.is_polled() && !chain.finished());
-        let due_ns = if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
-        Step::Idle(due_ns.min(self.head.due_ns()))
+        let poll_ns = if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
+        let due_ns = self.chain.as_ref().map_or(u64::MAX, |chain| chain.due_ns());
+        Step::Idle(poll_ns.min(due_ns).min(self.head.due_ns()))
     }
 
     fn blocked(&mut self, turn: Turn) -> Step {
         let Some(chain) = &mut self.chain else { return Step::Done };
         chain.charge_blocked(turn.now_ns);
+        self.blocked_since_ns = turn.now_ns;
         Step::Blocked(if chain.is_polled() { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX })
     }
 
@@ -289,7 +315,7 @@ mod tests {
     use super::*;
     use crate::Flush;
     use crate::testing::subtask;
-    use crate::{Barrier, LatencyMark, Output, Owned, Tail, Timestamp};
+    use crate::{Barrier, Chain, LatencyMark, Operator, Output, Owned, Tail, Timestamp};
 
     /// An input that has ended.
     struct Ended;
@@ -390,6 +416,71 @@ mod tests {
         room.store(1, Ordering::Relaxed);
         assert!(matches!(step(), Step::Progress(_)));
         assert!(matches!(step(), Step::Done));
+    }
+
+    /// Nothing comes, and nothing ends.
+    struct Silent;
+
+    impl Head for Silent {
+        type Item = Owned<u64>;
+        fn drive<'s>(
+            &'s mut self,
+            _: usize,
+            _: &mut Context<'s>,
+            _: &mut impl Output<Owned<u64>>,
+        ) -> Result<Drive> {
+            Ok(Drive::NOTHING)
+        }
+        fn ready(&self) -> bool {
+            false
+        }
+        fn fill(&self) -> usize {
+            0
+        }
+    }
+
+    /// Wants to be called at 50, has two portions to emit then, and wants nothing more.
+    #[derive(Clone)]
+    struct Alarm {
+        due_ns: u64,
+        portions: u64,
+    }
+
+    impl Operator<Owned<u64>> for Alarm {
+        type Out = Owned<u64>;
+        fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {}
+        fn due_ns(&self) -> u64 {
+            self.due_ns
+        }
+        fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+            out.push(self.portions, ctx);
+            self.portions -= 1;
+            if self.portions > 0 {
+                return Flow::More;
+            }
+            self.due_ns = u64::MAX;
+            Flow::Done
+        }
+    }
+
+    #[test]
+    fn an_operator_is_called_when_its_time_has_come_although_nothing_comes() {
+        let (room, head) = (Arc::new(AtomicUsize::new(0)), Alarm { due_ns: 50, portions: 2 });
+        let rest = Portions::new(&room);
+        let sent = rest.sent.clone();
+        let chain = Chain { operator: 0, head, rest };
+        let mut subtask = ChainSubtask::new(Silent, chain, subtask(), Arc::new([]), Arc::default());
+        let mut step = |now_ns| subtask.step(Turn { now_ns, budget: 1 });
+        room.store(1, Ordering::Relaxed);
+        assert!(matches!(step(49), Step::Idle(50)));
+        room.store(0, Ordering::Relaxed);
+        assert!(matches!(step(50), Step::Blocked(_)));
+        room.store(1, Ordering::Relaxed);
+        assert!(matches!(step(51), Step::Progress(0)));
+        assert_eq!(sent.load(Ordering::Relaxed), 1);
+        assert!(matches!(step(52), Step::Progress(0)));
+        assert_eq!(sent.load(Ordering::Relaxed), 2);
+        assert!(matches!(step(53), Step::Idle(u64::MAX)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Context;
 
@@ -14,6 +14,8 @@ pub const MIN_TIMESTAMP: Timestamp = Timestamp::MIN;
 
 /// The watermark at the true end of a stream, when every timer may fire.
 pub const MAX_TIMESTAMP: Timestamp = Timestamp::MAX;
+
+const NS_PER_MS: u64 = 1_000_000;
 
 /// Whether the records of a stream carry event time across edges.
 ///
@@ -59,16 +61,23 @@ impl Time for EventTime {
 /// hand the value down, and a simulation moves its own.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The system's monotonic clock, counted from here.
-    System(Instant),
+    /// The system's monotonic clock.
+    System {
+        /// Counted from here.
+        origin: Instant,
+        /// What the calendar said there, in nanoseconds since the Unix epoch.
+        epoch_ns: u64,
+    },
     /// A clock that only moves when it is told to.
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
-    /// The system's clock, which reads 1 now, so that 0 can mean "never".
+    /// The system's clock, which reads 1 now, so that 0 can mean "never". The calendar is looked at here and not
+    /// again: processing time goes on evenly when the system's calendar is set while a job runs.
     pub fn system() -> Clock {
-        Clock::System(Instant::now())
+        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock::System { origin: Instant::now(), epoch_ns: calendar.as_nanos() as u64 }
     }
 
     /// A clock that reads 1 until it is advanced.
@@ -80,8 +89,30 @@ impl Clock {
     #[inline]
     pub fn now_ns(&self) -> u64 {
         match self {
-            Clock::System(origin) => origin.elapsed().as_nanos() as u64 + 1,
+            Clock::System { origin, .. } => origin.elapsed().as_nanos() as u64 + 1,
             Clock::Manual(now_ns) => now_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Processing time when the clock reads `now_ns`: milliseconds since the Unix epoch, or, of a manual clock,
+    /// since it read 0.
+    #[inline]
+    pub fn processing_time(&self, now_ns: u64) -> Timestamp {
+        (now_ns.saturating_add(self.epoch_ns()) / NS_PER_MS) as Timestamp
+    }
+
+    /// What the clock reads when processing time reaches `time`, in nanoseconds; 0 for what lies before the clock,
+    /// and `u64::MAX`, never, for what no clock will read.
+    #[inline]
+    pub fn reads_at(&self, time: Timestamp) -> u64 {
+        let epoch_ns = u64::try_from(time).unwrap_or(0).saturating_mul(NS_PER_MS);
+        if epoch_ns == u64::MAX { u64::MAX } else { epoch_ns.saturating_sub(self.epoch_ns()) }
+    }
+
+    fn epoch_ns(&self) -> u64 {
+        match self {
+            Clock::System { epoch_ns, .. } => *epoch_ns,
+            Clock::Manual(_) => 0,
         }
     }
 
@@ -90,5 +121,34 @@ impl Clock {
         if let Clock::Manual(now_ns) = self {
             now_ns.fetch_add(by_ns, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processing_time_is_the_calendar_s_and_goes_with_the_clock() {
+        let clock = Clock::System { origin: Instant::now(), epoch_ns: 1_700_000_000_000_999_999 };
+        assert_eq!(clock.processing_time(1), 1_700_000_000_001);
+        assert_eq!(clock.reads_at(1_700_000_000_003), 2_000_001);
+        assert_eq!(clock.processing_time(2_000_000), 1_700_000_000_002);
+        assert_eq!(clock.processing_time(2_000_001), 1_700_000_000_003);
+    }
+
+    #[test]
+    fn a_manual_clock_s_processing_time_is_its_milliseconds() {
+        let clock = Clock::manual();
+        clock.advance(6_999_998);
+        assert_eq!(clock.processing_time(clock.now_ns()), 6);
+        assert_eq!(clock.reads_at(7), 7_000_000);
+    }
+
+    #[test]
+    fn what_was_is_due_at_once_and_what_never_comes_never() {
+        let clock = Clock::manual();
+        assert_eq!([MIN_TIMESTAMP, -1, 0].map(|time| clock.reads_at(time)), [0; 3]);
+        assert_eq!(clock.reads_at(MAX_TIMESTAMP), u64::MAX);
     }
 }

@@ -6,13 +6,12 @@ use std::marker::PhantomData;
 use super::ring::{Next, Receiver, Taker};
 use crate::control::{Barrier, Control};
 use crate::head::{Drive, Event, Head};
-use crate::time::MIN_TIMESTAMP;
-use crate::{Context, Error, Output, Owned, Result, Time, Timestamp};
+use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
+use crate::{Context, Error, Minimum, Output, Owned, Result, Time, Timestamp};
 
 /// One origin: its ring and what it has said so far.
 struct Origin<R> {
     ring: Receiver<R>,
-    watermark: Timestamp,
     idle: bool,
     ended: bool,
     /// Waits at a barrier for the others; its ring is not read.
@@ -26,8 +25,11 @@ pub struct Inlet<T: 'static, M: Time> {
     turn: usize,
     watermark: Timestamp,
     idle: bool,
-    /// An origin's end made a barrier complete; what it means for event time is still to be said.
-    time_due: bool,
+    /// The lowest watermark of the origins that count: all but the idle ones. One that has ended counts with the
+    /// last that it said, the greatest there is if its input had truly ended.
+    lowest: Minimum,
+    /// How many origins are idle.
+    idle_origins: usize,
     /// The barrier that the origins in `at_barrier` wait at.
     barrier: Option<Barrier>,
 }
@@ -35,15 +37,19 @@ pub struct Inlet<T: 'static, M: Time> {
 impl<T: 'static, M: Time> Inlet<T, M> {
     /// An inlet over the rings of all its origins; without any it ends at once.
     pub fn new(rings: Vec<Receiver<(T, M::Stamp)>>) -> Self {
-        let origins = rings.into_iter().map(|ring| Origin {
-            ring,
+        let origins =
+            rings.into_iter().map(|ring| Origin { ring, idle: false, ended: false, at_barrier: false });
+        let origins: Vec<_> = origins.collect();
+        let lowest = Minimum::new(origins.len(), MIN_TIMESTAMP);
+        Inlet {
+            origins,
+            turn: 0,
             watermark: MIN_TIMESTAMP,
             idle: false,
-            ended: false,
-            at_barrier: false,
-        });
-        let origins = origins.collect();
-        Inlet { origins, turn: 0, watermark: MIN_TIMESTAMP, idle: false, time_due: false, barrier: None }
+            lowest,
+            idle_origins: 0,
+            barrier: None,
+        }
     }
 
     /// What a control element of one origin means for the subtask.
@@ -51,12 +57,13 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         let origin = &mut self.origins[index];
         match control {
             Control::Watermark(watermark) => {
-                origin.watermark = watermark;
-                origin.idle = false;
+                self.idle_origins -= usize::from(std::mem::replace(&mut origin.idle, false));
+                self.lowest.set(index, watermark);
                 self.merge_time()
             }
             Control::Idle => {
-                origin.idle = true;
+                self.idle_origins += usize::from(!std::mem::replace(&mut origin.idle, true));
+                self.lowest.set(index, MAX_TIMESTAMP);
                 self.merge_time()
             }
             Control::Barrier(barrier) => {
@@ -72,12 +79,12 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         }
     }
 
-    /// The lowest watermark of the origins that count: neither idle nor ended.
+    /// What a change of one origin means for all.
     fn merge_time(&mut self) -> Option<Event> {
-        let live = self.origins.iter().filter(|origin| !origin.ended && !origin.idle);
-        let Some(lowest) = live.map(|origin| origin.watermark).min() else {
+        let lowest = self.lowest.value();
+        if lowest == MAX_TIMESTAMP && self.idle_origins > 0 {
             return self.all_idle();
-        };
+        }
         // Repeated, a watermark says that this input counts again.
         let was_idle = std::mem::replace(&mut self.idle, false);
         if lowest <= self.watermark && !was_idle {
@@ -87,14 +94,10 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         Some(Event::Watermark(self.watermark))
     }
 
-    /// Nobody counts: idle, unless all have ended, which is for the end to say.
+    /// Those that have not ended are idle. They may go on some day, so it is not the end of time.
     fn all_idle(&mut self) -> Option<Event> {
-        let some_live = self.origins.iter().any(|origin| !origin.ended);
-        if !some_live || self.idle {
-            return None;
-        }
-        self.idle = true;
-        Some(Event::Idle)
+        let was_idle = std::mem::replace(&mut self.idle, true);
+        (!was_idle).then_some(Event::Idle)
     }
 
     /// The barrier, once every origin that has not ended waits at it.
@@ -108,20 +111,22 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         Some(Event::Barrier(barrier))
     }
 
-    /// An origin has ended: that can be the end of all, or what a barrier or event time waited for.
+    /// An origin has ended: that can be the end of all, or what a barrier waited for. Event time does not: what
+    /// the end means for it was said before, unless the job is drained.
     fn ended(&mut self) -> Option<Event> {
         if self.origins.iter().all(|origin| origin.ended) {
             // Those that waited at a barrier have none behind it: it is aligned, and then comes the end.
             return Some(Event::End);
         }
-        let barrier = self.aligned();
-        self.time_due = barrier.is_some();
-        barrier.or_else(|| self.merge_time())
+        self.aligned()
     }
 
-    /// What a barrier was said before.
-    fn overdue(&mut self) -> Option<Event> {
-        if std::mem::take(&mut self.time_due) { self.merge_time() } else { None }
+    /// Without any origin this is the end of nothing, and holds nobody up.
+    fn without_origins(&mut self) -> Event {
+        match std::mem::replace(&mut self.watermark, MAX_TIMESTAMP) {
+            MAX_TIMESTAMP => Event::End,
+            _ => Event::Watermark(MAX_TIMESTAMP),
+        }
     }
 
     fn broken() -> Error {
@@ -162,10 +167,7 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         let mut records = 0;
         let count = self.origins.len();
         if count == 0 {
-            return Ok(Drive { records, event: Some(Event::End) });
-        }
-        if let Some(event) = self.overdue() {
-            return Ok(Drive { records, event: Some(event) });
+            return Ok(Drive { records, event: Some(self.without_origins()) });
         }
         for step in 0..count {
             let index = if self.turn + step < count { self.turn + step } else { self.turn + step - count };
@@ -195,7 +197,7 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
 
     fn ready(&self) -> bool {
         let readable = |origin: &Origin<_>| !origin.ended && !origin.at_barrier && origin.ring.ready();
-        self.time_due || self.origins.is_empty() || self.origins.iter().any(readable)
+        self.origins.is_empty() || self.origins.iter().any(readable)
     }
 
     fn fill(&self) -> usize {
@@ -227,12 +229,52 @@ mod tests {
     }
 
     #[test]
-    fn an_end_completes_a_barrier_and_then_event_time() {
+    fn an_end_completes_a_barrier() {
         let mut inlet = of_two();
-        assert_eq!(inlet.control(0, Control::Watermark(5)), None);
         assert_eq!(inlet.control(0, Control::Barrier(Barrier { id: 1 })), None);
         assert_eq!(inlet.control(1, Control::End), Some(Event::Barrier(Barrier { id: 1 })));
-        assert_eq!(inlet.overdue(), Some(Event::Watermark(5)));
-        assert_eq!(inlet.overdue(), None);
+    }
+
+    #[test]
+    fn an_origin_whose_input_has_ended_holds_nobody_up() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(MAX_TIMESTAMP)), None);
+        assert_eq!(inlet.control(0, Control::End), None);
+        assert_eq!(inlet.control(1, Control::Watermark(5)), Some(Event::Watermark(5)));
+        assert_eq!(
+            inlet.control(1, Control::Watermark(MAX_TIMESTAMP)),
+            Some(Event::Watermark(MAX_TIMESTAMP))
+        );
+        assert_eq!(inlet.control(1, Control::End), Some(Event::End));
+    }
+
+    #[test]
+    fn an_origin_that_was_drained_holds_event_time() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(3)), None);
+        assert_eq!(inlet.control(1, Control::Watermark(5)), Some(Event::Watermark(3)));
+        assert_eq!(inlet.control(0, Control::End), None);
+        assert_eq!(inlet.control(1, Control::Watermark(9)), None);
+        assert_eq!(inlet.control(1, Control::End), Some(Event::End));
+    }
+
+    #[test]
+    fn time_does_not_end_while_an_origin_is_idle() {
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(MAX_TIMESTAMP)), None);
+        assert_eq!(inlet.control(1, Control::Idle), Some(Event::Idle));
+        assert_eq!(inlet.control(1, Control::Watermark(5)), Some(Event::Watermark(5)));
+        assert_eq!(inlet.control(1, Control::Idle), Some(Event::Idle));
+        assert_eq!(
+            inlet.control(1, Control::Watermark(MAX_TIMESTAMP)),
+            Some(Event::Watermark(MAX_TIMESTAMP))
+        );
+    }
+
+    #[test]
+    fn without_origins_time_ends_at_once() {
+        let mut inlet = Inlet::<u32, Untimed>::new(Vec::new());
+        assert_eq!(inlet.without_origins(), Event::Watermark(MAX_TIMESTAMP));
+        assert_eq!(inlet.without_origins(), Event::End);
     }
 }

@@ -12,7 +12,6 @@ use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::seated::Seated;
-use crate::job::JobControl;
 use crate::metrics::{SlotMeter, Spent};
 use crate::subtask::Step;
 use crate::{Clock, Error};
@@ -372,6 +371,7 @@ impl Core {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::job::JobControl;
     use crate::subtask::{Subtask, Turn};
     use std::sync::mpsc::channel;
 

@@ -7,7 +7,7 @@ use super::marbles::{Element, Marble, elements, show};
 use crate::config::EdgesConfig;
 use crate::context::Blame;
 use crate::slot::{Park, Waker};
-use crate::time::MIN_TIMESTAMP;
+use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
 use crate::{
     Arena, Build, Clock, Context, Flow, IoCores, Operator, Output, Owned, SubtaskContext, Timestamp,
 };
@@ -16,8 +16,10 @@ use crate::{
 /// batches.
 ///
 /// A line is words: a record (see [`Marble`]) with `@` and its event time in milliseconds if it has
-/// one, `|` and a watermark, `#` for the end. In the expected line a watermark or an end stands
-/// behind what the operator emits at it; an operator that fails the job ends the line with `!`, and
+/// one, `|` and a watermark, `~` and processing time in milliseconds, which begins at 0 and at which an operator
+/// that is due is called, `#` for the true end, at which the last watermark there is comes first, and `#drain` for
+/// the end of a job that is drained. In the expected line a word of control stands behind what the operator
+/// emits at it; an operator that fails the job ends the line with `!`, and
 /// nothing may follow. The operator is described as for `Stream::then`
 /// ([`Cloned`](crate::Cloned), [`With`](crate::With), or a description of its own) and built anew for
 /// each way to cut: one record at a time, everything at once, and in two at each place.
@@ -53,7 +55,8 @@ pub fn check<T: Marble, U: Marble>(build: impl Build<Owned<T>, Out = Owned<U>>, 
     let expected: Vec<&str> = expected.split_whitespace().collect();
     for cuts in all_cuts(input.len()) {
         let operator = build.clone().build(&subtask()).expect("the operator can be built");
-        let given = Replay { operator, given: Given::default() }.run(&input, &cuts);
+        let given = Replay { operator, given: Given::default(), watermark: MIN_TIMESTAMP, now_ns: 1 };
+        let given = given.run(&input, &cuts);
         assert_eq!(given, expected, "with the input cut at {cuts:?}");
     }
 }
@@ -92,6 +95,8 @@ impl<U: Marble> Output<Owned<U>> for Given {
 struct Replay<O> {
     operator: O,
     given: Given,
+    watermark: Timestamp,
+    now_ns: u64,
 }
 
 impl<O> Replay<O> {
@@ -99,9 +104,8 @@ impl<O> Replay<O> {
     where
         O: Operator<Owned<T>, Out = Owned<U>>,
     {
-        let mut watermark = MIN_TIMESTAMP;
         for batch in batches(cuts, input.len()) {
-            if self.batch(&input[batch], &mut watermark) {
+            if self.batch(&input[batch]) {
                 self.given.0.push("!".into());
                 break;
             }
@@ -109,21 +113,32 @@ impl<O> Replay<O> {
         self.given.0
     }
 
-    /// Feeds one batch as a step would; says whether the operator failed.
-    fn batch<T: Marble, U: Marble>(&mut self, batch: &[Element<'_>], watermark: &mut Timestamp) -> bool
+    /// Feeds one batch as steps would, each as long as the time stands still; says whether the operator failed.
+    fn batch<T: Marble, U: Marble>(&mut self, batch: &[Element<'_>]) -> bool
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        let at_one_time = |_: &Element<'_>, next: &Element<'_>| !matches!(next, Element::Tick(_));
+        batch.chunk_by(at_one_time).any(|step| self.step(step))
+    }
+
+    fn step<T: Marble, U: Marble>(&mut self, step: &[Element<'_>]) -> bool
     where
         O: Operator<Owned<T>, Out = Owned<U>>,
     {
         let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
-        let mut ctx = Context::new(&arena, &place, &blame, 1);
-        ctx.set_watermark(*watermark);
-        for element in batch {
+        if let Some(Element::Tick(time)) = step.first() {
+            self.now_ns = self.now_ns.max(place.clock.reads_at(*time));
+        }
+        let mut ctx = Context::new(&arena, &place, &blame, self.now_ns);
+        ctx.set_watermark(self.watermark);
+        for element in step {
             // As the engine does: what comes in a step that has failed is dropped.
             if !ctx.failed() {
                 self.element(*element, &mut ctx);
             }
         }
-        *watermark = ctx.watermark();
+        self.watermark = ctx.watermark();
         ctx.failed()
     }
 
@@ -138,17 +153,49 @@ impl<O> Replay<O> {
                 self.operator.process(record, ctx, &mut self.given);
             }
             Element::Watermark(watermark) => {
-                ctx.set_timestamp(MIN_TIMESTAMP);
-                ctx.set_watermark(watermark);
-                while self.operator.watermark(watermark, ctx, &mut self.given) == Flow::More {}
+                self.reach(watermark, ctx);
                 self.control(format!("|{watermark}"), ctx);
             }
-            Element::End => {
-                ctx.set_timestamp(MIN_TIMESTAMP);
-                while self.operator.end(ctx, &mut self.given) == Flow::More {}
-                self.control("#".into(), ctx);
+            Element::Tick(time) => {
+                self.tick(ctx);
+                self.control(format!("~{time}"), ctx);
             }
+            Element::End => {
+                self.reach(MAX_TIMESTAMP, ctx);
+                self.end("#", ctx);
+            }
+            Element::Drained => self.end("#drain", ctx),
         }
+    }
+
+    /// Event time goes on. As in a job, the operator is called while the old watermark still holds.
+    fn reach<T: Marble, U: Marble>(&mut self, watermark: Timestamp, ctx: &mut Context<'_>)
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        ctx.set_timestamp(MIN_TIMESTAMP);
+        while !ctx.failed() && self.operator.watermark(watermark, ctx, &mut self.given) == Flow::More {}
+        ctx.set_watermark(watermark);
+    }
+
+    fn tick<T: Marble, U: Marble>(&mut self, ctx: &mut Context<'_>)
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        ctx.set_timestamp(MIN_TIMESTAMP);
+        while !ctx.failed()
+            && self.operator.due_ns() <= ctx.now_ns()
+            && self.operator.tick(ctx, &mut self.given) == Flow::More
+        {}
+    }
+
+    fn end<T: Marble, U: Marble>(&mut self, marble: &str, ctx: &mut Context<'_>)
+    where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        ctx.set_timestamp(MIN_TIMESTAMP);
+        while !ctx.failed() && self.operator.end(ctx, &mut self.given) == Flow::More {}
+        self.control(marble.into(), ctx);
     }
 
     /// What the chain passes on by itself, unless the operator has just failed at it.
@@ -203,6 +250,53 @@ mod tests {
     #[should_panic(expected = "an operator that failed went on")]
     fn going_on_after_a_failure_is_found() {
         check(Cloned(Even { goes_on: true }), "102 4", "!");
+    }
+
+    /// Says what has been reached: the watermark, processing time, the end.
+    #[derive(Clone, Default)]
+    struct Says {
+        due_ns: u64,
+        ended: bool,
+    }
+
+    impl Operator<Owned<i64>> for Says {
+        type Out = Owned<i64>;
+        fn process<'s>(&mut self, after: i64, ctx: &mut Context<'s>, _: &mut impl Output<Owned<i64>>) {
+            self.due_ns = ctx.ns_at(ctx.processing_time() + after);
+        }
+        fn watermark<'s>(
+            &mut self,
+            watermark: i64,
+            ctx: &mut Context<'s>,
+            out: &mut impl Output<Owned<i64>>,
+        ) -> Flow {
+            out.push(watermark, ctx);
+            Flow::Done
+        }
+        fn due_ns(&self) -> u64 {
+            if self.due_ns == 0 { u64::MAX } else { self.due_ns }
+        }
+        fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<i64>>) -> Flow {
+            self.due_ns = 0;
+            out.push(-ctx.processing_time(), ctx);
+            Flow::Done
+        }
+        fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<i64>>) -> Flow {
+            (!self.ended).then(|| out.push(0, ctx));
+            self.ended = true;
+            Flow::Done
+        }
+    }
+
+    #[test]
+    fn the_last_watermark_comes_at_the_true_end_and_not_at_a_drain() {
+        check(Cloned(Says::default()), "|5 #", "5 |5 9223372036854775807 0 #");
+        check(Cloned(Says::default()), "|5 #drain", "5 |5 0 #drain");
+    }
+
+    #[test]
+    fn an_operator_is_called_once_its_time_has_come() {
+        check(Cloned(Says::default()), "5 ~4 ~6 ~7 3 ~9 ~12 ~13", "~4 -6 ~6 ~7 ~9 -12 ~12 ~13");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{MIN_TIMESTAMP, Timestamp};
 pub trait Marble: Sized + 'static {
     /// Reads the record; `None` if the word is none.
     fn read(word: &str) -> Option<Self>;
-    /// Writes the record; no spaces, and none of `|`, `#`, `!`, `@`.
+    /// Writes the record; no spaces, and none of `|`, `~`, `#`, `!`, `@`.
     fn show(&self) -> String;
 }
 
@@ -43,8 +43,12 @@ pub(super) enum Element<'l> {
     Record(&'l str, Timestamp),
     /// Event time has reached this.
     Watermark(Timestamp),
-    /// The input has ended.
+    /// Processing time has reached this.
+    Tick(Timestamp),
+    /// The input has truly ended.
     End,
+    /// The job is drained.
+    Drained,
 }
 
 /// Takes a line apart.
@@ -56,11 +60,16 @@ pub(super) fn elements(line: &str) -> Vec<Element<'_>> {
 }
 
 fn element(word: &str) -> Element<'_> {
-    if word == "#" {
-        return Element::End;
+    match word {
+        "#" => return Element::End,
+        "#drain" => return Element::Drained,
+        _ => {}
     }
     if let Some(time) = word.strip_prefix('|') {
         return Element::Watermark(timestamp(word, time));
+    }
+    if let Some(time) = word.strip_prefix('~') {
+        return Element::Tick(timestamp(word, time));
     }
     match word.split_once('@') {
         Some((record, time)) => Element::Record(record, timestamp(word, time)),
@@ -69,7 +78,7 @@ fn element(word: &str) -> Element<'_> {
 }
 
 fn timestamp(word: &str, time: &str) -> Timestamp {
-    time.parse().unwrap_or_else(|_| panic!("the marble \"{word}\" has no event time in milliseconds"))
+    time.parse().unwrap_or_else(|_| panic!("the marble \"{word}\" has no time in milliseconds"))
 }
 
 /// Writes a record with its event time, if it has one.

@@ -1,0 +1,316 @@
+//! Where event time begins anew in the middle of a chain.
+//!
+//! Watermarks pass a chain's operators by; only here others go on than came in. So it is a link of the chain like a
+//! fork, and operators pay nothing for it.
+//!
+//! 1. Each record is given its event time on the way through.
+//! 2. Between records, once a step, the assigner is asked for what it has to say; so a watermark comes behind all the
+//!    records that it was made of. What fires at it behind this link may take several steps.
+//! 3. Watermarks that come in are dropped, but for the last one there is: the true end of the input is that of time.
+//! 4. What is behind this link sees the watermark made here, also in its context.
+
+use crate::chain::Guard;
+use crate::control::{Barrier, LatencyMark};
+use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
+use crate::{
+    Consumer, Context, Downstream, Family, Flow, Flush, Output, Result, SubtaskContext, Tail, Timestamp,
+};
+
+/// What there is to say about event time between two records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSaid {
+    /// It has reached this.
+    Watermark(Timestamp),
+    /// Nothing comes for now, and nobody shall be held up.
+    Idle,
+}
+
+/// Gives records their event time: the half of an assigner that sees them.
+pub trait AssignTime<F: Family>: SayTime {
+    /// The event time of a record, in milliseconds. Called for each, on the slot's thread.
+    fn assign<'s>(&mut self, record: &F::Of<'s>, ctx: &Context<'s>) -> Timestamp;
+}
+
+/// Says how far event time has come: the half of an assigner that is asked between records, by one subtask on its
+/// slot's thread.
+pub trait SayTime: Clone + Send + 'static {
+    /// What is to be said now and was not said before: watermarks that rise, idleness once, and, when that is over,
+    /// the last watermark again. Called once a step when [`due_ns`](SayTime::due_ns) has come.
+    fn said(&mut self, ctx: &Context<'_>) -> Option<TimeSaid>;
+
+    /// When it has something to say, in nanoseconds of the host's clock; 0 for now.
+    fn due_ns(&self) -> u64;
+
+    /// The input in front is idle: nothing comes until it goes on.
+    fn input_is_idle(&mut self);
+}
+
+/// An assigner of event time and the rest of the chain; also the description of them.
+#[derive(Clone)]
+pub struct Retime<A, B> {
+    operator: u32,
+    assigner: A,
+    rest: B,
+    /// The last watermark that all of the rest has seen.
+    watermark: Timestamp,
+    /// What the rest is being told, perhaps in several steps.
+    saying: Option<TimeSaid>,
+}
+
+impl<A, B> Retime<A, B> {
+    /// Event time as `assigner`, the operator of this number, says it, in front of `rest`.
+    pub fn new(operator: u32, assigner: A, rest: B) -> Self {
+        Retime { operator, assigner, rest, watermark: MIN_TIMESTAMP, saying: None }
+    }
+
+    /// Calls the rest, which sees the watermark made here.
+    #[inline(always)]
+    fn behind<'s, X>(
+        &mut self,
+        ctx: &mut Context<'s>,
+        call: impl FnOnce(&mut B, &mut Context<'s>) -> X,
+    ) -> X {
+        let in_front = ctx.watermark();
+        ctx.set_watermark(self.watermark);
+        let answer = call(&mut self.rest, ctx);
+        ctx.set_watermark(in_front);
+        answer
+    }
+
+    /// Says what is being said; an operator behind may need several calls for it.
+    fn say<F: Family>(&mut self, ctx: &mut Context<'_>) -> Flow
+    where
+        B: Consumer<F>,
+    {
+        match self.saying {
+            Some(TimeSaid::Watermark(watermark)) => {
+                let flow = self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx));
+                if flow == Flow::More || ctx.failed() {
+                    return flow;
+                }
+                self.watermark = watermark;
+            }
+            Some(TimeSaid::Idle) => self.rest.forward_idle(),
+            None => {}
+        }
+        self.saying = None;
+        Flow::Done
+    }
+}
+
+impl<F: Family, A: AssignTime<F>, B: Output<F>> Output<F> for Retime<A, B> {
+    #[inline(always)]
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        if ctx.failed() {
+            return;
+        }
+        let guard = Guard::new(self.operator, ctx);
+        let timestamp = self.assigner.assign(&record, ctx);
+        guard.clear(ctx);
+        ctx.set_timestamp(timestamp);
+        self.behind(ctx, |rest, ctx| rest.push(record, ctx));
+    }
+}
+
+impl<A: SayTime, B: Tail> Tail for Retime<A, B> {
+    fn room(&mut self) -> usize {
+        self.rest.room()
+    }
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        self.rest.flush(now_ns)
+    }
+    fn barrier(&mut self, barrier: Barrier) {
+        self.rest.barrier(barrier);
+    }
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.rest.mark(mark, now_ns);
+    }
+    fn forward_watermark(&mut self, watermark: Timestamp) {
+        self.rest.forward_watermark(watermark);
+    }
+    /// Not at once: a watermark may have to be said before.
+    fn forward_idle(&mut self) {
+        self.assigner.input_is_idle();
+    }
+    fn close(&mut self) {
+        self.rest.close();
+    }
+    fn finished(&mut self) -> bool {
+        self.rest.finished()
+    }
+    fn charge_blocked(&mut self, now_ns: u64) {
+        self.rest.charge_blocked(now_ns);
+    }
+    fn is_polled(&self) -> bool {
+        self.rest.is_polled()
+    }
+}
+
+impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
+    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
+        if watermark != MAX_TIMESTAMP {
+            return Flow::Done;
+        }
+        self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));
+        self.say(ctx)
+    }
+
+    fn due_ns(&self) -> u64 {
+        let own_ns = if self.saying.is_some() { 0 } else { self.assigner.due_ns() };
+        own_ns.min(self.rest.due_ns())
+    }
+
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if self.saying.is_none() && self.assigner.due_ns() <= ctx.now_ns() {
+            let guard = Guard::new(self.operator, ctx);
+            self.saying = self.assigner.said(ctx);
+            guard.clear(ctx);
+        }
+        match self.say(ctx) {
+            Flow::Done if !ctx.failed() => self.behind(ctx, |rest, ctx| rest.tick(ctx)),
+            flow => flow,
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        self.behind(ctx, |rest, ctx| rest.end(ctx))
+    }
+}
+
+impl<F: Family, A: AssignTime<F>, B: Downstream<F>> Downstream<F> for Retime<A, B> {
+    type Consumer = Retime<A, B::Consumer>;
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        Ok(Retime::new(self.operator, self.assigner, self.rest.build(subtask)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::subtask;
+    use crate::{Arena, Blame, Owned};
+
+    /// A record is its time; says the greatest of them, and idleness behind it.
+    #[derive(Clone, Default)]
+    struct Greatest {
+        news: Option<Timestamp>,
+        idle: bool,
+    }
+
+    impl SayTime for Greatest {
+        fn said(&mut self, _: &Context<'_>) -> Option<TimeSaid> {
+            let watermark = self.news.take().map(TimeSaid::Watermark);
+            watermark.or_else(|| std::mem::take(&mut self.idle).then_some(TimeSaid::Idle))
+        }
+        fn due_ns(&self) -> u64 {
+            if self.news.is_some() || self.idle { 0 } else { u64::MAX }
+        }
+        fn input_is_idle(&mut self) {
+            self.idle = true;
+        }
+    }
+
+    impl AssignTime<Owned<i64>> for Greatest {
+        fn assign<'s>(&mut self, record: &i64, _: &Context<'s>) -> Timestamp {
+            self.news = Some(self.news.unwrap_or(MIN_TIMESTAMP).max(*record));
+            *record
+        }
+    }
+
+    /// Notes what comes, with the watermark in force; has to be called twice for each watermark.
+    #[derive(Default)]
+    struct Noted {
+        notes: Vec<String>,
+        halfway: bool,
+    }
+
+    impl Output<Owned<i64>> for Noted {
+        fn push<'s>(&mut self, record: i64, ctx: &mut Context<'s>) {
+            self.notes.push(format!("{record}@{}>{}", ctx.timestamp(), ctx.watermark()));
+        }
+    }
+
+    impl Tail for Noted {
+        fn room(&mut self) -> usize {
+            1
+        }
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            Ok(Flush::IDLE)
+        }
+        fn barrier(&mut self, _: Barrier) {}
+        fn mark(&mut self, _: LatencyMark, _: u64) {}
+        fn forward_watermark(&mut self, _: Timestamp) {}
+        fn forward_idle(&mut self) {
+            self.notes.push("idle".into());
+        }
+        fn close(&mut self) {}
+        fn finished(&mut self) -> bool {
+            true
+        }
+        fn charge_blocked(&mut self, _: u64) {}
+    }
+
+    impl Consumer<Owned<i64>> for Noted {
+        fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
+            self.halfway = !self.halfway;
+            if self.halfway {
+                return Flow::More;
+            }
+            self.notes.push(format!("|{watermark}>{}", ctx.watermark()));
+            Flow::Done
+        }
+        fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+            self.notes.push(format!("#>{}", ctx.watermark()));
+            Flow::Done
+        }
+    }
+
+    fn with_context(call: impl FnOnce(&mut Retime<Greatest, Noted>, &mut Context<'_>)) -> Vec<String> {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        ctx.set_watermark(100);
+        let mut link = Retime::new(0, Greatest::default(), Noted::default());
+        call(&mut link, &mut ctx);
+        assert_eq!(ctx.watermark(), 100, "in front of the link its own still holds");
+        link.rest.notes
+    }
+
+    fn until_done(link: &mut Retime<Greatest, Noted>, ctx: &mut Context<'_>) {
+        while Consumer::<Owned<i64>>::due_ns(link) <= ctx.now_ns() {
+            let _again = Consumer::<Owned<i64>>::tick(link, ctx);
+        }
+    }
+
+    #[test]
+    fn what_is_behind_sees_the_time_that_is_made_here() {
+        let notes = with_context(|link, ctx| {
+            link.push(5, ctx);
+            until_done(link, ctx);
+            link.push(7, ctx);
+            assert_eq!(Consumer::<Owned<i64>>::end(link, ctx), Flow::Done);
+        });
+        assert_eq!(notes, ["5@5>-9223372036854775808", "|5>-9223372036854775808", "7@7>5", "#>5"]);
+    }
+
+    #[test]
+    fn what_comes_in_is_dropped_but_for_the_end_of_time() {
+        let notes = with_context(|link, ctx| {
+            link.push(5, ctx);
+            until_done(link, ctx);
+            let mut says = |watermark| Consumer::<Owned<i64>>::watermark(link, watermark, ctx);
+            assert_eq!(says(50), Flow::Done);
+            assert_eq!([says(MAX_TIMESTAMP), says(MAX_TIMESTAMP)], [Flow::More, Flow::Done]);
+        });
+        assert_eq!(notes[2..], ["|9223372036854775807>5"]);
+    }
+
+    #[test]
+    fn a_watermark_is_said_before_the_idleness_behind_it() {
+        let notes = with_context(|link, ctx| {
+            link.push(5, ctx);
+            link.forward_idle();
+            until_done(link, ctx);
+        });
+        assert_eq!(notes[1..], ["|5>-9223372036854775808", "idle"]);
+    }
+}
