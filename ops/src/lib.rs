@@ -54,6 +54,6 @@ pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
 pub use union::{Input, Streams};
 pub use window::{
-    Aligned, AlignedWindows, All, Aside, Dropped, Joining, Late, Merge, Sliding, Tumbling, WindowResult,
-    WindowedStream,
+    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,
+    Processed, Session, SessionWindows, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream, Windows,
 };

@@ -13,6 +13,18 @@ pub(crate) enum Assigner {
     SourcePartition,
 }
 
+impl Assigner {
+    /// The hashes of a subtask's keys: the first one, and how many more follow it.
+    pub(crate) fn hashes_of(self, subtask: &SubtaskContext) -> (u64, u64) {
+        match self {
+            Assigner::Hash => {
+                KeyGroups::new(subtask.max_parallelism, subtask.parallelism).hashes_of(subtask.index)
+            }
+            Assigner::SourcePartition => (0, u64::MAX),
+        }
+    }
+}
+
 /// What [`Table::drain`] takes out.
 pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<Segments<K, V>>>;
 

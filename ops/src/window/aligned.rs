@@ -9,8 +9,8 @@
 //! call that has used up its budget says so, and the next goes on behind it.
 
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, KeyGroups, MIN_TIMESTAMP, Operator, Output, Owned,
-    Result, SubtaskContext, Timestamp,
+    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
+    SubtaskContext, Timestamp,
 };
 
 use super::late::Late;
@@ -18,24 +18,10 @@ use super::panes::Panes;
 use super::retained::Retained;
 use super::shape::Shape;
 use super::stacks::Stacks;
-use super::{Merge, Sliding, WindowResult};
-use crate::keyed::{Assigner, Cursor, KeySelector, Segments, Visited};
+use super::{Fired, Merge, Sliding, WindowPlan, emit};
+use crate::keyed::{Cursor, KeySelector, Segments, Visited};
 
-/// Describes tumbling and sliding windows.
-#[derive(Clone)]
-pub struct Aligned<S, A, L> {
-    pub(super) selector: S,
-    pub(super) assigner: Assigner,
-    pub(super) windows: Sliding,
-    pub(super) lateness_ms: Timestamp,
-    pub(super) aggregate: A,
-    pub(super) late: L,
-}
-
-/// What a window gives.
-type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as crate::Aggregate<T>>::Out>;
-
-impl<T, S, A, L> Build<Owned<T>> for Aligned<S, A, L>
+impl<T, S, A, L> Build<Owned<T>> for WindowPlan<Sliding, S, A, L>
 where
     T: 'static,
     S: KeySelector<T, Stored: Clone + Eq>,
@@ -47,12 +33,7 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let shape = Shape::new(self.windows)?;
-        let hashes = match self.assigner {
-            Assigner::Hash => {
-                KeyGroups::new(subtask.max_parallelism, subtask.parallelism).hashes_of(subtask.index)
-            }
-            Assigner::SourcePartition => (0, u64::MAX),
-        };
+        let hashes = self.assigner.hashes_of(subtask);
         let state = Box::new(State {
             shape,
             lateness: self.lateness_ms,
@@ -67,7 +48,7 @@ where
     }
 }
 
-/// The operator of [`Aligned`].
+/// The operator of [`Sliding`] and tumbling windows.
 pub struct AlignedWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
     selector: S,
     aggregate: A,
@@ -313,21 +294,6 @@ fn stack_of<'a, K: Key + Eq + Clone, A>(
 ) -> &'a mut Stacks<A> {
     stacks.settle();
     stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
-}
-
-/// Pushes a window's result, whose time is the window's last.
-#[inline(always)]
-fn emit<L, K, V, T>(
-    key: K,
-    (start, end): (Timestamp, Timestamp),
-    value: V,
-    ctx: &mut Context<'_>,
-    out: &mut impl Output<Owned<L::Out>>,
-) where
-    L: Late<WindowResult<K, V>, T>,
-{
-    ctx.set_timestamp(end - 1);
-    out.push(L::result(WindowResult { key, start, end, value }), ctx);
 }
 
 impl<T, S, A, L> Operator<Owned<T>> for AlignedWindows<T, S, A, L>

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use slotflow_runtime::{Error, Result, Timestamp};
 
+use super::Windows;
+
 /// Event times further from the epoch than this, 146 million years, are taken for this far, so that the edges
 /// of the windows around them are times, too.
-const FARTHEST: Timestamp = 1 << 62;
+pub(super) const FARTHEST: Timestamp = 1 << 62;
 
 /// Lengths are cut to this, for the same reason.
 const LONGEST: Timestamp = 1 << 60;
@@ -20,23 +22,15 @@ pub(super) fn milliseconds(length: Duration) -> Timestamp {
 /// Windows of one size that follow each other without a gap: Flink's `TumblingEventTimeWindows`.
 ///
 /// A window has the times from its start up to, and without, its end. Windows start at the epoch and at each
-/// multiple of their size from there, in both directions, moved by [`offset_ms`](Tumbling::offset_ms).
+/// multiple of their size from there, in both directions.
 #[derive(Clone, Copy, Debug)]
-pub struct Tumbling {
-    size_ms: Timestamp,
-    offset_ms: Timestamp,
-}
+pub struct Tumbling;
 
 impl Tumbling {
-    /// Windows of this size, in whole milliseconds; one of 0 is an error of the start.
-    pub fn of(size: Duration) -> Tumbling {
-        Tumbling { size_ms: milliseconds(size), offset_ms: 0 }
-    }
-
-    /// Moves all windows by this, in milliseconds, for days that begin elsewhere than in Greenwich: -8 hours for
-    /// China's. Counts modulo the size.
-    pub fn offset_ms(self, offset_ms: Timestamp) -> Tumbling {
-        Tumbling { offset_ms, ..self }
+    /// Windows of this size, in whole milliseconds; one of 0 is an error of the start. They are sliding ones that
+    /// slide by their size, and [moved](Sliding::offset_ms) as those are.
+    pub fn of(size: Duration) -> Sliding {
+        Sliding::of(size, size)
     }
 }
 
@@ -59,15 +53,16 @@ impl Sliding {
         Sliding { size_ms: milliseconds(size), slide_ms: milliseconds(slide), offset_ms: 0 }
     }
 
-    /// Moves all windows by this, in milliseconds; counts modulo the slide.
+    /// Moves all windows by this, in milliseconds, for days that begin elsewhere than in Greenwich: -8 hours for
+    /// China's. Counts modulo the slide.
     pub fn offset_ms(self, offset_ms: Timestamp) -> Sliding {
         Sliding { offset_ms, ..self }
     }
 }
 
-impl From<Tumbling> for Sliding {
-    fn from(Tumbling { size_ms, offset_ms }: Tumbling) -> Sliding {
-        Sliding { size_ms, slide_ms: size_ms, offset_ms }
+impl Windows for Sliding {
+    fn check(&self) -> Result<()> {
+        Shape::new(*self).map(drop)
     }
 }
 
@@ -178,7 +173,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_remedy() {
         let ms = Duration::from_millis;
         let refused = |windows| Shape::new(windows).map(drop).unwrap_err().to_string();
-        assert!(refused(Tumbling::of(Duration::from_micros(999)).into()).contains("a millisecond or more"));
+        assert!(refused(Tumbling::of(Duration::from_micros(999))).contains("a millisecond or more"));
         assert!(refused(Sliding::of(ms(10), ms(0))).contains("a millisecond or more"));
         assert!(refused(Sliding::of(ms(10), ms(11))).contains("slide by 10 ms"));
     }
