@@ -7,8 +7,9 @@ pub mod testing;
 pub use slotflow_io as io;
 pub use slotflow_ops::{
     Aggregate, AggregatingState, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream,
-    ListState, MapState, ProcessContext, ProcessFunction, ReducingState, State, StateDescriptor,
-    StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, ValueState, WatermarkGenerator, Watermarks,
+    ListState, MapState, Merge, ProcessContext, ProcessFunction, ReducingState, Sliding, State,
+    StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, ValueState,
+    WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -19,8 +20,9 @@ pub use slotflow_runtime::{
 pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
-        Aggregate, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, ProcessContext,
-        ProcessFunction, StateDescriptors, Stream, WatermarkGenerator, Watermarks,
+        Aggregate, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
+        ProcessContext, ProcessFunction, Sliding, StateDescriptors, Stream, Tumbling, WatermarkGenerator,
+        Watermarks, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

@@ -31,6 +31,7 @@ mod stream;
 mod tee_with;
 mod time;
 mod union;
+mod window;
 
 pub use boxed::BoxedStream;
 pub use co_flat_map::CoFlatMap;
@@ -67,3 +68,7 @@ pub use time::{
     TimestampAssigner, WatermarkGenerator, Watermarks,
 };
 pub use union::{Input, Streams};
+pub use window::{
+    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,
+    Processed, Session, SessionWindows, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream, Windows,
+};

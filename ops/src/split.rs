@@ -118,6 +118,13 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 }
 
+impl<'env, A: Send + 'static, B: Send + 'static, P: Pipe<Out = Owned<Routed<A, B>>>> Stream<'env, P> {
+    /// Sends each record the way it says, for an operator with a side output.
+    pub(crate) fn fork_routed(self, names: [&str; 2]) -> Split<'env, A, B, P::Time> {
+        self.fork::<A, B, Routing>(names)
+    }
+}
+
 /// The outlets of both branches.
 type Outlets<A, B, T, M> = Fork<OutletPlan<A, T, AsPlanned>, OutletPlan<B, T, AsPlanned>, M>;
 

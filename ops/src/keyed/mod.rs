@@ -21,9 +21,9 @@ pub use fold_at_end::{KeyedFold, KeyedFoldAtEnd};
 pub use map_with_state::MapWithState;
 pub use reduce::Reduce;
 pub use rolling::{Rolled, Rolling, RollingPlan};
-pub(crate) use segments::Segments;
+pub(crate) use segments::{Cursor, Place, Segments, Visited};
 pub use selector::{ByKey, ByReference, ByValue, Hash, KeySelector};
-pub(crate) use table::{Assigner, Round, Table};
+pub(crate) use table::{Ahead, Assigner, Round, Table};
 
 use crate::Stream;
 

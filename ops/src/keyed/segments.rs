@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 use slotflow_runtime::machine::prefetch;
-use slotflow_runtime::{Key, LOOK_AHEAD};
+use slotflow_runtime::{Flow, Key, LOOK_AHEAD};
 
 /// How large a segment may be: it should be split in less than a tenth of a step's budget.
 const SEGMENT_BYTES: usize = 128 * 1024;
@@ -243,6 +243,106 @@ impl<K, V> IntoIterator for Segments<K, V> {
 
 /// What [`Segments::into_iter`] gives.
 pub(crate) type Entries<K, V> = std::iter::Flatten<std::vec::IntoIter<HashTable<(K, V)>>>;
+
+/// How far a visit has come: the segment, and the bucket in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    segment: usize,
+    bucket: usize,
+}
+
+/// What becomes of an entry that was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visited {
+    /// It stays.
+    Kept,
+    /// It goes.
+    Removed,
+}
+
+/// Passing this many buckets counts as one visit: an empty one costs a look at its tag.
+const BUCKETS_PER_VISIT: usize = 16;
+
+impl<K: Key, V> Segments<K, V> {
+    /// The value of a key that may not be there.
+    pub(crate) fn find(&self, key: &K) -> Option<&V>
+    where
+        K: Eq,
+    {
+        let hash = key.hash();
+        let segment = &self.segments[self.segment_of(hash) as usize];
+        segment.find(tag(hash), |(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// As [`find`](Segments::find), to change it.
+    pub(crate) fn find_mut(&mut self, key: &K) -> Option<&mut V>
+    where
+        K: Eq,
+    {
+        self.find_by(key.hash(), |(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// Forgets a key.
+    pub(crate) fn remove(&mut self, key: &K)
+    where
+        K: Eq,
+    {
+        self.remove_by(key.hash(), |(known, _)| known == key);
+    }
+
+    /// Visits the entries behind `cursor`, until all were, or `budget` is used up, of which each visit takes one,
+    /// and more if it says so. Nothing may be added before all have been visited.
+    pub(crate) fn visit(
+        &mut self,
+        cursor: &mut Cursor,
+        budget: &mut usize,
+        mut visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
+    ) -> Flow {
+        while let Some(segment) = self.segments.get_mut(cursor.segment) {
+            while cursor.bucket < segment.num_buckets() {
+                if *budget == 0 {
+                    return Flow::More;
+                }
+                let mut spent = usize::from(cursor.bucket.is_multiple_of(BUCKETS_PER_VISIT));
+                if let Ok(mut entry) = segment.get_bucket_entry(cursor.bucket) {
+                    let (key, value) = entry.get_mut();
+                    spent += 1;
+                    if visit(key, value, &mut spent) == Visited::Removed {
+                        entry.remove();
+                    }
+                }
+                cursor.bucket += 1;
+                *budget = budget.saturating_sub(spent);
+            }
+            *cursor = Cursor { segment: cursor.segment + 1, bucket: 0 };
+        }
+        Flow::Done
+    }
+
+    /// Visits all entries as [`visit`](Segments::visit) does, and leaves the table empty, with room for as many
+    /// as it had.
+    pub(crate) fn empty(
+        &mut self,
+        cursor: &mut Cursor,
+        budget: &mut usize,
+        visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
+    ) -> Flow {
+        let begun = cursor.segment;
+        let flow = self.visit(cursor, budget, visit);
+        self.segments[begun..cursor.segment].iter_mut().for_each(HashTable::clear);
+        flow
+    }
+
+    /// How many keys there is room for, and then some.
+    pub(crate) fn buckets(&self) -> usize {
+        self.segments.iter().map(HashTable::num_buckets).sum()
+    }
+
+    /// Whether there is no key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.iter().all(HashTable::is_empty)
+    }
+}
 
 /// The hash's high bits choose the segment and are therefore alike within one; the table tells entries apart
 /// by its high bits and places them by its low ones, so both halves change places.

@@ -16,6 +16,18 @@ pub(crate) enum Assigner {
     SourcePartition,
 }
 
+impl Assigner {
+    /// The hashes of a subtask's keys: the first one, and how many more follow it.
+    pub(crate) fn hashes_of(self, subtask: &SubtaskContext) -> (u64, u64) {
+        match self {
+            Assigner::Hash => {
+                KeyGroups::new(subtask.max_parallelism, subtask.parallelism).hashes_of(subtask.index)
+            }
+            Assigner::SourcePartition => (0, u64::MAX),
+        }
+    }
+}
+
 /// What [`Table::drain`] takes out.
 pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<Segments<K, V>>>;
 
@@ -48,15 +60,20 @@ impl<K, V> Parts<K, V> {
 
 /// Where the keys of the next records are: the next one last.
 #[derive(Default)]
-struct Ahead {
+pub(crate) struct Ahead {
     places: [Place; LOOK_AHEAD],
     left: usize,
 }
 
 impl Ahead {
-    /// Notes where the keys of `records` are that come behind those noted already.
     #[inline(always)]
-    fn extend(&mut self, places: impl Iterator<Item = Place>) {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Notes where the keys of records are that come behind those noted already.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, places: impl Iterator<Item = Place>) {
         // A local array first: it leaves the compiler free to keep the table's fields in registers.
         let mut noted = [Place::default(); LOOK_AHEAD];
         let mut count = 0;
@@ -71,7 +88,7 @@ impl Ahead {
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Option<Place> {
+    pub(crate) fn pop(&mut self) -> Option<Place> {
         self.left = self.left.checked_sub(1)?;
         // Never more than there are: the remainder only spares a check.
         Some(self.places[self.left % LOOK_AHEAD])
@@ -98,7 +115,7 @@ impl<K: Key, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn expect(&mut self, hashes: impl Iterator<Item = u64>, split: impl FnOnce() -> u32) {
         let part = self.parts.of(split);
-        if self.ahead.left == 0 {
+        if self.ahead.is_empty() {
             part.settle();
         }
         if !part.is_large() {

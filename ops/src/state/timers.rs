@@ -101,7 +101,7 @@ impl Timers {
     /// Deletes a timer. Says whether there was one.
     pub(crate) fn delete(&mut self, time: Timestamp, row: u32) -> bool {
         let identity = Identity(time, row);
-        let Some((_, id)) = self.known.remove(identity.hash(), |known| known.0 == identity) else {
+        let Some((_, id)) = self.known.remove_by(identity.hash(), |known| known.0 == identity) else {
             return false;
         };
         self.take(self.timers[id as usize].position as usize);

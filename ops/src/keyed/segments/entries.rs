@@ -37,13 +37,13 @@ impl<K: Key, V> Segments<K, V> {
     }
 
     /// The entry among those of `hash` that `is` the one.
-    pub(crate) fn find(&mut self, hash: u64, is: impl Fn(&(K, V)) -> bool) -> Option<&mut (K, V)> {
+    pub(crate) fn find_by(&mut self, hash: u64, is: impl Fn(&(K, V)) -> bool) -> Option<&mut (K, V)> {
         let segment = self.segment_of(hash);
         self.segments[segment as usize].find_mut(tag(hash), is)
     }
 
     /// Takes out the entry among those of `hash` that `is` the one.
-    pub(crate) fn remove(&mut self, hash: u64, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
+    pub(crate) fn remove_by(&mut self, hash: u64, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
         let segment = self.segment_of(hash);
         let found = self.segments[segment as usize].find_entry(tag(hash), is).ok()?;
         Some(found.remove().0)
@@ -99,17 +99,17 @@ mod tests {
     fn an_entry_is_found_by_what_it_is_and_taken_out_once() {
         let mut segments = filled(50_000);
         for key in 0..50_000u64 {
-            assert_eq!(segments.find(Key::hash(&key), |entry| entry.1 == key), Some(&mut (key, key)));
+            assert_eq!(segments.find_by(Key::hash(&key), |entry| entry.1 == key), Some(&mut (key, key)));
         }
-        assert_eq!(segments.remove(Key::hash(&7u64), |entry| entry.0 == 7), Some((7, 7)));
-        assert_eq!(segments.remove(Key::hash(&7u64), |entry| entry.0 == 7), None);
+        assert_eq!(segments.remove_by(Key::hash(&7u64), |entry| entry.0 == 7), Some((7, 7)));
+        assert_eq!(segments.remove_by(Key::hash(&7u64), |entry| entry.0 == 7), None);
     }
 
     #[test]
     fn a_place_whose_entry_has_gone_is_looked_up_anew() {
         let mut segments = filled(100);
         let place = segments.locate(Key::hash(&7u64));
-        segments.remove(Key::hash(&7u64), |entry| entry.0 == 7);
+        segments.remove_by(Key::hash(&7u64), |entry| entry.0 == 7);
         let entry = segments.entry(Some(place), 7, |known, key| known == key, |key| (key, 99));
         assert_eq!(*entry, (7, 99));
     }

@@ -35,12 +35,12 @@ impl<K: Key, V> Table<K, V> {
         split: u32,
         is: impl Fn(&(K, V)) -> bool,
     ) -> Option<&mut (K, V)> {
-        self.parts.of(|| split).find(hash, is)
+        self.parts.of(|| split).find_by(hash, is)
     }
 
     /// Takes out the entry among those of `hash` that `is` the one.
     pub(crate) fn remove(&mut self, hash: u64, split: u32, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
-        self.parts.of(|| split).remove(hash, is)
+        self.parts.of(|| split).remove_by(hash, is)
     }
 
     /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.

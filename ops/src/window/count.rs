@@ -1,0 +1,159 @@
+//! Count windows: so many records of a key, whatever their time.
+
+use slotflow_runtime::pipe::{Pipe, Then};
+use slotflow_runtime::{Build, Context, Error, Family, Key, Operator, Output, Owned, Result, SubtaskContext};
+
+use super::merge::Joining;
+use super::refuse;
+use crate::keyed::{Assigner, KeySelector, KeyedStream, Table};
+use crate::{Aggregate, Stream};
+
+impl<'env, T, P, S> KeyedStream<'env, P, S>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    S: KeySelector<T>,
+{
+    /// Groups the records of each key by so many in a row: Flink's `countWindow`. Needs no event time. A window that
+    /// is not full when the input ends is not emitted. A size of 0 is an error of the start.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let sums = collect(1..=9, |numbers| {
+    ///     numbers.key_by(|n| n % 2).count_window(2).reduce(|a, b| a + b)
+    /// })?;
+    /// assert_eq!(sums, [(1, 4), (0, 6), (1, 12), (0, 14)]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn count_window(self, size: u64) -> CountWindowed<'env, P, S> {
+        CountWindowed { keyed: self, size }
+    }
+}
+
+/// A keyed stream whose records are grouped by number; see [`KeyedStream::count_window`].
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct CountWindowed<'env, P, S> {
+    keyed: KeyedStream<'env, P, S>,
+    size: u64,
+}
+
+impl<'env, T, P, S> CountWindowed<'env, P, S>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    S: KeySelector<T, Stored: Clone>,
+{
+    /// Aggregates the records of each window; emits key and result with the record that fills it, at its time.
+    pub fn aggregate<A>(self, aggregate: A) -> Stream<'env, Then<P, CountPlan<S, A>>>
+    where
+        A: Aggregate<T> + Clone + Send,
+    {
+        let CountWindowed { keyed, size } = self;
+        let checked = if size > 0 {
+            Ok(())
+        } else {
+            Err(Error::user("a count window of 0 records is never full: the size must be 1 or more"))
+        };
+        let (selector, assigner) = (keyed.selector.clone(), keyed.assigner);
+        let stream = keyed.then("count_window", CountPlan { selector, assigner, size, aggregate });
+        refuse(&stream, checked);
+        stream
+    }
+
+    /// Joins the records of each window two by two.
+    pub fn reduce<G>(self, join: G) -> Stream<'env, Then<P, CountPlan<S, Joining<G>>>>
+    where
+        T: Clone,
+        G: Fn(T, T) -> T + Clone + Send + 'static,
+    {
+        self.aggregate(Joining::new(join))
+    }
+}
+
+/// Describes count windows.
+#[derive(Clone)]
+pub struct CountPlan<S, A> {
+    selector: S,
+    assigner: Assigner,
+    size: u64,
+    aggregate: A,
+}
+
+impl<T, S, A> Build<Owned<T>> for CountPlan<S, A>
+where
+    T: 'static,
+    S: KeySelector<T, Stored: Clone>,
+    A: Aggregate<T> + Clone + Send,
+{
+    type Out = Owned<(S::Stored, A::Out)>;
+    type Operator = CountWindows<T, S, A>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
+        let CountPlan { selector, assigner, size, aggregate } = self;
+        Ok(CountWindows { selector, table: Table::new(subtask, assigner), size, aggregate })
+    }
+}
+
+/// The operator of [`CountPlan`].
+pub struct CountWindows<T, S: KeySelector<T>, A: Aggregate<T>> {
+    selector: S,
+    /// How many records each key's window has, and what they have come to.
+    table: Table<S::Stored, (u64, A::Acc)>,
+    size: u64,
+    aggregate: A,
+}
+
+impl<T, S, A> Operator<Owned<T>> for CountWindows<T, S, A>
+where
+    T: 'static,
+    S: KeySelector<T, Stored: Clone>,
+    A: Aggregate<T>,
+{
+    type Out = Owned<(S::Stored, A::Out)>;
+
+    #[inline(always)]
+    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
+        let CountWindows { selector, table, size, aggregate } = self;
+        let key = selector.key(&record);
+        let make = |key: S::Key<'_>| (S::store(key), (0, aggregate.create()));
+        let window = table.value(key, || ctx.split(), S::same, make);
+        window.0 += 1;
+        if window.0 < *size {
+            aggregate.add(&mut window.1, record);
+            return;
+        }
+        let key = S::store(selector.key(&record));
+        let (_, mut full) = std::mem::replace(window, (0, aggregate.create()));
+        aggregate.add(&mut full, record);
+        out.push((key, aggregate.result(&full)), ctx);
+    }
+
+    #[inline(always)]
+    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
+    where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        let selector = &mut self.selector;
+        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::check;
+
+    use super::*;
+    use crate::keyed::ByValue;
+
+    #[test]
+    fn a_full_window_fires_with_its_last_record() {
+        let joining = Joining::new(|a: (char, u64), b: (char, u64)| (a.0, a.1 + b.1));
+        let selector = ByValue(|pair: &(char, u64)| pair.0);
+        let plan = CountPlan { selector, assigner: Assigner::Hash, size: 2, aggregate: joining.clone() };
+        check::<_, (char, (char, u64))>(
+            plan,
+            "a:1@1 b:9@2 a:2@3 a:4@4 |4 a:8@5 b:1@6 a:1@7 #",
+            "a:a:3@3 |4 a:a:12@5 b:b:10@6 #",
+        );
+    }
+}

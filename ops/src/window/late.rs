@@ -1,0 +1,71 @@
+//! What becomes of records that come after their windows are gone.
+
+use slotflow_runtime::{Context, Routed};
+use tracing::warn;
+
+/// What a window operator emits, and what it does about late records.
+pub trait Late<R, T>: Clone + Send + 'static {
+    /// What it emits.
+    type Out: 'static;
+    /// A window's result.
+    fn result(result: R) -> Self::Out;
+    /// A late record.
+    fn late(&mut self, record: T, ctx: &Context<'_>) -> Option<Self::Out>;
+    /// The input has ended. Called again while an operator behind has more to emit.
+    fn ended(&mut self, _ctx: &Context<'_>) {}
+}
+
+/// Late records are dropped and counted. Warnings tell the count at the first, at every doubling, and at the
+/// end of the input, so late data cannot flood the log.
+#[derive(Clone, Debug, Default)]
+pub struct Dropped {
+    dropped: u64,
+}
+
+impl<R: 'static, T> Late<R, T> for Dropped {
+    type Out = R;
+
+    #[inline(always)]
+    fn result(result: R) -> R {
+        result
+    }
+
+    #[cold]
+    fn late(&mut self, _: T, ctx: &Context<'_>) -> Option<R> {
+        self.dropped += 1;
+        if self.dropped.is_power_of_two() {
+            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
+            let (timestamp, dropped) = (ctx.timestamp(), self.dropped);
+            warn!(
+                chain,
+                subtask, dropped, timestamp, "a window drops a late record; `aggregate_split` keeps it"
+            );
+        }
+        None
+    }
+
+    fn ended(&mut self, ctx: &Context<'_>) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
+            warn!(chain, subtask, dropped, "a window has dropped late records");
+        }
+    }
+}
+
+/// Late records go to the side output.
+#[derive(Clone, Copy, Debug)]
+pub struct Aside;
+
+impl<R: 'static, T: 'static> Late<R, T> for Aside {
+    type Out = Routed<R, T>;
+
+    #[inline(always)]
+    fn result(result: R) -> Routed<R, T> {
+        Routed::Main(result)
+    }
+
+    fn late(&mut self, record: T, _: &Context<'_>) -> Option<Routed<R, T>> {
+        Some(Routed::Side(record))
+    }
+}

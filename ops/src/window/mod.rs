@@ -1,0 +1,191 @@
+//! Windows: what the records of a key come to between two points in event time.
+
+mod aligned;
+mod count;
+mod late;
+mod merge;
+mod panes;
+mod retained;
+mod session;
+mod shape;
+mod stacks;
+
+use std::time::Duration;
+
+use slotflow_runtime::pipe::{Pipe, Then};
+use slotflow_runtime::{Build, Cloned, Context, EventTime, Output, Owned, Result, Routed, Timestamp};
+
+pub use aligned::AlignedWindows;
+pub use count::{CountPlan, CountWindowed, CountWindows};
+pub use late::{Aside, Dropped, Late};
+pub use merge::{All, Joining, Merge};
+pub use session::{Session, SessionWindows};
+pub use shape::{Sliding, Tumbling};
+
+use crate::keyed::{Assigner, KeySelector, KeyedStream};
+use crate::{Aggregate, Map, Split, Stream};
+
+/// What a window has come to for a key. Its event time is the window's last, `end - 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowResult<K, V> {
+    /// The key.
+    pub key: K,
+    /// The window's first time, in milliseconds.
+    pub start: Timestamp,
+    /// The first time that is not the window's any more.
+    pub end: Timestamp,
+    /// What its records have come to.
+    pub value: V,
+}
+
+/// A kind of windows.
+pub trait Windows: Clone + Send + 'static {
+    /// Whether there are such windows; asked while the job is described.
+    ///
+    /// # Errors
+    /// Those of the start, which name the remedy.
+    fn check(&self) -> Result<()>;
+}
+
+impl<'env, T, P, S> KeyedStream<'env, P, S>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    S: KeySelector<T>,
+{
+    /// Groups the records of each key by windows in event time: [`Tumbling`], [`Sliding`] or [`Session`]. A window
+    /// fires once a watermark has passed its last time, and only then: what is still open when a job is drained is
+    /// not emitted, for its end has not come.
+    pub fn window<W: Windows>(self, windows: W) -> WindowedStream<'env, P, S, W> {
+        WindowedStream { keyed: self, windows, lateness_ms: 0 }
+    }
+}
+
+/// A keyed stream whose records are grouped by windows; see [`KeyedStream::window`].
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct WindowedStream<'env, P, S, W> {
+    keyed: KeyedStream<'env, P, S>,
+    windows: W,
+    lateness_ms: Timestamp,
+}
+
+/// Describes an operator of windows.
+#[derive(Clone)]
+pub struct WindowPlan<W, S, A, L> {
+    pub(crate) selector: S,
+    pub(crate) assigner: Assigner,
+    pub(crate) windows: W,
+    pub(crate) lateness_ms: Timestamp,
+    pub(crate) aggregate: A,
+    pub(crate) late: L,
+}
+
+/// What windows give behind a pipeline.
+type Windowed<'env, P, W, S, A> = Stream<'env, Then<P, WindowPlan<W, S, A, Dropped>>>;
+
+/// A key and a value of its windows.
+type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as Aggregate<T>>::Out>;
+
+impl<'env, T, P, S, W> WindowedStream<'env, P, S, W>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    S: KeySelector<T, Stored: Clone + Eq>,
+    W: Windows,
+{
+    /// How long, in event time, a window that has fired is kept for records that come late; by default it is not.
+    /// Each of them makes its windows fire again at once, with all their records so far. What comes after that
+    /// is late.
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        WindowedStream { lateness_ms: shape::milliseconds(lateness), ..self }
+    }
+
+    /// Aggregates the records of each window, and emits the result once it is over. A record changes one
+    /// accumulator, however many windows it is in.
+    ///
+    /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
+    /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
+    pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, S, A>
+    where
+        A: Merge<T> + Clone + Send,
+        WindowPlan<W, S, A, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, A>>>,
+    {
+        self.windowed(aggregate, Dropped::default())
+    }
+
+    /// As [`aggregate`](WindowedStream::aggregate), with the late records as a second stream: Flink's
+    /// `sideOutputLateData`. They keep their event time. Both streams must end in a sink.
+    pub fn aggregate_split<A>(self, aggregate: A) -> Split<'env, Fired<T, S, A>, T, EventTime>
+    where
+        A: Merge<T, Out: Send> + Clone + Send,
+        S: KeySelector<T, Stored: Send>,
+        WindowPlan<W, S, A, Aside>: Build<Owned<T>, Out = Owned<Routed<Fired<T, S, A>, T>>>,
+    {
+        self.windowed(aggregate, Aside).fork_routed(["main", "late"])
+    }
+
+    /// Joins the records of each window two by two; `join` must be associative and commutative.
+    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, S, Joining<G>>
+    where
+        T: Clone,
+        G: Fn(T, T) -> T + Clone + Send + 'static,
+        WindowPlan<W, S, Joining<G>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, Joining<G>>>>,
+    {
+        self.aggregate(Joining::new(join))
+    }
+
+    /// Gives each window's key, edges and records, in no particular order, to a closure. Keeps all records until
+    /// then, and as many copies of each as it is in windows: where an aggregate will do, use
+    /// [`aggregate`](WindowedStream::aggregate), and a [`map`](Stream::map) behind it for what the aggregate
+    /// does not know: key and edges are in its [`WindowResult`].
+    pub fn process<U, G>(self, process: G) -> Processed<'env, P, W, S, T, G>
+    where
+        T: Clone,
+        U: 'static,
+        G: FnMut(WindowResult<S::Stored, Vec<T>>) -> U + Clone + Send + 'static,
+        WindowPlan<W, S, All<T>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, All<T>>>>,
+    {
+        self.aggregate(All::new()).map(process).name("process")
+    }
+
+    fn windowed<A, L>(self, aggregate: A, late: L) -> Stream<'env, Then<P, WindowPlan<W, S, A, L>>>
+    where
+        WindowPlan<W, S, A, L>: Build<Owned<T>>,
+    {
+        let WindowedStream { keyed, windows, lateness_ms } = self;
+        let (selector, assigner, checked) = (keyed.selector.clone(), keyed.assigner, windows.check());
+        let plan = WindowPlan { selector, assigner, windows, lateness_ms, aggregate, late };
+        let stream = keyed.then("window", plan);
+        refuse(&stream, checked);
+        stream
+    }
+}
+
+/// What [`WindowedStream::process`] gives.
+pub type Processed<'env, P, W, S, T, G> =
+    Stream<'env, Then<Then<P, WindowPlan<W, S, All<T>, Dropped>>, Cloned<Map<G>>>>;
+
+/// Notes what speaks against a start.
+fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {
+    if let Err(error) = checked {
+        stream.env.graph(|graph| graph.refuse(stream.last, error));
+    }
+}
+
+/// Pushes a window's result, whose time is the window's last.
+#[inline(always)]
+fn emit<L, K, V, T>(
+    key: K,
+    (start, end): (Timestamp, Timestamp),
+    value: V,
+    ctx: &mut Context<'_>,
+    out: &mut impl Output<Owned<L::Out>>,
+) where
+    L: Late<WindowResult<K, V>, T>,
+{
+    ctx.set_timestamp(end - 1);
+    out.push(L::result(WindowResult { key, start, end, value }), ctx);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Panes: what the records between two neighbouring edges of windows come to, for each key.
+
+use std::collections::VecDeque;
+
+use slotflow_runtime::{Key, Timestamp};
+
+use super::shape::Shape;
+use crate::keyed::{Ahead, Place, Segments};
+
+/// How many empty panes are kept for the next ones (a guess: disorder seldom spans more).
+const SPARE: usize = 4;
+
+/// An emptied table is used again if an eighth of its buckets had keys: visiting it costs as much as it is large.
+const SPARSE_TABLE: usize = 8;
+
+/// One pane.
+pub(super) struct Pane<K, A> {
+    /// Its first time.
+    pub(super) start: Timestamp,
+    /// What the records of each key have come to.
+    pub(super) table: Segments<K, A>,
+}
+
+/// The panes that may still get records, and the one that gets them now.
+pub(super) struct Panes<K, A> {
+    shape: Shape,
+    /// The hashes of the subtask's keys.
+    hashes: (u64, u64),
+    /// The oldest first.
+    open: VecDeque<Pane<K, A>>,
+    /// Which of them gets the next records, most likely.
+    current: usize,
+    /// Where it starts and how long it is; 0 if there is none.
+    start: Timestamp,
+    length: u64,
+    spare: Vec<Segments<K, A>>,
+    /// Where the keys of the next records are, in the pane that starts at `located`.
+    ahead: Ahead,
+    located: Timestamp,
+}
+
+impl<K: Key, A> Panes<K, A> {
+    /// No panes yet.
+    pub(super) fn new(shape: Shape, hashes: (u64, u64)) -> Self {
+        Panes {
+            shape,
+            hashes,
+            open: VecDeque::new(),
+            current: 0,
+            start: 0,
+            length: 0,
+            spare: Vec::new(),
+            ahead: Ahead::default(),
+            located: 0,
+        }
+    }
+
+    /// Whether this time belongs to the current pane.
+    #[inline(always)]
+    pub(super) fn is_current(&self, timestamp: Timestamp) -> bool {
+        (timestamp.wrapping_sub(self.start) as u64) < self.length
+    }
+
+    /// Records whose keys have these hashes come next, most likely in the current pane.
+    #[inline(always)]
+    pub(super) fn expect(&mut self, hashes: impl Iterator<Item = u64>) {
+        if self.length == 0 {
+            return;
+        }
+        if self.ahead.is_empty() {
+            self.open[self.current].table.settle();
+            self.located = self.start;
+        }
+        if self.located == self.start {
+            let table = &self.open[self.current].table;
+            self.ahead.extend(hashes.map(|hash| table.locate(hash)));
+        }
+    }
+
+    /// Where the key of the next record seems to be, if it was told of; asked for at each record.
+    #[inline(always)]
+    pub(super) fn place(&mut self) -> Option<Place> {
+        self.ahead.pop()
+    }
+
+    /// What the current pane has for a key; there is one once [`turn_to`](Panes::turn_to) has been called.
+    #[inline(always)]
+    pub(super) fn value<Q: Key>(
+        &mut self,
+        place: Option<Place>,
+        key: Q,
+        same: impl Fn(&K, &Q) -> bool,
+        make: impl FnOnce(Q) -> (K, A),
+    ) -> &mut A {
+        let table = &mut self.open[self.current].table;
+        match place {
+            Some(place) if self.located == self.start => table.value_at(place, key, same, make),
+            _ => {
+                table.settle();
+                table.value(key, same, make)
+            }
+        }
+    }
+
+    /// Makes the pane that starts here the current one.
+    #[inline(never)]
+    pub(super) fn turn_to(&mut self, start: Timestamp) {
+        self.current = match self.open.binary_search_by_key(&start, |pane| pane.start) {
+            Ok(known) => known,
+            Err(at) => {
+                let table = self.spare.pop().unwrap_or_else(|| Segments::new(self.hashes));
+                self.open.insert(at, Pane { start, table });
+                at
+            }
+        };
+        (self.start, self.length) = (start, self.shape.pane as u64);
+    }
+
+    /// Where the oldest pane starts.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.open.front().map(|pane| pane.start)
+    }
+
+    /// The table of the oldest pane.
+    pub(super) fn oldest_table(&mut self) -> Option<&mut Segments<K, A>> {
+        self.open.front_mut().map(|pane| &mut pane.table)
+    }
+
+    /// Takes the oldest pane out. Nothing is current any more.
+    pub(super) fn close(&mut self) -> Option<Pane<K, A>> {
+        self.length = 0;
+        self.open.pop_front()
+    }
+
+    /// Keeps a table that has been emptied, in which there were `keys`, for a pane to come.
+    pub(super) fn recycle(&mut self, table: Segments<K, A>, keys: usize) {
+        if self.spare.len() < SPARE && keys * SPARSE_TABLE >= table.buckets() {
+            self.spare.push(table);
+        }
+    }
+}
