@@ -5,7 +5,9 @@
 pub mod testing;
 
 pub use slotflow_io as io;
-pub use slotflow_ops::{Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream, Sunk};
+pub use slotflow_ops::{
+    Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedStream, Refused, Request, Stream, Sunk,
+};
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
     Config, Context, Error, Job, JobReport, Key, Operator, Output, Owned, Result, Routed, Slots,
@@ -14,7 +16,9 @@ pub use slotflow_runtime::{
 /// What a job needs, in one line.
 pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
-    pub use slotflow_ops::{Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream};
+    pub use slotflow_ops::{
+        Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedStream, Refused, Request, Stream,
+    };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,
         Result, Routed, Slots,

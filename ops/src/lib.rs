@@ -7,6 +7,7 @@
 // A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
 #![allow(clippy::type_complexity)]
 
+mod async_io;
 mod boxed;
 mod co_flat_map;
 mod co_map;
@@ -29,6 +30,7 @@ mod stream;
 mod tee_with;
 mod union;
 
+pub use async_io::{Answered, AsyncIo, AsyncLink, AsyncPlan, Outcome, Refused, Request, ThenAsync};
 pub use boxed::BoxedStream;
 pub use co_flat_map::CoFlatMap;
 pub use co_map::CoMap;
