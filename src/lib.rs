@@ -6,10 +6,10 @@ pub mod testing;
 
 pub use slotflow_io as io;
 pub use slotflow_ops::{
-    Aggregate, AggregatingState, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream,
-    ListState, MapState, Merge, ProcessContext, ProcessFunction, ReducingState, Sliding, State,
-    StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, ValueState,
-    WatermarkGenerator, Watermarks, WindowResult,
+    Aggregate, AggregatingState, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction,
+    KeyedStream, ListState, MapState, Merge, ProcessContext, ProcessFunction, ReducingState, Refused,
+    Request, Sliding, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl,
+    Tumbling, ValueState, WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -20,9 +20,9 @@ pub use slotflow_runtime::{
 pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
-        Aggregate, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
-        ProcessContext, ProcessFunction, Sliding, StateDescriptors, Stream, Tumbling, WatermarkGenerator,
-        Watermarks, WindowResult,
+        Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
+        ProcessContext, ProcessFunction, Refused, Request, Sliding, StateDescriptors, Stream, Tumbling,
+        WatermarkGenerator, Watermarks, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

@@ -7,6 +7,7 @@
 // A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
 #![allow(clippy::type_complexity)]
 
+mod async_io;
 mod boxed;
 mod co_flat_map;
 mod co_map;
@@ -33,6 +34,7 @@ mod time;
 mod union;
 mod window;
 
+pub use async_io::{Answered, AsyncIo, AsyncLink, AsyncPlan, Outcome, Refused, Request, ThenAsync};
 pub use boxed::BoxedStream;
 pub use co_flat_map::CoFlatMap;
 pub use co_map::CoMap;

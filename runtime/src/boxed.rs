@@ -114,6 +114,9 @@ impl<F: Family> Tail for Box<dyn Consumer<F>> {
     fn room(&mut self) -> usize {
         (**self).room()
     }
+    fn room_behind(&mut self) -> usize {
+        (**self).room_behind()
+    }
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
         (**self).flush(now_ns)
     }

@@ -14,6 +14,11 @@ use crate::{Build, Context, Family, Flow, Operator, Output, Result, SubtaskConte
 pub trait Tail: 'static {
     /// How many records it can take now; the subtask takes no more input than that.
     fn room(&mut self) -> usize;
+    /// How many records can go out at the chain's end: where a link of the chain holds records back, it may let them
+    /// go although it has no room for more. The same as [`room`](Tail::room) everywhere else.
+    fn room_behind(&mut self) -> usize {
+        self.room()
+    }
     /// Passes on what is staged, as far as there is room.
     fn flush(&mut self, now_ns: u64) -> Result<Flush>;
     /// A barrier has come through, behind everything pushed before it.
@@ -93,8 +98,9 @@ pub struct Chain<A, B> {
     pub rest: B,
 }
 
-/// Notes the running operator when dropped by a panic or a failure; forgotten otherwise.
-pub(crate) struct Guard<'s> {
+/// Notes the running operator when dropped by a panic or a failure; forgotten otherwise. A link of a chain that calls
+/// a user's closure holds one meanwhile, so that errors name it.
+pub struct Guard<'s> {
     blame: &'s Blame,
     operator: u32,
 }
@@ -107,15 +113,16 @@ impl Drop for Guard<'_> {
 }
 
 impl<'s> Guard<'s> {
+    /// The operator of this number is about to run.
     #[inline(always)]
-    pub(crate) fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
+    pub fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
         Guard { blame: ctx.blame(), operator }
     }
 
     /// The call came back: unless it has failed, nobody is to blame. The innermost guard is dropped
     /// first, and the first note counts.
     #[inline(always)]
-    pub(crate) fn clear(self, ctx: &Context<'_>) {
+    pub fn clear(self, ctx: &Context<'_>) {
         if !ctx.failed() {
             std::mem::forget(self);
         }
@@ -148,6 +155,9 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
 impl<A: 'static, B: Tail> Tail for Chain<A, B> {
     fn room(&mut self) -> usize {
         self.rest.room()
+    }
+    fn room_behind(&mut self) -> usize {
+        self.rest.room_behind()
     }
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
         self.rest.flush(now_ns)

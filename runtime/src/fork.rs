@@ -114,6 +114,9 @@ impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
     fn room(&mut self) -> usize {
         self.first.room().min(self.second.room())
     }
+    fn room_behind(&mut self) -> usize {
+        self.first.room_behind().min(self.second.room_behind())
+    }
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
         Ok(self.first.flush(now_ns)?.and(self.second.flush(now_ns)?))
     }

@@ -38,7 +38,7 @@ pub mod testing;
 mod time;
 
 pub use arena::Arena;
-pub use chain::{Chain, Consumer, Downstream, Flush, Tail};
+pub use chain::{Chain, Consumer, Downstream, Flush, Guard, Tail};
 pub use config::Config;
 pub use context::{Blame, Context, Place, SubtaskContext};
 pub use control::{Barrier, Control, LatencyMark};

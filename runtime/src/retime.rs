@@ -70,11 +70,8 @@ impl<A, B> Retime<A, B> {
         ctx: &mut Context<'s>,
         call: impl FnOnce(&mut B, &mut Context<'s>) -> X,
     ) -> X {
-        let in_front = ctx.watermark();
-        ctx.set_watermark(self.watermark);
-        let answer = call(&mut self.rest, ctx);
-        ctx.set_watermark(in_front);
-        answer
+        let rest = &mut self.rest;
+        ctx.at_watermark(self.watermark, |ctx| call(rest, ctx))
     }
 
     /// Says what is being said; an operator behind may need several calls for it.
@@ -115,6 +112,9 @@ impl<F: Family, A: AssignTime<F>, B: Output<F>> Output<F> for Retime<A, B> {
 impl<A: 'static, B: Tail> Tail for Retime<A, B> {
     fn room(&mut self) -> usize {
         self.rest.room()
+    }
+    fn room_behind(&mut self) -> usize {
+        self.rest.room_behind()
     }
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
         self.rest.flush(now_ns)

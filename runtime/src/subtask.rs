@@ -146,7 +146,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         let step = match self.phase {
             _ if !flushed.clear => self.blocked(turn),
             Phase::Running => self.run(turn)?,
-            Phase::Firing(_) if chain.room() == 0 => self.blocked(turn),
+            Phase::Firing(_) if chain.room_behind() == 0 => self.blocked(turn),
             Phase::Firing(event) => self.fire(event, turn)?,
             Phase::Closing => self.closing(turn)?,
             Phase::Done => Step::Done,
@@ -186,7 +186,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// Whether an operator's time has come, and there is room for what it may emit.
     #[inline]
     fn is_due(&mut self, turn: Turn) -> bool {
-        self.chain.as_mut().is_some_and(|chain| chain.due_ns() <= turn.now_ns && chain.room() > 0)
+        self.chain.as_mut().is_some_and(|chain| chain.due_ns() <= turn.now_ns && chain.room_behind() > 0)
     }
 
     fn flushed(&mut self, taken: usize, turn: Turn) -> Result<Step> {
@@ -277,7 +277,10 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         let Some(chain) = &mut self.chain else { return Step::Done };
         chain.charge_blocked(turn.now_ns);
         self.blocked_since_ns = turn.now_ns;
-        Step::Blocked(if chain.is_polled() { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX })
+        let poll_ns = if chain.is_polled() { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
+        // A link that has no room for more may have something to let go.
+        let due_ns = if chain.room_behind() > 0 { chain.due_ns() } else { u64::MAX };
+        Step::Blocked(poll_ns.min(due_ns))
     }
 
     /// The name of the operator that was running, or of the chain's head.

@@ -1,0 +1,536 @@
+//! The operator: makes requests, and lets their answers go on.
+//!
+//! Watermarks and barriers have to wait for answers, so this is a link of the chain, as a fork is, and not an operator
+//! that they pass by. Between records the subtask asks it when it is due (at once if answers have come), and calls it.
+
+use std::fmt::Display;
+use std::future::Future;
+
+use slotflow_runtime::plan::OperatorId;
+use slotflow_runtime::{
+    Barrier, Consumer, Context, Downstream, FIRING_BUDGET, Flow, Flush, Guard, LatencyMark, MIN_TIMESTAMP,
+    Output, Owned, Result, SubtaskContext, Tail, Timestamp,
+};
+
+use super::answers::{Answer, Answers};
+use super::settings::{AsyncIo, Request};
+use super::under_way::{Boundary, Due, Next, UnderWay};
+use super::{Outcome, Refused};
+
+/// Describes the operator and what is behind it.
+#[derive(Clone)]
+pub struct AsyncPlan<S, F, B> {
+    pub(super) operator: OperatorId,
+    pub(super) io: AsyncIo<S>,
+    pub(super) request: F,
+    pub(super) rest: B,
+}
+
+/// The operator of one subtask, and the rest of its chain.
+pub struct AsyncLink<T, U, S, F, B> {
+    caller: Caller<T, U, S, F>,
+    rest: B,
+    /// The last watermark that all of the rest has seen.
+    watermark: Timestamp,
+    /// A boundary that is on its way through the rest, perhaps in several steps.
+    crossing: Option<Boundary>,
+}
+
+/// Who makes requests and knows which are under way.
+struct Caller<T, U, S, F> {
+    operator: OperatorId,
+    io: AsyncIo<S>,
+    request: F,
+    answers: Answers<U>,
+    under_way: UnderWay<T, Outcome<T, U>>,
+}
+
+impl<T, U, E, S, F, A> Caller<T, U, S, F>
+where
+    U: Send + 'static,
+    E: Display,
+    S: Fn(Request) + Clone + Send + 'static,
+    F: FnMut(&T) -> A,
+    A: Future<Output = Result<U, E>> + Send + 'static,
+{
+    /// Makes an attempt for the record at `place`.
+    fn call(&mut self, place: usize, now_ns: u64) {
+        let expires_ns = now_ns.saturating_add(self.io.timeout_ns());
+        let Some((attempt, record)) = self.under_way.begin(place, expires_ns) else { return };
+        let (request, reply) = ((self.request)(record), self.answers.reply(place, attempt));
+        (self.io.spawn)(Box::pin(async move {
+            let outcome = request.await;
+            reply.answer(outcome.map_err(|error| error.to_string()));
+        }));
+    }
+
+    /// Takes the answers that have come. There are no more than attempts that were made.
+    fn hear(&mut self, now_ns: u64) {
+        while let Some(Answer { place, attempt, outcome }) = self.answers.take() {
+            if !self.under_way.counts(place, attempt) {
+                continue;
+            }
+            match outcome {
+                Ok(answer) => self.under_way.answer(place, |_| Ok(answer)),
+                Err(cause) => self.failed(place, cause, now_ns),
+            }
+        }
+    }
+
+    /// Makes the attempts whose time has come, and gives up those that take too long.
+    fn look_at_clock(&mut self, now_ns: u64) {
+        while let Some(due) = self.under_way.due(now_ns) {
+            match due {
+                Due::Again(place) => self.call(place, now_ns),
+                Due::TooLate(place) => {
+                    let cause = format!("no answer within timeout_ms = {}", self.io.timeout_ms);
+                    self.failed(place, cause, now_ns);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, place: usize, cause: String, now_ns: u64) {
+        let attempts = self.under_way.tries(place);
+        if attempts < self.io.attempts {
+            return self.under_way.rest(place, now_ns.saturating_add(self.io.backoff_ns(attempts)));
+        }
+        self.under_way.answer(place, |record| Err(Refused { record, attempts, cause }));
+    }
+}
+
+impl<T, U, S, F> Caller<T, U, S, F> {
+    fn due_ns(&self) -> u64 {
+        if self.answers.any() || self.under_way.has_next() { 0 } else { self.under_way.due_ns() }
+    }
+
+    fn room(&self) -> usize {
+        self.io.capacity.saturating_sub(self.under_way.held())
+    }
+}
+
+impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<T, U, S, F, B> {
+    /// Calls the rest, which sees the watermark that has come as far as here.
+    fn behind<'s, X>(
+        &mut self,
+        ctx: &mut Context<'s>,
+        call: impl FnOnce(&mut B, &mut Context<'s>) -> X,
+    ) -> X {
+        let rest = &mut self.rest;
+        ctx.at_watermark(self.watermark, |ctx| call(rest, ctx))
+    }
+
+    /// Lets go on what can, some of it at a time.
+    fn pass_on(&mut self, ctx: &mut Context<'_>) -> Flow {
+        for _ in 0..FIRING_BUDGET {
+            if let Some(boundary) = self.crossing {
+                if self.cross(boundary, ctx) == Flow::More {
+                    return Flow::More;
+                }
+                continue;
+            }
+            match self.caller.under_way.next() {
+                Next::Record(outcome, timestamp) => {
+                    ctx.set_timestamp(timestamp);
+                    self.behind(ctx, |rest, ctx| rest.push(outcome, ctx));
+                }
+                Next::Boundary(boundary) => self.crossing = Some(boundary),
+                Next::Nothing => return Flow::Done,
+            }
+            if ctx.failed() {
+                return Flow::Done;
+            }
+        }
+        Flow::More
+    }
+
+    fn cross(&mut self, boundary: Boundary, ctx: &mut Context<'_>) -> Flow {
+        match boundary {
+            Boundary::Watermark(watermark) => {
+                if self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx)) == Flow::More {
+                    return Flow::More;
+                }
+                self.watermark = watermark;
+            }
+            Boundary::Idle => self.rest.forward_idle(),
+            Boundary::Barrier(barrier) => self.rest.barrier(barrier),
+        }
+        self.crossing = None;
+        Flow::Done
+    }
+}
+
+impl<T, U, E, S, F, A, B> Output<Owned<T>> for AsyncLink<T, U, S, F, B>
+where
+    T: 'static,
+    U: Send + 'static,
+    E: Display,
+    S: Fn(Request) + Clone + Send + 'static,
+    F: FnMut(&T) -> A,
+    A: Future<Output = Result<U, E>> + Send + 'static,
+{
+    fn push<'s>(&mut self, record: T, ctx: &mut Context<'s>) {
+        if ctx.failed() {
+            return;
+        }
+        let guard = Guard::new(self.caller.operator, ctx);
+        let place = self.caller.under_way.admit(record, ctx.timestamp());
+        self.caller.call(place, ctx.now_ns());
+        guard.clear(ctx);
+    }
+}
+
+impl<T: 'static, U: Send + 'static, S: 'static, F: 'static, B: Tail> Tail for AsyncLink<T, U, S, F, B> {
+    /// As many as may be under way besides those that are.
+    fn room(&mut self) -> usize {
+        self.caller.room().min(self.rest.room())
+    }
+    fn room_behind(&mut self) -> usize {
+        self.rest.room_behind()
+    }
+    fn flush(&mut self, now_ns: u64) -> Result<Flush> {
+        self.rest.flush(now_ns)
+    }
+    fn barrier(&mut self, barrier: Barrier) {
+        self.caller.under_way.close(Boundary::Barrier(barrier));
+    }
+    fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+        self.rest.mark(mark, now_ns);
+    }
+    fn forward_watermark(&mut self, watermark: Timestamp) {
+        self.caller.under_way.close(Boundary::Watermark(watermark));
+    }
+    fn forward_idle(&mut self) {
+        self.caller.under_way.close(Boundary::Idle);
+    }
+    fn close(&mut self) {
+        self.rest.close();
+    }
+    fn finished(&mut self) -> bool {
+        self.rest.finished()
+    }
+    fn charge_blocked(&mut self, now_ns: u64) {
+        self.rest.charge_blocked(now_ns);
+    }
+    fn is_polled(&self) -> bool {
+        self.rest.is_polled()
+    }
+}
+
+impl<T, U, E, S, F, A, B> Consumer<Owned<T>> for AsyncLink<T, U, S, F, B>
+where
+    T: 'static,
+    U: Send + 'static,
+    E: Display,
+    S: Fn(Request) + Clone + Send + 'static,
+    F: FnMut(&T) -> A + 'static,
+    A: Future<Output = Result<U, E>> + Send + 'static,
+    B: Consumer<Owned<Outcome<T, U>>>,
+{
+    /// Takes its place behind the records that are under way.
+    fn watermark(&mut self, watermark: Timestamp, _: &mut Context<'_>) -> Flow {
+        self.forward_watermark(watermark);
+        Flow::Done
+    }
+
+    fn due_ns(&self) -> u64 {
+        let own_ns = if self.crossing.is_some() { 0 } else { self.caller.due_ns() };
+        own_ns.min(self.rest.due_ns())
+    }
+
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let guard = Guard::new(self.caller.operator, ctx);
+        self.caller.hear(ctx.now_ns());
+        self.caller.look_at_clock(ctx.now_ns());
+        guard.clear(ctx);
+        match self.pass_on(ctx) {
+            Flow::Done if !ctx.failed() => self.behind(ctx, |rest, ctx| rest.tick(ctx)),
+            flow => flow,
+        }
+    }
+
+    /// The end comes behind the last answer.
+    fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let flow = self.tick(ctx);
+        let all = self.caller.under_way.is_empty() && self.crossing.is_none();
+        match flow {
+            Flow::Done if ctx.failed() => Flow::Done,
+            Flow::Done if all => self.behind(ctx, |rest, ctx| rest.end(ctx)),
+            _ => Flow::More,
+        }
+    }
+}
+
+impl<T, U, E, S, F, A, B> Downstream<Owned<T>> for AsyncPlan<S, F, B>
+where
+    T: 'static,
+    U: Send + 'static,
+    E: Display,
+    S: Fn(Request) + Clone + Send + 'static,
+    F: FnMut(&T) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<U, E>> + Send + 'static,
+    B: Downstream<Owned<Outcome<T, U>>>,
+{
+    type Consumer = AsyncLink<T, U, S, F, B::Consumer>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
+        let AsyncPlan { operator, io, request, rest } = self;
+        let answers = Answers::new(subtask.waker.clone());
+        let under_way = UnderWay::new(io.order);
+        let caller = Caller { operator, io, request, answers, under_way };
+        Ok(AsyncLink { caller, rest: rest.build(subtask)?, watermark: MIN_TIMESTAMP, crossing: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context as Poller, Poll, Waker};
+
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame, Error};
+
+    use super::*;
+
+    /// Requests by number, which the test answers in its own order.
+    #[derive(Clone, Default)]
+    struct ByHand {
+        futures: Arc<Mutex<Vec<Option<Request>>>>,
+        answers: Arc<Mutex<Vec<Option<std::result::Result<u64, String>>>>>,
+    }
+
+    impl ByHand {
+        fn spawn(&self) -> impl Fn(Request) + Clone + Send + 'static {
+            let futures = self.futures.clone();
+            move |request| futures.lock().unwrap().push(Some(request))
+        }
+
+        /// Makes a future that is ready once its number has an answer.
+        fn request(&self) -> impl FnMut(&u64) -> AnswerOf + Clone + Send + 'static {
+            let answers = self.answers.clone();
+            move |_| {
+                answers.lock().unwrap().push(None);
+                AnswerOf { number: answers.lock().unwrap().len() - 1, answers: answers.clone() }
+            }
+        }
+
+        fn answer(&self, number: usize, outcome: std::result::Result<u64, String>) {
+            self.answers.lock().unwrap()[number] = Some(outcome);
+            let mut future = self.futures.lock().unwrap()[number].take().unwrap();
+            let ended = future.as_mut().poll(&mut Poller::from_waker(Waker::noop()));
+            assert_eq!(ended, Poll::Ready(()));
+        }
+
+        fn drop_request(&self, number: usize) {
+            self.futures.lock().unwrap()[number] = None;
+        }
+    }
+
+    struct AnswerOf {
+        number: usize,
+        answers: Arc<Mutex<Vec<Option<std::result::Result<u64, String>>>>>,
+    }
+
+    impl Future for AnswerOf {
+        type Output = std::result::Result<u64, String>;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<Self::Output> {
+            self.answers.lock().unwrap()[self.number].take().map_or(Poll::Pending, Poll::Ready)
+        }
+    }
+
+    /// Writes down what comes, with the watermark in force. Needs two calls for a watermark.
+    #[derive(Default)]
+    struct Notes {
+        text: Vec<String>,
+        halfway: bool,
+    }
+
+    impl Output<Owned<Outcome<u64, u64>>> for Notes {
+        fn push<'s>(&mut self, outcome: Outcome<u64, u64>, ctx: &mut Context<'s>) {
+            let (at, behind) = (ctx.timestamp(), ctx.watermark());
+            let behind = if behind == MIN_TIMESTAMP { "-".into() } else { behind.to_string() };
+            self.text.push(match outcome {
+                Ok(answer) => format!("{answer}@{at}>{behind}"),
+                Err(refused) => format!("!{}x{} {}", refused.record, refused.attempts, refused.cause),
+            });
+        }
+    }
+
+    impl Tail for Notes {
+        fn room(&mut self) -> usize {
+            usize::MAX
+        }
+        fn flush(&mut self, _: u64) -> Result<Flush> {
+            Ok(Flush::IDLE)
+        }
+        fn barrier(&mut self, barrier: Barrier) {
+            self.text.push(format!("#{}", barrier.id));
+        }
+        fn mark(&mut self, _: LatencyMark, _: u64) {}
+        fn forward_watermark(&mut self, _: Timestamp) {}
+        fn forward_idle(&mut self) {
+            self.text.push("idle".into());
+        }
+        fn close(&mut self) {}
+        fn finished(&mut self) -> bool {
+            true
+        }
+        fn charge_blocked(&mut self, _: u64) {}
+    }
+
+    impl Consumer<Owned<Outcome<u64, u64>>> for Notes {
+        fn watermark(&mut self, watermark: Timestamp, _: &mut Context<'_>) -> Flow {
+            self.halfway = !self.halfway;
+            if self.halfway {
+                return Flow::More;
+            }
+            self.text.push(format!("|{watermark}"));
+            Flow::Done
+        }
+        fn end(&mut self, _: &mut Context<'_>) -> Flow {
+            self.text.push("end".into());
+            Flow::Done
+        }
+    }
+
+    /// What a test does between two looks at what has come out.
+    enum Do {
+        Push(u64, Timestamp),
+        Watermark(Timestamp),
+        Barrier(u64),
+        Answer(usize, std::result::Result<u64, String>),
+        Drop(usize),
+        /// The clock, in milliseconds.
+        At(u64),
+        End,
+    }
+    use Do::{Answer as Reply, At, Barrier as Line, Drop as Lose, End, Push, Watermark as Time};
+
+    /// Does all of it, lets the link be called whenever it is due, and gives what has come out.
+    fn run<S: Fn(Request) + Clone + Send + 'static>(
+        io: AsyncIo<S>,
+        by_hand: &ByHand,
+        script: Vec<Do>,
+    ) -> String {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let (order, answers) = (io.order, Answers::new(place.waker.clone()));
+        let request = by_hand.request();
+        let caller = Caller { operator: 0, io, request, answers, under_way: UnderWay::new(order) };
+        let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+        let mut now_ns = 1;
+        for step in script {
+            let mut ctx = Context::new(&arena, &place, &blame, now_ns);
+            match step {
+                Push(record, at) => {
+                    ctx.set_timestamp(at);
+                    link.push(record, &mut ctx);
+                }
+                Time(at) => assert_eq!(link.watermark(at, &mut ctx), Flow::Done),
+                Line(id) => link.barrier(Barrier { id }),
+                Reply(number, outcome) => by_hand.answer(number, outcome),
+                Lose(number) => by_hand.drop_request(number),
+                At(now_ms) => now_ns = now_ms * 1_000_000,
+                End => {
+                    let flow = link.end(&mut ctx);
+                    link.rest.text.push(format!("{flow:?}"));
+                }
+            }
+            let mut ctx = Context::new(&arena, &place, &blame, now_ns);
+            while link.due_ns() <= now_ns {
+                let _again = link.tick(&mut ctx);
+            }
+            let none: Option<Error> = ctx.into_error();
+            assert!(none.is_none());
+        }
+        link.rest.text.join(" ")
+    }
+
+    #[test]
+    fn unordered_answers_pass_one_another_but_no_watermark_and_no_barrier() {
+        let by_hand = ByHand::default();
+        let script = vec![
+            Push(1, 10),
+            Push(2, 20),
+            Time(5),
+            Push(3, 30),
+            Line(1),
+            Reply(2, Ok(33)),
+            Reply(1, Ok(22)),
+            Reply(0, Ok(11)),
+        ];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
+        assert_eq!(seen, "22@20>- 11@10>- |5 33@30>5 #1");
+    }
+
+    #[test]
+    fn ordered_answers_keep_the_order_of_their_records() {
+        let by_hand = ByHand::default();
+        let script = vec![Push(1, 10), Push(2, 20), Reply(1, Ok(22)), Time(20), Reply(0, Ok(11)), Line(1)];
+        let seen = run(AsyncIo::ordered(by_hand.spawn()), &by_hand, script);
+        assert_eq!(seen, "11@10>- 22@20>- |20 #1");
+    }
+
+    #[test]
+    fn what_fails_is_asked_again_after_a_pause_that_doubles_and_then_handed_back() {
+        let by_hand = ByHand::default();
+        let script = vec![
+            Push(7, 0),
+            At(1),
+            Reply(0, Err("a".into())),
+            At(10),
+            At(11),
+            Reply(1, Err("b".into())),
+            At(30),
+            At(31),
+            Reply(2, Err("c".into())),
+        ];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()).retry(3, 10), &by_hand, script);
+        assert_eq!(seen, "!7x3 c");
+        assert_eq!(by_hand.futures.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn an_attempt_that_takes_too_long_has_failed_and_its_late_answer_is_ignored() {
+        let by_hand = ByHand::default();
+        let script = vec![Push(7, 0), At(50), At(100), At(105), Reply(0, Ok(1)), Reply(1, Ok(2))];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()).timeout_ms(99).retry(2, 5), &by_hand, script);
+        assert_eq!(seen, "2@0>-");
+        let once = AsyncIo::unordered(by_hand.spawn()).timeout_ms(99);
+        let seen = run(once, &ByHand::default(), vec![Push(7, 0), At(100)]);
+        assert_eq!(seen, "!7x1 no answer within timeout_ms = 99");
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_has_failed() {
+        let by_hand = ByHand::default();
+        let seen = run(AsyncIo::ordered(by_hand.spawn()), &by_hand, vec![Push(7, 0), Lose(0)]);
+        assert_eq!(seen, "!7x1 its future panicked, or its executor dropped it");
+    }
+
+    #[test]
+    fn the_end_comes_behind_the_last_answer() {
+        let by_hand = ByHand::default();
+        let script = vec![Push(1, 0), Time(9), End, Reply(0, Ok(11)), End];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
+        assert_eq!(seen, "More 11@0>- |9 end Done");
+    }
+
+    #[test]
+    fn a_full_link_has_no_room_but_lets_answers_go() {
+        let by_hand = ByHand::default();
+        let io = AsyncIo::unordered(by_hand.spawn()).capacity(2);
+        let caller = Caller {
+            operator: 0,
+            request: by_hand.request(),
+            answers: Answers::<u64>::new(subtask().waker),
+            under_way: UnderWay::<u64, Outcome<u64, u64>>::new(io.order),
+            io,
+        };
+        let mut link = AsyncLink { caller, rest: Notes::default(), watermark: 0, crossing: None };
+        assert_eq!(link.room(), 2);
+        for n in 0..2 {
+            link.caller.under_way.admit(n, 0);
+        }
+        assert_eq!((link.room(), link.room_behind()), (0, usize::MAX));
+    }
+}
