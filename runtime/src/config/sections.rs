@@ -122,7 +122,8 @@ impl Default for SlotsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EdgesConfig {
-    /// Records in each ring, a power of two, at most 1,048,576; default [`capacity_for`](EdgesConfig::capacity_for) decides.
+    /// Records in each ring, a power of two, at most 1,048,576; default
+    /// [`capacity_for`](EdgesConfig::capacity_for) decides.
     pub capacity: Option<usize>,
     /// What all rings into one subtask may hold together; default 16 MiB.
     pub budget_bytes: usize,
