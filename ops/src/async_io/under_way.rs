@@ -79,7 +79,7 @@ pub(super) struct UnderWay<T, R> {
     order: Order,
     places: Vec<Option<Waiting<T>>>,
     free: Vec<usize>,
-    /// When attempts expire and pauses end. Entries of attempts that no longer count are left out when their time comes.
+    /// When attempts expire and pauses end. Those of attempts that no longer count are left out.
     times: BinaryHeap<Reverse<(u64, usize, u64)>>,
     attempts: u64,
     sections: VecDeque<Section<R>>,
