@@ -6,7 +6,8 @@ pub mod testing;
 
 pub use slotflow_io as io;
 pub use slotflow_ops::{
-    Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream, Sunk, WatermarkGenerator, Watermarks,
+    Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream, Sunk, WatermarkAlignment,
+    WatermarkGenerator, Watermarks,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -17,7 +18,8 @@ pub use slotflow_runtime::{
 pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
-        Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream, WatermarkGenerator, Watermarks,
+        Aggregate, BoxedStream, Either, Environment, KeyedStream, Stream, WatermarkAlignment,
+        WatermarkGenerator, Watermarks,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,
