@@ -9,7 +9,7 @@ pub use slotflow_ops::{
     Aggregate, AggregatingState, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction,
     KeyedStream, ListState, MapState, Merge, ProcessContext, ProcessFunction, ReducingState, Refused,
     Request, Sliding, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl,
-    Tumbling, ValueState, WatermarkGenerator, Watermarks, WindowResult,
+    Tumbling, ValueState, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -22,7 +22,7 @@ pub mod prelude {
     pub use slotflow_ops::{
         Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
         ProcessContext, ProcessFunction, Refused, Request, Sliding, StateDescriptors, Stream, Tumbling,
-        WatermarkGenerator, Watermarks, WindowResult,
+        WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,
