@@ -6,9 +6,10 @@ pub mod testing;
 
 pub use slotflow_io as io;
 pub use slotflow_ops::{
-    Aggregate, AggregatingState, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream,
-    ListState, MapState, ProcessContext, ProcessFunction, ReducingState, State, StateDescriptor,
-    StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, ValueState,
+    Aggregate, AggregatingState, BoxedStream, BroadcastContext, BroadcastProcessFunction, CoProcessFunction,
+    Either, Environment, KeyedProcessFunction, KeyedStream, ListState, MapState, ProcessContext,
+    ProcessFunction, ReducingState, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain,
+    Timer, Ttl, ValueState,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
