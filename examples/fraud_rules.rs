@@ -13,10 +13,9 @@ use std::collections::BTreeMap;
 use slotflow::prelude::*;
 use slotflow::{BroadcastContext, BroadcastProcessFunction, ReducingState, Timer, ValueState};
 
-/// How long spending is remembered, and a card blocked.
+/// How long spending is remembered and a card blocked.
 const MINUTE_MS: i64 = 60_000;
 
-#[derive(Clone, Debug)]
 struct Payment {
     card: u64,
     cents: u64,
@@ -84,17 +83,17 @@ impl BroadcastProcessFunction<u64, Payment, Rule> for Fraud {
 fn main() -> Result<()> {
     let env = Environment::new()?.parallelism(2);
     let rules = env.source(from_iterator([("gold", Some(50_000)), ("basic", Some(20_000)), ("gold", None)]));
-    let payment = |n: u64| Payment { card: n % 5, cents: 1_000 + n % 3, time_ms: n as i64 * 10 };
-    let payments = env.source(generate(500, payment));
+    let rules = rules.with_timestamps(|_| 0, Watermarks::monotonous());
+    let pay = |n: u64| Payment { card: n % 5, cents: 1_000 + n % 3, time_ms: n as i64 * 500 };
+    let payments = env.source(generate(500, pay)).with_timestamps(|it| it.time_ms, Watermarks::monotonous());
     let (passed, alerts) = payments.broadcast_process(rules, |it| it.card, Fraud::open).side_output();
     let (accepted, told) = (Collected::new(), Collected::new());
     passed.sink(accepted.sink());
     alerts.sink(told.sink());
     env.run("fraud rules")?;
-    let (accepted, told) = (accepted.take(), told.take());
+    let told = told.take();
     told.iter().filter(|alert| alert.contains("allows")).for_each(|alert| println!("{alert}"));
-    println!("{} payments accepted, {} refused or told of", accepted.len(), told.len());
-    assert_eq!(accepted.len() + told.len(), 500);
-    assert!(accepted.iter().map(|it| it.cents).sum::<u64>() <= 500 * 1_002);
+    println!("{} of 500 payments refused or told of", told.len());
+    assert_eq!(accepted.take().len() + told.len(), 500);
     Ok(())
 }

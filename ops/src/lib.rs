@@ -29,6 +29,7 @@ mod split;
 mod state;
 mod stream;
 mod tee_with;
+mod time;
 mod union;
 
 pub use boxed::BoxedStream;
@@ -63,4 +64,8 @@ pub use state::{
 };
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
+pub use time::{
+    Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, Punctuated, TimedReader, TimedSource,
+    TimestampAssigner, WatermarkGenerator, Watermarks,
+};
 pub use union::{Input, Streams};

@@ -126,17 +126,18 @@ impl<R: SourceReader> SourceHead<R> {
     }
 
     fn time(&mut self) -> Option<Event> {
-        if self.reader.idle() != self.idle {
-            self.idle = !self.idle;
-            // Repeated, a watermark says that this input counts again.
-            return Some(if self.idle { Event::Idle } else { Event::Watermark(self.watermark) });
+        let reached = self.reader.watermark().unwrap_or(MIN_TIMESTAMP);
+        if reached > self.watermark && reached != MAX_TIMESTAMP {
+            // It also says that this input counts, so an idle one says that it is idle behind it.
+            (self.watermark, self.idle) = (reached, false);
+            return Some(Event::Watermark(reached));
         }
-        let watermark = self.reader.watermark()?;
-        if watermark <= self.watermark || watermark == MAX_TIMESTAMP {
+        if self.reader.idle() == self.idle {
             return None;
         }
-        self.watermark = watermark;
-        Some(Event::Watermark(watermark))
+        self.idle = !self.idle;
+        // Repeated, a watermark says that this input counts again.
+        Some(if self.idle { Event::Idle } else { Event::Watermark(self.watermark) })
     }
 
     fn mark(&mut self, now_ns: u64) -> Option<Event> {

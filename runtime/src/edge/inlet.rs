@@ -7,12 +7,11 @@ use super::ring::{Next, Receiver, Taker};
 use crate::control::{Barrier, Control};
 use crate::head::{Drive, Event, Head};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
-use crate::{Context, Error, Output, Owned, Result, Time, Timestamp};
+use crate::{Context, Error, Minimum, Output, Owned, Result, Time, Timestamp};
 
 /// One origin: its ring and what it has said so far.
 struct Origin<R> {
     ring: Receiver<R>,
-    watermark: Timestamp,
     idle: bool,
     ended: bool,
     /// Waits at a barrier for the others; its ring is not read.
@@ -26,6 +25,11 @@ pub struct Inlet<T: 'static, M: Time> {
     turn: usize,
     watermark: Timestamp,
     idle: bool,
+    /// The lowest watermark of the origins that count: all but the idle ones. One that has ended counts with the
+    /// last that it said, the greatest there is if its input had truly ended.
+    lowest: Minimum,
+    /// How many origins are idle.
+    idle_origins: usize,
     /// The barrier that the origins in `at_barrier` wait at.
     barrier: Option<Barrier>,
 }
@@ -33,15 +37,19 @@ pub struct Inlet<T: 'static, M: Time> {
 impl<T: 'static, M: Time> Inlet<T, M> {
     /// An inlet over the rings of all its origins; without any it ends at once.
     pub fn new(rings: Vec<Receiver<(T, M::Stamp)>>) -> Self {
-        let origins = rings.into_iter().map(|ring| Origin {
-            ring,
+        let origins =
+            rings.into_iter().map(|ring| Origin { ring, idle: false, ended: false, at_barrier: false });
+        let origins: Vec<_> = origins.collect();
+        let lowest = Minimum::new(origins.len(), MIN_TIMESTAMP);
+        Inlet {
+            origins,
+            turn: 0,
             watermark: MIN_TIMESTAMP,
             idle: false,
-            ended: false,
-            at_barrier: false,
-        });
-        let origins = origins.collect();
-        Inlet { origins, turn: 0, watermark: MIN_TIMESTAMP, idle: false, barrier: None }
+            lowest,
+            idle_origins: 0,
+            barrier: None,
+        }
     }
 
     /// What a control element of one origin means for the subtask.
@@ -49,12 +57,13 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         let origin = &mut self.origins[index];
         match control {
             Control::Watermark(watermark) => {
-                origin.watermark = watermark;
-                origin.idle = false;
+                self.idle_origins -= usize::from(std::mem::replace(&mut origin.idle, false));
+                self.lowest.set(index, watermark);
                 self.merge_time()
             }
             Control::Idle => {
-                origin.idle = true;
+                self.idle_origins += usize::from(!std::mem::replace(&mut origin.idle, true));
+                self.lowest.set(index, MAX_TIMESTAMP);
                 self.merge_time()
             }
             Control::Barrier(barrier) => {
@@ -70,12 +79,10 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         }
     }
 
-    /// The lowest watermark of the origins that count: all but the idle ones. One that has ended counts with the
-    /// last that it said, the greatest there is if its input had truly ended.
+    /// What a change of one origin means for all.
     fn merge_time(&mut self) -> Option<Event> {
-        let counting = self.origins.iter().filter(|origin| !origin.idle);
-        let lowest = counting.map(|origin| origin.watermark).min().unwrap_or(MAX_TIMESTAMP);
-        if lowest == MAX_TIMESTAMP && self.origins.iter().any(|origin| origin.idle) {
+        let lowest = self.lowest.value();
+        if lowest == MAX_TIMESTAMP && self.idle_origins > 0 {
             return self.all_idle();
         }
         // Repeated, a watermark says that this input counts again.
