@@ -157,6 +157,18 @@ fn a_job_s_keys_have_their_own_states_at_any_parallelism() {
     }
 }
 
+#[test]
+fn more_timers_than_a_call_may_fire_fire_once_and_in_order() {
+    let mut harness = tested();
+    let times = (0..3_000i64).map(|n| 1 + 3 * (n * 7 % 3_000)).collect::<Vec<_>>();
+    times.iter().for_each(|time| harness.push_at((*time as u64, Op::Timer(*time)), 0).unwrap());
+    harness.watermark(9_000).unwrap();
+    let fired: Vec<_> = harness.take().iter().filter_map(|given| given.time()).map(|it| it.0).collect();
+    let first: Vec<_> = fired.iter().copied().filter(|time| time % 3 == 1).collect();
+    assert!(fired.is_sorted());
+    assert_eq!(first, (0..3_000).map(|n| 1 + 3 * n).collect::<Vec<_>>());
+}
+
 /// Declares two states of one name.
 fn twice(states: &mut StateDescriptors<'_>) -> Number {
     let _other: ValueState<u8> = states.value("number");
