@@ -133,12 +133,11 @@ struct Number(ValueState<u64>);
 
 impl KeyedProcessFunction<u64, u64> for Number {
     type Out = (u64, u64);
-    fn process(&mut self, n: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+    fn process(&mut self, _: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
         let number = self.0.value_or_default(ctx);
         *number += 1;
         let number = *number;
         ctx.push((*ctx.key(), number));
-        assert_eq!(*ctx.key(), n % 1_000);
     }
 }
 
@@ -295,4 +294,31 @@ fn both_streams_of_a_co_process_function_meet_in_the_states_of_a_key() {
         let all = (0..500).map(|n| (n, char::from(b'a' + (n % 26) as u8)));
         assert!(pairs.into_iter().eq(all), "at parallelism {parallelism}");
     }
+}
+
+fn with_budget(budget_bytes: usize) -> Result<Job> {
+    let mut env = Environment::with(Config::default());
+    env.config_mut().state.budget_bytes = Some(budget_bytes);
+    let keyed = env.source(generate(20_000, |n| n)).key_by(|n| *n);
+    let counted = keyed.process(|states| Number(states.value("number"))).name("count");
+    counted.sink(callback(|_| ()));
+    env.start("budget")
+}
+
+#[test]
+fn state_beyond_its_budget_fails_the_job_by_name() {
+    let refused = with_budget(500_000).unwrap().wait().unwrap_err().to_string();
+    for said in ["operator \"count\", subtask 0", "state.budget_bytes = 500000", "time to live"] {
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn keys_and_bytes_of_state_are_measured() {
+    let job = with_budget(5_000_000).unwrap();
+    let subtasks = std::iter::repeat_with(|| job.metrics().subtasks).flatten();
+    // The last of 64 records are told at the end of the input.
+    let full = subtasks.inspect(|_| std::thread::yield_now()).find(|subtask| subtask.state_keys == 20_000);
+    assert!((20_000 * 16..5_000_000).contains(&full.unwrap().state_bytes));
+    job.wait().unwrap();
 }

@@ -30,7 +30,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StepConfig};
+pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StateConfig, StepConfig};
 pub use words::{DriverChoice, Idle, Overcommit, Pin};
 
 use crate::error::{Error, Problem, Result};
@@ -61,6 +61,8 @@ pub struct Config {
     pub step: StepConfig,
     /// `[io]`: where the threads of connectors run.
     pub io: IoConfig,
+    /// `[state]`: how much operators may keep.
+    pub state: StateConfig,
     /// `[operators."NAME"]`: settings of the chain whose first operator has this name.
     pub operators: BTreeMap<String, OperatorConfig>,
 }
@@ -154,6 +156,9 @@ min_records = 512
 
 [io]
 cores = [1]
+
+[state]
+budget_bytes = 1073741824
 
 [operators."kafka sink"]
 parallelism = 2
