@@ -6,10 +6,11 @@ pub mod testing;
 
 pub use slotflow_io as io;
 pub use slotflow_ops::{
-    Aggregate, AggregatingState, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction,
-    KeyedStream, ListState, MapState, Merge, ProcessContext, ProcessFunction, ReducingState, Refused,
-    Request, Sliding, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl,
-    Tumbling, ValueState, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
+    Aggregate, AggregatingState, AsyncIo, BoxedStream, BroadcastContext, BroadcastProcessFunction,
+    CoProcessFunction, Either, Environment, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge,
+    ProcessContext, ProcessFunction, ReducingState, Refused, Request, Sliding, State, StateDescriptor,
+    StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, ValueState, WatermarkAlignment,
+    WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{

@@ -35,6 +35,7 @@ fn place(io: &IoCores) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         overflow_bytes: EdgesConfig::default().overflow_bytes,
+        state: Default::default(),
         io: io.clone(),
     }
 }

@@ -48,14 +48,16 @@ pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
 pub use keyed::{
-    Aggregate, Aggregated, ByKey, ByReference, ByValue, Fold, Hash, KeySelector, KeyedByReference, KeyedFold,
-    KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling, RollingPlan,
+    Aggregate, Aggregated, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash, HashOrAll, KeySelector,
+    KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling,
+    RollingPlan,
 };
 pub use made::Made;
 pub use map::{Map, MapIn};
 pub use process::{
-    KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed,
-    keyed_process, process,
+    BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, CoProcess,
+    CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, PerSubtask, PerSubtaskPlan,
+    ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed, keyed_process, process,
 };
 pub use sink::Sunk;
 pub use split::Split;

@@ -10,6 +10,7 @@ use process::model::Model;
 use process::probe::{Given, Op, Probe};
 use proptest::prelude::*;
 use slotflow::prelude::*;
+use slotflow::{BroadcastContext, BroadcastProcessFunction, CoProcessFunction, ReducingState, Timer};
 use slotflow_ops::{KeyedProcess, ProcessPlan, StateBackend, ValueState, keyed_process};
 use slotflow_runtime::Build;
 use slotflow_runtime::testing::Harness;
@@ -132,12 +133,11 @@ struct Number(ValueState<u64>);
 
 impl KeyedProcessFunction<u64, u64> for Number {
     type Out = (u64, u64);
-    fn process(&mut self, n: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+    fn process(&mut self, _: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
         let number = self.0.value_or_default(ctx);
         *number += 1;
         let number = *number;
         ctx.push((*ctx.key(), number));
-        assert_eq!(*ctx.key(), n % 1_000);
     }
 }
 
@@ -154,6 +154,18 @@ fn a_job_s_keys_have_their_own_states_at_any_parallelism() {
         let all = (0..1_000).flat_map(|key| (1..=10).map(move |number| (key, number)));
         assert!(numbers.into_iter().eq(all), "at parallelism {parallelism}");
     }
+}
+
+#[test]
+fn more_timers_than_a_call_may_fire_fire_once_and_in_order() {
+    let mut harness = tested();
+    let times = (0..3_000i64).map(|n| 1 + 3 * (n * 7 % 3_000)).collect::<Vec<_>>();
+    times.iter().for_each(|time| harness.push_at((*time as u64, Op::Timer(*time)), 0).unwrap());
+    harness.watermark(9_000).unwrap();
+    let fired: Vec<_> = harness.take().iter().filter_map(|given| given.time()).map(|it| it.0).collect();
+    let first: Vec<_> = fired.iter().copied().filter(|time| time % 3 == 1).collect();
+    assert!(fired.is_sorted());
+    assert_eq!(first, (0..3_000).map(|n| 1 + 3 * n).collect::<Vec<_>>());
 }
 
 /// Declares two states of one name.
@@ -186,4 +198,127 @@ fn a_state_of_another_version_or_not_declared_is_refused_by_name() {
     };
     assert!(refusal(numbered("number", 3)).contains("\"number\" has version 0, and version 3"));
     assert!(refusal(numbered("count", 0)).contains("no such state is declared"));
+}
+
+/// Adds up a key's numbers until its timer, and tells which rules each subtask has seen.
+struct Ruled(ReducingState<u64>);
+
+impl BroadcastProcessFunction<u64, u64, u64> for Ruled {
+    type Out = Routed<(u64, u64), (usize, Vec<u64>)>;
+    type Broadcast = Vec<u64>;
+
+    fn process(&mut self, n: u64, _: &Vec<u64>, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        self.0.add(ctx, n);
+        ctx.register_event_time_timer(i64::MAX);
+    }
+
+    fn process_broadcast(
+        &mut self,
+        rule: u64,
+        rules: &mut Vec<u64>,
+        ctx: &mut BroadcastContext<'_, Self::Out>,
+    ) {
+        rules.push(rule);
+        if rules.len() == 50 {
+            ctx.push(Routed::Side((ctx.subtask(), rules.clone())));
+        }
+    }
+
+    fn on_timer(&mut self, _: Timer, _: &Vec<u64>, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        let sum = self.0.take(ctx).unwrap_or(0);
+        ctx.main((*ctx.key(), sum));
+    }
+}
+
+#[test]
+fn every_subtask_sees_all_rules_in_their_order_and_its_own_keys() {
+    for (from, parallelism) in [(1, 1), (1, 3), (2, 2), (3, 2)] {
+        let env = Environment::with(Config::default()).parallelism(parallelism);
+        let rules = env.source(generate(50, |n| n)).parallelism(1);
+        let numbers = env.source(generate(1_000, |n| n)).parallelism(from);
+        let ruled =
+            numbers.broadcast_process(rules, |n| n % 7, |states| Ruled(states.reducing("sum", |a, b| a + b)));
+        let (sums, seen) = ruled.side_output();
+        let (all, rules) = (Collected::new(), Collected::new());
+        sums.sink(all.sink());
+        seen.sink(rules.sink());
+        env.run("ruled").unwrap();
+        let (mut all, mut rules) = (all.take(), rules.take());
+        all.sort_unstable();
+        rules.sort();
+        let sum = |key: u64| (0..1_000).filter(|n| n % 7 == key).sum::<u64>();
+        assert_eq!(
+            all,
+            (0..7).map(|key| (key, sum(key))).collect::<Vec<_>>(),
+            "from {from} to {parallelism}"
+        );
+        let expected: Vec<_> = (0..parallelism).map(|subtask| (subtask, (0..50).collect())).collect();
+        assert_eq!(rules, expected, "from {from} to {parallelism}");
+    }
+}
+
+/// Pairs the records of both streams by key, whichever comes first.
+struct Pair(ValueState<u64>, ValueState<char>);
+
+impl CoProcessFunction<u64, u64, (u64, char)> for Pair {
+    type Out = (u64, char);
+
+    fn process_first(&mut self, n: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        match self.1.clear(ctx) {
+            Some(word) => ctx.push((n, word)),
+            None => drop(self.0.set(ctx, n)),
+        }
+    }
+
+    fn process_second(&mut self, (_, word): (u64, char), ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        match self.0.clear(ctx) {
+            Some(n) => ctx.push((n, word)),
+            None => drop(self.1.set(ctx, word)),
+        }
+    }
+}
+
+#[test]
+fn both_streams_of_a_co_process_function_meet_in_the_states_of_a_key() {
+    for parallelism in 1..=4 {
+        let env = Environment::with(Config::default()).parallelism(parallelism);
+        let words = env.source(generate(500, |n| (n, char::from(b'a' + (n % 26) as u8))));
+        let pairs = Collected::new();
+        let both = env.source(generate(500, |n| n)).connect(words).key_by(|either| match either {
+            Either::First(n) | Either::Second((n, _)) => *n,
+        });
+        both.co_process(|states| Pair(states.value("n"), states.value("word"))).sink(pairs.sink());
+        env.run("pairs").unwrap();
+        let mut pairs = pairs.take();
+        pairs.sort_unstable();
+        let all = (0..500).map(|n| (n, char::from(b'a' + (n % 26) as u8)));
+        assert!(pairs.into_iter().eq(all), "at parallelism {parallelism}");
+    }
+}
+
+fn with_budget(budget_bytes: usize) -> Result<Job> {
+    let mut env = Environment::with(Config::default());
+    env.config_mut().state.budget_bytes = Some(budget_bytes);
+    let keyed = env.source(generate(20_000, |n| n)).key_by(|n| *n);
+    let counted = keyed.process(|states| Number(states.value("number"))).name("count");
+    counted.sink(callback(|_| ()));
+    env.start("budget")
+}
+
+#[test]
+fn state_beyond_its_budget_fails_the_job_by_name() {
+    let refused = with_budget(500_000).unwrap().wait().unwrap_err().to_string();
+    for said in ["operator \"count\", subtask 0", "state.budget_bytes = 500000", "time to live"] {
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn keys_and_bytes_of_state_are_measured() {
+    let job = with_budget(5_000_000).unwrap();
+    let subtasks = std::iter::repeat_with(|| job.metrics().subtasks).flatten();
+    // The last of 64 records are told at the end of the input.
+    let full = subtasks.inspect(|_| std::thread::yield_now()).find(|subtask| subtask.state_keys == 20_000);
+    assert!((20_000 * 16..5_000_000).contains(&full.unwrap().state_bytes));
+    job.wait().unwrap();
 }

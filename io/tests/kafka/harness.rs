@@ -26,6 +26,7 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         overflow_bytes: EdgesConfig::default().overflow_bytes,
+        state: Default::default(),
         io: IoCores::default(),
     }
 }

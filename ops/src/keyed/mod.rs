@@ -22,7 +22,7 @@ pub use map_with_state::MapWithState;
 pub use reduce::Reduce;
 pub use rolling::{Rolled, Rolling, RollingPlan};
 pub(crate) use segments::{Cursor, Place, Segments, Visited};
-pub use selector::{ByKey, ByReference, ByValue, Hash, KeySelector};
+pub use selector::{ByKey, ByKeyOrAll, ByReference, ByValue, Hash, HashOrAll, KeySelector};
 pub(crate) use table::{Ahead, Assigner, Round, Table};
 
 use crate::Stream;

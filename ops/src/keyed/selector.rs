@@ -7,6 +7,8 @@ use slotflow_runtime::edge::partition::{BuildRoute, Route, RoutePlan};
 use slotflow_runtime::edge::ring::Sender;
 use slotflow_runtime::{Key, KeyGroups, Result, SubtaskContext};
 
+use crate::Either;
+
 /// Finds the key of a record.
 ///
 /// Made of closures by [`Stream::key_by`](crate::Stream::key_by) and
@@ -112,5 +114,35 @@ impl<T: 'static, S: KeySelector<T>> Route<T> for Hash<S> {
     fn send<X: Copy>(&mut self, record: T, stamp: X, targets: &mut [Sender<(T, X)>]) {
         let target = self.groups.subtask_of(self.selector.key(&record).hash());
         targets[target].stage((record, stamp));
+    }
+}
+
+/// The hash partitioner for the first of two connected streams; a record of the second goes to all targets.
+#[derive(Clone)]
+pub struct ByKeyOrAll<S>(pub(crate) S);
+
+impl<A: 'static, B: Clone + 'static, S: KeySelector<A>> BuildRoute<Either<A, B>> for ByKeyOrAll<S> {
+    type Route = HashOrAll<S>;
+    fn build(self, _: &SubtaskContext, plan: &RoutePlan, _: usize) -> Result<HashOrAll<S>> {
+        Ok(HashOrAll(Hash { selector: self.0, groups: KeyGroups::new(plan.groups, plan.readers) }))
+    }
+}
+
+/// The partitioner of [`ByKeyOrAll`] of one subtask.
+pub struct HashOrAll<S>(Hash<S>);
+
+impl<A: 'static, B: Clone + 'static, S: KeySelector<A>> Route<Either<A, B>> for HashOrAll<S> {
+    #[inline(always)]
+    fn send<X: Copy>(&mut self, record: Either<A, B>, stamp: X, targets: &mut [Sender<(Either<A, B>, X)>]) {
+        match record {
+            Either::First(record) => {
+                let target = self.0.groups.subtask_of(self.0.selector.key(&record).hash());
+                targets[target].stage((Either::First(record), stamp));
+            }
+            Either::Second(record) => {
+                let stage = |to: &mut Sender<_>| to.stage((Either::Second(record.clone()), stamp));
+                targets.iter_mut().for_each(stage);
+            }
+        }
     }
 }

@@ -46,17 +46,19 @@ pub trait ProcessFunction<T>: 'static {
     fn on_timer(&mut self, _timer: Timer, _ctx: &mut ProcessContext<'_, (), Self::Out>) {}
 }
 
-/// A function without keys is one whose records all have the same.
-impl<T, F: ProcessFunction<T>> KeyedProcessFunction<(), T> for F {
+/// A function without keys as one whose records all have the same.
+pub struct PerSubtask<F>(pub(super) F);
+
+impl<T, F: ProcessFunction<T>> KeyedProcessFunction<(), T> for PerSubtask<F> {
     type Out = F::Out;
 
     #[inline(always)]
     fn process(&mut self, record: T, ctx: &mut ProcessContext<'_, (), F::Out>) {
-        ProcessFunction::process(self, record, ctx);
+        self.0.process(record, ctx);
     }
 
     fn on_timer(&mut self, timer: Timer, ctx: &mut ProcessContext<'_, (), F::Out>) {
-        ProcessFunction::on_timer(self, timer, ctx);
+        self.0.on_timer(timer, ctx);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Process functions: a record, its key's states, timers, and any number of records out.
 
+mod broadcast;
+mod co_process;
 mod context;
 mod function;
 mod operator;
 mod side_output;
 
+pub use broadcast::{BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan};
+pub use co_process::{CoProcess, CoProcessFunction, CoProcessPlan};
 pub use context::ProcessContext;
-pub use function::{KeyedProcessFunction, ProcessFunction, Timer, Unkeyed};
-pub use operator::{KeyedProcess, ProcessPlan, keyed_process, process};
+pub use function::{KeyedProcessFunction, PerSubtask, ProcessFunction, Timer, Unkeyed};
+pub use operator::{KeyedProcess, PerSubtaskPlan, ProcessPlan, keyed_process, process};

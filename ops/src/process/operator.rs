@@ -7,7 +7,7 @@ use slotflow_runtime::{
 };
 
 use super::context::Emitter;
-use super::{KeyedProcessFunction, ProcessContext, ProcessFunction, Timer, Unkeyed};
+use super::{KeyedProcessFunction, PerSubtask, ProcessContext, ProcessFunction, Timer, Unkeyed};
 use crate::keyed::{Assigner, ByValue};
 use crate::state::{
     At, BothTimers, Columns, InMemory, Now, Row, State, StateBackend, StateDescriptors, TimeDomain,
@@ -90,20 +90,44 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     /// assert_eq!(pairs, [[1, 2], [3, 4]]);
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn process<F, M>(self, open: M) -> Stream<'env, Then<P, ProcessPlan<Unkeyed, M>>>
+    pub fn process<F, M>(self, open: M) -> Stream<'env, Then<P, PerSubtaskPlan<M>>>
     where
         F: ProcessFunction<T>,
         M: Fn(&mut StateDescriptors<'_>) -> F + Clone + Send + 'static,
     {
-        let stream = self.then("process", process(open));
+        self.then_stateful("process", process(open))
+    }
+
+    /// Adds an operator that keeps state.
+    pub(super) fn then_stateful<B: Build<P::Out>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
+        let stream = self.then(name, build);
         stream.env.graph(|graph| graph.operator_mut(stream.last).stateful = true);
         stream
     }
 }
 
 /// Describes the operator around a process function that `open` makes, without a stream: for a test of its own.
-pub fn process<M>(open: M) -> ProcessPlan<Unkeyed, M> {
-    ProcessPlan { selector: Unkeyed, assigner: Assigner::Hash, open }
+pub fn process<M>(open: M) -> PerSubtaskPlan<M> {
+    PerSubtaskPlan(open)
+}
+
+/// Describes the operator of [`Stream::process`].
+#[derive(Clone)]
+pub struct PerSubtaskPlan<M>(M);
+
+impl<T, F, M> Build<Owned<T>> for PerSubtaskPlan<M>
+where
+    T: 'static,
+    F: ProcessFunction<T>,
+    M: Fn(&mut StateDescriptors<'_>) -> F + Clone + Send + 'static,
+{
+    type Out = Owned<F::Out>;
+    type Operator = KeyedProcess<T, Unkeyed, PerSubtask<F>>;
+
+    fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
+        let open = move |states: &mut StateDescriptors<'_>| PerSubtask((self.0)(states));
+        ProcessPlan { selector: Unkeyed, assigner: Assigner::Hash, open }.build(subtask)
+    }
 }
 
 /// Describes the operator around a keyed process function that `open` makes, without a stream: for a test of its
@@ -118,9 +142,9 @@ where
 /// Describes [`KeyedProcess`].
 #[derive(Clone)]
 pub struct ProcessPlan<S, M> {
-    selector: S,
-    assigner: Assigner,
-    open: M,
+    pub(super) selector: S,
+    pub(super) assigner: Assigner,
+    pub(super) open: M,
 }
 
 impl<T, S, F, M> Build<Owned<T>> for ProcessPlan<S, M>
@@ -168,6 +192,10 @@ where
         // What is restored may be due; the next step looks.
         self.due_ns = 0;
         &mut *self.state
+    }
+
+    pub(super) fn function(&mut self) -> &mut F {
+        &mut self.function
     }
 
     /// Lets at most a budget of the timers fire that are due at `until`.

@@ -1,6 +1,8 @@
 //! State in memory: a table of keys, a column for each state, and timers in both domains.
 
-use slotflow_runtime::{Context, Key, SubtaskContext, Timestamp};
+use std::sync::Arc;
+
+use slotflow_runtime::{Context, Key, StateMeter, SubtaskContext, Timestamp};
 
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
 use crate::keyed::{Assigner, Round, Table};
@@ -32,6 +34,8 @@ pub(crate) struct InMemory<K> {
     round: Round,
     since_clean: u32,
     has_ttl: bool,
+    meter: Arc<StateMeter>,
+    reported: StateSize,
     pub(super) assigner: Assigner,
     pub(super) groups: usize,
 }
@@ -73,6 +77,8 @@ impl<K: Key> InMemory<K> {
             keys: 0,
             round: Round::default(),
             since_clean: 0,
+            meter: subtask.state.clone(),
+            reported: StateSize::default(),
             assigner,
             groups: subtask.max_parallelism,
         }
@@ -118,13 +124,22 @@ impl<K: Key> InMemory<K> {
         self.since_clean >= EVERY
     }
 
-    /// Gives back what some of the keys have had for too long.
+    /// Gives back what some of the keys have had for too long, and says how much there is; fails the job if that is
+    /// more than may be.
     #[cold]
-    pub(crate) fn clean(&mut self, ctx: &Context<'_>) {
+    pub(crate) fn clean(&mut self, ctx: &mut Context<'_>) {
         self.since_clean = 0;
-        if !self.has_ttl {
-            return;
+        if self.has_ttl {
+            self.clean_piece(ctx);
         }
+        let (before, now) = (self.reported, self.size());
+        self.reported = now;
+        if let Err(error) = self.meter.report((before.keys, before.bytes), (now.keys, now.bytes)) {
+            ctx.fail(error);
+        }
+    }
+
+    fn clean_piece(&mut self, ctx: &Context<'_>) {
         let (now, InMemory { table, columns, round, free, keys, .. }) = (Now::of_watermark(ctx), self);
         table.sweep(round, PIECE, |(_, row)| {
             let mut at = At { row: row.row, live: row.live, now };

@@ -36,6 +36,7 @@ impl Config {
         found.edges(&self.edges);
         found.step(&self.step, &self.slots);
         found.cores("io.cores", self.io.cores.as_deref());
+        found.zero("state.budget_bytes", self.state.budget_bytes == Some(0));
         for (name, operator) in &self.operators {
             found.operator(name, operator, self);
         }
@@ -186,6 +187,7 @@ slots = { count = 0, cores = [1, 2, 1, 1], pin = false, stall_ms = 0 }
 edges = { capacity = 1000, budget_bytes = 0, overflow_bytes = 0 }
 step = { budget_us = 0, min_records = 0 }
 io = { cores = [] }
+state = { budget_bytes = 0 }
 [operators."kafka sink"]
 parallelism = 0
 slot_sharing_group = ""

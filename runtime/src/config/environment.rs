@@ -29,6 +29,7 @@ const SETTINGS: &[(&str, Set)] = &settings! {
     edges: capacity budget_bytes overflow_bytes;
     step: budget_us min_records;
     io: cores;
+    state: budget_bytes;
 };
 
 impl Config {
@@ -171,6 +172,7 @@ mod tests {
         config.slots.cores = Some(vec![0]);
         config.edges.capacity = Some(1);
         config.io.cores = Some(vec![0]);
+        config.state.budget_bytes = Some(1);
         let tables = toml::Table::try_from(&config).unwrap();
         let keys = tables.iter().flat_map(|(section, keys)| {
             keys.as_table().unwrap().keys().map(move |key| format!("{section}_{key}"))

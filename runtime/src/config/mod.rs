@@ -31,7 +31,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::MOST_KEY_GROUPS;
-pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StepConfig};
+pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StateConfig, StepConfig};
 pub use words::{DriverChoice, Idle, Overcommit, Pin};
 
 use crate::error::{Error, Problem, Result};
@@ -62,6 +62,8 @@ pub struct Config {
     pub step: StepConfig,
     /// `[io]`: where the threads of connectors run.
     pub io: IoConfig,
+    /// `[state]`: how much operators may keep.
+    pub state: StateConfig,
     /// `[operators."NAME"]`: settings of the chain whose first operator has this name.
     pub operators: BTreeMap<String, OperatorConfig>,
 }
@@ -155,6 +157,9 @@ min_records = 512
 
 [io]
 cores = [1]
+
+[state]
+budget_bytes = 1073741824
 
 [operators."kafka sink"]
 parallelism = 2

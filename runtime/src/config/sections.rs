@@ -187,6 +187,16 @@ pub struct IoConfig {
     pub cores: Option<Vec<usize>>,
 }
 
+/// `[state]`: how much operators may keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// What the states and timers of process functions may take in one subtask; more fails the job, before the
+    /// process is killed for its memory. Looked at every 64 records. What single values own on the heap does not
+    /// count. Default no bound.
+    pub budget_bytes: Option<usize>,
+}
+
 /// `[operators."NAME"]`: settings of the chain whose first operator is NAME.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

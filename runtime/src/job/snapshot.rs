@@ -46,6 +46,10 @@ pub struct SubtaskMetrics {
     pub waited_ns: u64,
     /// Its longest step.
     pub step_max_ns: u64,
+    /// Keys that have a state or a timer in its process functions.
+    pub state_keys: usize,
+    /// What these take, as [`StateMeter`](crate::StateMeter) is told.
+    pub state_bytes: usize,
 }
 
 /// One ring's measurements.
@@ -139,6 +143,8 @@ fn subtasks(plan: &Plan, installed: &Installed, lease: &[usize], names: &[String
         blocked_ns: subtask.meter.blocked_ns.value(),
         waited_ns: subtask.meter.waited_ns.value(),
         step_max_ns: subtask.meter.step_max_ns.value(),
+        state_keys: subtask.state.keys(),
+        state_bytes: subtask.state.bytes(),
     };
     installed.subtasks.iter().map(of).collect()
 }

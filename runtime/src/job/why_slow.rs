@@ -233,6 +233,8 @@ mod tests {
             blocked_ns: blocked * 10,
             waited_ns: waited * 10,
             step_max_ns: 0,
+            state_keys: 0,
+            state_bytes: 0,
         }
     }
 
