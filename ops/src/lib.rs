@@ -27,6 +27,7 @@ mod sink;
 mod split;
 mod stream;
 mod tee_with;
+mod time;
 mod union;
 mod window;
 
@@ -52,6 +53,10 @@ pub use sink::Sunk;
 pub use split::Split;
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
+pub use time::{
+    Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, Punctuated, TimedReader, TimedSource,
+    TimestampAssigner, WatermarkGenerator, Watermarks,
+};
 pub use union::{Input, Streams};
 pub use window::{
     AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,

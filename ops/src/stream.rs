@@ -1,9 +1,9 @@
 //! The stream: a description of records still to come.
 
 use slotflow_runtime::edge::partition::AsPlanned;
-use slotflow_runtime::pipe::{Begin, Cut, Merge, Pipe, Then};
+use slotflow_runtime::pipe::{Begin, Cut, Merge, Pipe, Then, ThenTimed};
 use slotflow_runtime::plan::{Chaining, EdgeId, OperatorId, Partitioner, Role};
-use slotflow_runtime::{Build, Owned, Source, Time};
+use slotflow_runtime::{AssignTime, Build, Owned, Source, Time};
 
 use crate::Environment;
 
@@ -124,6 +124,20 @@ impl<T: Send + 'static, P: Pipe<Out = Owned<T>>, B: Build<Owned<T>>> CutBefore f
         let Then { pipe, operator, edge, build } = self;
         let number = number(edge);
         Then { pipe: Cut { pipe, edge, number, route: AsPlanned }, operator, edge, build }
+    }
+}
+
+impl<T, P, A> CutBefore for ThenTimed<P, A>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    A: AssignTime<Owned<T>>,
+{
+    type Cut = ThenTimed<Cut<P, AsPlanned>, A>;
+    fn cut_before(self, number: &mut dyn FnMut(EdgeId) -> u32) -> Self::Cut {
+        let ThenTimed { pipe, operator, edge, assigner } = self;
+        let number = number(edge);
+        ThenTimed { pipe: Cut { pipe, edge, number, route: AsPlanned }, operator, edge, assigner }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use slotflow_runtime::install::Installer;
-use slotflow_runtime::pipe::{Pipe, Then};
+use slotflow_runtime::pipe::{Pipe, Then, ThenTimed};
 use slotflow_runtime::plan::{Graph, OperatorId};
-use slotflow_runtime::{Build, Chain, Cloning, Downstream, Error, Family, Fork, Result, Sink, Time};
+use slotflow_runtime::{
+    AssignTime, Build, Chain, Cloning, Downstream, Error, Family, Fork, Result, Retime, Sink, Time,
+};
 
 use crate::environment::Pipeline;
 use crate::sink::SinkPlan;
@@ -49,6 +51,13 @@ impl<F: Family, P: Branch<F>, B: Build<P::Out>> Branch<F> for Then<P, B> {
     type Down<D: Downstream<B::Out>> = P::Down<Chain<B, D>>;
     fn compose<D: Downstream<B::Out>>(self, rest: D) -> Self::Down<D> {
         self.pipe.compose(Chain { operator: self.operator, head: self.build, rest })
+    }
+}
+
+impl<F: Family, P: Branch<F>, A: AssignTime<P::Out>> Branch<F> for ThenTimed<P, A> {
+    type Down<D: Downstream<P::Out>> = P::Down<Retime<A, D>>;
+    fn compose<D: Downstream<P::Out>>(self, rest: D) -> Self::Down<D> {
+        self.pipe.compose(Retime::new(self.operator, self.assigner, rest))
     }
 }
 

@@ -50,7 +50,7 @@ pub use key::{Key, KeyGroups, key_group};
 pub use minimum::Minimum;
 pub use operator::{Build, Cloned, FIRING_BUDGET, Flow, LOOK_AHEAD, Operator, Output, With};
 pub use record::{Borrowed, Family, Owned};
-pub use retime::{AssignTime, Retime, SayTime, TimeSaid};
+pub use retime::{AssignTime, Retime, TimeSaid};
 pub use sink::{Acknowledged, Guarantee, InFlight, Sink, SinkWriter};
 pub use sink_tail::SinkTail;
 pub use slot::{Slots, Waker};

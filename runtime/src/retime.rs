@@ -25,24 +25,22 @@ pub enum TimeSaid {
     Idle,
 }
 
-/// Gives records their event time: the half of an assigner that sees them.
-pub trait AssignTime<F: Family>: SayTime {
-    /// The event time of a record, in milliseconds. Called for each, on the slot's thread.
+/// Gives records their event time, and says how far it has come.
+///
+/// Called by one subtask on its slot's thread.
+pub trait AssignTime<F: Family>: Clone + Send + 'static {
+    /// The event time of a record, in milliseconds. Called for each.
     fn assign<'s>(&mut self, record: &F::Of<'s>, ctx: &Context<'s>) -> Timestamp;
-}
 
-/// Says how far event time has come: the half of an assigner that is asked between records, by one subtask on its
-/// slot's thread.
-pub trait SayTime: Clone + Send + 'static {
-    /// What is to be said now and was not said before: watermarks that rise, idleness once, and, when that is over,
-    /// the last watermark again. Called once a step when [`due_ns`](SayTime::due_ns) has come.
+    /// The input in front is idle: nothing comes until it goes on.
+    fn input_is_idle(&mut self);
+
+    /// What is to be said now and was not said before: watermarks that rise, idleness once, and, when that is over, the
+    /// last watermark again. Called once a step when [`due_ns`](AssignTime::due_ns) has come.
     fn said(&mut self, ctx: &Context<'_>) -> Option<TimeSaid>;
 
     /// When it has something to say, in nanoseconds of the host's clock; 0 for now.
     fn due_ns(&self) -> u64;
-
-    /// The input in front is idle: nothing comes until it goes on.
-    fn input_is_idle(&mut self);
 }
 
 /// An assigner of event time and the rest of the chain; also the description of them.
@@ -55,12 +53,14 @@ pub struct Retime<A, B> {
     watermark: Timestamp,
     /// What the rest is being told, perhaps in several steps.
     saying: Option<TimeSaid>,
+    /// The input has become idle, and the assigner does not know yet.
+    silent: bool,
 }
 
 impl<A, B> Retime<A, B> {
     /// Event time as `assigner`, the operator of this number, says it, in front of `rest`.
     pub fn new(operator: u32, assigner: A, rest: B) -> Self {
-        Retime { operator, assigner, rest, watermark: MIN_TIMESTAMP, saying: None }
+        Retime { operator, assigner, rest, watermark: MIN_TIMESTAMP, saying: None, silent: false }
     }
 
     /// Calls the rest, which sees the watermark made here.
@@ -112,7 +112,7 @@ impl<F: Family, A: AssignTime<F>, B: Output<F>> Output<F> for Retime<A, B> {
     }
 }
 
-impl<A: SayTime, B: Tail> Tail for Retime<A, B> {
+impl<A: 'static, B: Tail> Tail for Retime<A, B> {
     fn room(&mut self) -> usize {
         self.rest.room()
     }
@@ -130,7 +130,7 @@ impl<A: SayTime, B: Tail> Tail for Retime<A, B> {
     }
     /// Not at once: a watermark may have to be said before.
     fn forward_idle(&mut self) {
-        self.assigner.input_is_idle();
+        self.silent = true;
     }
     fn close(&mut self) {
         self.rest.close();
@@ -156,11 +156,16 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
     }
 
     fn due_ns(&self) -> u64 {
-        let own_ns = if self.saying.is_some() { 0 } else { self.assigner.due_ns() };
-        own_ns.min(self.rest.due_ns())
+        if self.silent || self.saying.is_some() {
+            return 0;
+        }
+        self.assigner.due_ns().min(self.rest.due_ns())
     }
 
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if std::mem::take(&mut self.silent) {
+            self.assigner.input_is_idle();
+        }
         if self.saying.is_none() && self.assigner.due_ns() <= ctx.now_ns() {
             let guard = Guard::new(self.operator, ctx);
             self.saying = self.assigner.said(ctx);
@@ -197,23 +202,20 @@ mod tests {
         idle: bool,
     }
 
-    impl SayTime for Greatest {
+    impl AssignTime<Owned<i64>> for Greatest {
+        fn assign<'s>(&mut self, record: &i64, _: &Context<'s>) -> Timestamp {
+            self.news = Some(self.news.unwrap_or(MIN_TIMESTAMP).max(*record));
+            *record
+        }
+        fn input_is_idle(&mut self) {
+            self.idle = true;
+        }
         fn said(&mut self, _: &Context<'_>) -> Option<TimeSaid> {
             let watermark = self.news.take().map(TimeSaid::Watermark);
             watermark.or_else(|| std::mem::take(&mut self.idle).then_some(TimeSaid::Idle))
         }
         fn due_ns(&self) -> u64 {
             if self.news.is_some() || self.idle { 0 } else { u64::MAX }
-        }
-        fn input_is_idle(&mut self) {
-            self.idle = true;
-        }
-    }
-
-    impl AssignTime<Owned<i64>> for Greatest {
-        fn assign<'s>(&mut self, record: &i64, _: &Context<'s>) -> Timestamp {
-            self.news = Some(self.news.unwrap_or(MIN_TIMESTAMP).max(*record));
-            *record
         }
     }
 

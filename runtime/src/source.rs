@@ -97,6 +97,13 @@ pub trait SourceReader: Send + 'static {
         false
     }
 
+    /// Whether this split has records, as far as the reader knows, that it has not given yet: then its silence is an
+    /// outage or a pause of this reader's, and no idleness. Asked at times for a split that was silent. By default
+    /// nobody knows, and silence alone counts.
+    fn is_behind(&self, _split: SplitId) -> bool {
+        false
+    }
+
     /// What makes offsets durable, taken once at the start. The default commits nowhere.
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         None

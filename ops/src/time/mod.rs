@@ -1,0 +1,16 @@
+//! Event time: the times of records, and watermarks that say how far it has come.
+
+mod assign;
+mod generators;
+mod source;
+mod splits;
+mod timestamps;
+mod watermarks;
+
+pub use assign::Assigner;
+pub use generators::{BoundedOutOfOrderness, IngestionTime, Punctuated, WatermarkGenerator};
+pub use source::{TimedReader, TimedSource};
+pub use timestamps::{By, Ingested, TimestampAssigner};
+pub use watermarks::Watermarks;
+
+use splits::SplitTimes;

@@ -1,0 +1,262 @@
+//! Event time made inside a source, split by split.
+
+use slotflow_runtime::pipe::Begin;
+use slotflow_runtime::{
+    Committer, Context, Error, EventTime, Family, Offsets, Output, Polled, Result, Source, SourceReader,
+    SplitId, Splits, SubtaskContext, Timestamp,
+};
+
+use super::{By, Ingested, IngestionTime, SplitTimes, TimestampAssigner, WatermarkGenerator, Watermarks};
+use crate::Stream;
+
+/// The records of a source.
+type Item<S> = <<S as Source>::Reader as SourceReader>::Item;
+
+impl<'env, S: Source> Stream<'env, Begin<S>> {
+    /// Gives each record of the source the event time that `timestamp` reads from it, in milliseconds since the Unix
+    /// epoch, and makes watermarks for each split of the source: Flink's `fromSource` with a `WatermarkStrategy`.
+    ///
+    /// A subtask has reached what the slowest of its splits has reached, idle ones left out; one without splits is
+    /// idle at once. Said directly behind the source, because in front of an exchange the splits are still told
+    /// apart: [`assign_timestamps_and_watermarks`](Stream::assign_timestamps_and_watermarks) is for later.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// let env = Environment::with(Config::default());
+    /// let readings = env.source(from_iterator([("a", 10), ("b", 12), ("a", 9)]));
+    /// let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(5));
+    /// readings.with_timestamps(|(_, at)| *at, lag).sink(callback(|_| ()));
+    /// env.run("readings")?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_timestamps<C, G>(
+        self,
+        timestamp: C,
+        watermarks: Watermarks<G>,
+    ) -> Stream<'env, Begin<TimedSource<S, By<C>, G>>>
+    where
+        C: for<'r, 's> FnMut(&'r <Item<S> as Family>::Of<'s>) -> Timestamp + Clone + Send + 'static,
+        G: WatermarkGenerator<Item<S>>,
+    {
+        self.timed(By(timestamp), watermarks)
+    }
+
+    /// Gives each record the time at which the source gives it, by the host's clock: nothing is ever late, and event
+    /// time goes on, to a tenth of a second, although nothing comes.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// let env = Environment::with(Config::default());
+    /// env.source(from_iterator([1, 2, 3])).with_ingestion_time().sink(callback(|_| ()));
+    /// env.run("ingested")?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_ingestion_time(self) -> Stream<'env, Begin<TimedSource<S, Ingested, IngestionTime>>> {
+        self.timed(Ingested, Watermarks::ingestion_time())
+    }
+
+    fn timed<A, G>(
+        self,
+        timestamps: A,
+        watermarks: Watermarks<G>,
+    ) -> Stream<'env, Begin<TimedSource<S, A, G>>>
+    where
+        A: TimestampAssigner<Item<S>>,
+        G: WatermarkGenerator<Item<S>>,
+    {
+        let Stream { env, last, open_edge, pipe: Begin { operator, source } } = self;
+        let source = TimedSource { source, timestamps, watermarks, whole: false };
+        Stream { env, last, open_edge, pipe: Begin { operator, source } }
+    }
+}
+
+/// A source whose records have event time: see [`Stream::with_timestamps`].
+pub struct TimedSource<S, A, G> {
+    source: S,
+    timestamps: A,
+    watermarks: Watermarks<G>,
+    /// Each subtask's share is one split, although it has no number.
+    whole: bool,
+}
+
+impl<S, A, G> Source for TimedSource<S, A, G>
+where
+    S: Source,
+    A: TimestampAssigner<Item<S>>,
+    G: WatermarkGenerator<Item<S>>,
+{
+    type Reader = TimedReader<S::Reader, A, G>;
+
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+
+    fn commits(&self) -> bool {
+        self.source.commits()
+    }
+
+    fn splits(&mut self) -> Result<Splits> {
+        let splits = self.source.splits()?;
+        self.whole = splits == Splits::PerSubtask;
+        Ok(splits)
+    }
+
+    fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<Self::Reader> {
+        let reader = self.source.open(subtask, splits)?;
+        let ids = if self.whole { vec![0] } else { splits.to_vec() };
+        let times = SplitTimes::new(&self.watermarks, ids.len());
+        Ok(TimedReader {
+            reader,
+            timestamps: self.timestamps.clone(),
+            current: Current::new(&ids),
+            ids,
+            times,
+        })
+    }
+}
+
+/// Reads one subtask's share and keeps its event time.
+pub struct TimedReader<R, A, G> {
+    reader: R,
+    timestamps: A,
+    ids: Vec<SplitId>,
+    current: Current,
+    times: SplitTimes<G>,
+}
+
+impl<R, A, G> SourceReader for TimedReader<R, A, G>
+where
+    R: SourceReader,
+    A: TimestampAssigner<R::Item>,
+    G: WatermarkGenerator<R::Item>,
+{
+    type Item = R::Item;
+    type Time = EventTime;
+
+    #[inline(always)]
+    fn poll<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<R::Item>,
+    ) -> Result<Polled> {
+        let TimedReader { reader, timestamps, ids, current, times } = self;
+        let before = (times.reached(), times.is_idle());
+        times.look(ctx, |split| reader.is_behind(ids[split]));
+        if (times.reached(), times.is_idle()) != before {
+            // It is said before the next record.
+            return Ok(Polled::Until(ctx.now_ns()));
+        }
+        let polled = reader.poll(budget, ctx, &mut Timing { out, timestamps, current, times })?;
+        current.settle(times, ctx);
+        let due_ns = times.due_ns(ctx);
+        Ok(match polled {
+            Polled::Idle if due_ns < u64::MAX => Polled::Until(due_ns),
+            Polled::Until(until_ns) => Polled::Until(until_ns.min(due_ns)),
+            polled => polled,
+        })
+    }
+
+    fn offsets(&self) -> Offsets {
+        self.reader.offsets()
+    }
+
+    fn watermark(&self) -> Option<Timestamp> {
+        Some(self.times.reached())
+    }
+
+    fn idle(&self) -> bool {
+        self.times.is_idle()
+    }
+
+    fn is_behind(&self, split: SplitId) -> bool {
+        self.reader.is_behind(split)
+    }
+
+    fn committer(&mut self) -> Option<Box<dyn Committer>> {
+        self.reader.committer()
+    }
+}
+
+/// The split that records come from at present.
+struct Current {
+    id: SplitId,
+    /// Its place among those of the subtask.
+    split: usize,
+    /// Records have come from it since it was settled last.
+    fresh: bool,
+    /// The place of each split of the source, by number.
+    places: Vec<Option<usize>>,
+}
+
+impl Current {
+    fn new(ids: &[SplitId]) -> Current {
+        let mut places = vec![None; ids.iter().max().map_or(0, |most| *most as usize + 1)];
+        ids.iter().enumerate().for_each(|(place, id)| places[*id as usize] = Some(place));
+        Current { id: ids.first().copied().unwrap_or(0), split: 0, fresh: false, places }
+    }
+
+    fn settle<F: Family, G: WatermarkGenerator<F>>(&mut self, times: &mut SplitTimes<G>, ctx: &Context<'_>) {
+        if std::mem::take(&mut self.fresh) {
+            times.settle::<F>(self.split, ctx);
+        }
+    }
+
+    /// Whether the split that the reader has named is one of this subtask.
+    fn find(&mut self, id: SplitId) -> bool {
+        let place = self.places.get(id as usize).copied().flatten();
+        (self.id, self.split) = (id, place.unwrap_or(self.split));
+        place.is_some()
+    }
+}
+
+/// Gives records their time on their way out of a reader.
+struct Timing<'a, O, A, G> {
+    out: &'a mut O,
+    timestamps: &'a mut A,
+    current: &'a mut Current,
+    times: &'a mut SplitTimes<G>,
+}
+
+impl<F, O, A, G> Output<F> for Timing<'_, O, A, G>
+where
+    F: Family,
+    O: Output<F>,
+    A: TimestampAssigner<F>,
+    G: WatermarkGenerator<F>,
+{
+    #[inline(always)]
+    fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        let split = ctx.split();
+        if split != self.current.id || !self.current.fresh {
+            self.begin::<F>(split, ctx);
+        }
+        if ctx.failed() {
+            return;
+        }
+        let timestamp = self.timestamps.timestamp(&record, ctx);
+        ctx.set_timestamp(timestamp);
+        self.times.on_record::<F>(self.current.split, &record, timestamp);
+        self.out.push(record, ctx);
+    }
+}
+
+impl<O, A, G> Timing<'_, O, A, G> {
+    /// The first record of a split in a row.
+    fn begin<F: Family>(&mut self, split: SplitId, ctx: &mut Context<'_>)
+    where
+        G: WatermarkGenerator<F>,
+    {
+        self.current.settle(self.times, ctx);
+        if !self.current.find(split) {
+            let text = format!(
+                "the source gave a record of split {split}, which is not among the splits that its reader was opened \
+                 with: it has to call `set_split` with one of those before it pushes"
+            );
+            return ctx.fail(Error::user(text));
+        }
+        self.current.fresh = true;
+    }
+}
