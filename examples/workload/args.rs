@@ -37,7 +37,7 @@ impl Args {
             args.set(&flag, &value).map_err(|why| format!("{flag} {value}: {why}"))?;
         }
         if args.workload.is_empty() {
-            return Err("--workload is missing: chain, keyed or latency".into());
+            return Err("--workload is missing: chain, keyed, window, sliding or latency".into());
         }
         Ok(args)
     }

@@ -10,6 +10,7 @@ mod chain;
 mod keyed;
 mod latency;
 mod report;
+mod window;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         "chain" => chain::run(&args).map(Some).map_err(|error| error.to_string()),
         "keyed" => keyed::run(&args).map(Some).map_err(|error| error.to_string()),
         "latency" => latency::run(&args).map(Some).map_err(|error| error.to_string()),
+        "window" => window::run(&args, 100, 100).map(Some).map_err(|error| error.to_string()),
+        "sliding" => window::run(&args, 1000, 10).map(Some).map_err(|error| error.to_string()),
         _ => Ok(None),
     });
     match outcome {
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(None) => {
-            eprintln!("no such workload; there are chain, keyed and latency");
+            eprintln!("no such workload; there are chain, keyed, window, sliding and latency");
             ExitCode::from(3)
         }
         Err(error) => {

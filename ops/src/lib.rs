@@ -74,5 +74,6 @@ pub use time::{
 pub use union::{Input, Streams};
 pub use window::{
     AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,
-    Processed, Session, SessionWindows, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream, Windows,
+    Processed, Session, SessionWindows, Sides, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream,
+    Windows,
 };

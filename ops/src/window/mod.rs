@@ -1,6 +1,7 @@
 //! Windows: what the records of a key come to between two points in event time.
 
 mod aligned;
+mod co_group;
 mod count;
 mod late;
 mod merge;
@@ -16,6 +17,7 @@ use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Build, Cloned, Context, EventTime, Output, Owned, Result, Routed, Timestamp};
 
 pub use aligned::AlignedWindows;
+pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
@@ -56,6 +58,31 @@ where
     /// Groups the records of each key by windows in event time: [`Tumbling`], [`Sliding`] or [`Session`]. A window
     /// fires once a watermark has passed its last time, and only then: what is still open when a job is drained is
     /// not emitted, for its end has not come.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// use std::time::Duration;
+    ///
+    /// let readings = [("a", 1, 20), ("b", 3, 5), ("a", 12, 7), ("a", 9, 30)];
+    /// let mut sums = collect(readings, |readings| {
+    ///     let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(5));
+    ///     let timed = readings.with_timestamps(|reading| reading.1, lag);
+    ///     let windows = timed.key_by(|reading| reading.0).window(Tumbling::of(Duration::from_millis(10)));
+    ///     windows.reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2)).map(|window| (window.start, window.value))
+    /// })?;
+    /// sums.sort();
+    /// assert_eq!(sums, [(0, ("a", 9, 50)), (0, ("b", 3, 5)), (10, ("a", 12, 7))]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// Records without event time have no windows:
+    ///
+    /// ```compile_fail
+    /// # use slotflow::prelude::*;
+    /// # let (env, counts) = (Environment::with(Config::default()), Collected::new());
+    /// let words = env.source(from_iterator(["a", "bc"])).key_by(|word| word.len() as u64);
+    /// words.window(Tumbling::of(std::time::Duration::from_secs(1))).reduce(|a, _| a).sink(counts.sink());
+    /// ```
     pub fn window<W: Windows>(self, windows: W) -> WindowedStream<'env, P, S, W> {
         WindowedStream { keyed: self, windows, lateness_ms: 0 }
     }

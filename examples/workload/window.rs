@@ -1,0 +1,96 @@
+//! `window` and `sliding`: event time in disorder, an exchange by key, then count and maximum of windows.
+
+use std::time::Duration;
+
+use slotflow::prelude::*;
+
+use crate::args::Args;
+use crate::chain::splitmix64;
+use crate::report::{Outcome, line};
+
+const KEYS: u64 = 1000;
+
+/// Event time of record 0; a multiple of both sizes.
+const BEGIN_MS: u64 = 1_000_000;
+
+const RECORDS_PER_MS: u64 = 1000;
+
+/// How far watermarks stay behind. Disorder is up to 4 ms.
+const BOUND: Duration = Duration::from_millis(5);
+
+/// A record: its event time, its key and its value.
+#[derive(Clone, Copy)]
+struct Reading {
+    time_ms: u32,
+    key: u32,
+    value: u32,
+}
+
+/// Record `i`.
+#[inline(always)]
+fn reading(i: u64) -> Reading {
+    let hash = splitmix64(i);
+    let jitter = (splitmix64(i ^ 0x5bd1_e995_0000_0000) >> 33) % 5;
+    Reading {
+        time_ms: (BEGIN_MS + i / RECORDS_PER_MS + jitter - 2) as u32,
+        key: (hash % KEYS) as u32,
+        value: (hash >> 40) as u32,
+    }
+}
+
+/// Count and maximum.
+#[derive(Clone)]
+struct CountAndMax;
+
+impl Aggregate<Reading> for CountAndMax {
+    type Acc = (u32, u32);
+    type Out = (u32, u32);
+
+    #[inline(always)]
+    fn create(&self) -> (u32, u32) {
+        (0, 0)
+    }
+    #[inline(always)]
+    fn add(&self, (count, max): &mut (u32, u32), reading: Reading) {
+        *count += 1;
+        *max = reading.value.max(*max);
+    }
+    #[inline(always)]
+    fn result(&self, acc: &(u32, u32)) -> (u32, u32) {
+        *acc
+    }
+}
+
+impl Merge<Reading> for CountAndMax {
+    #[inline(always)]
+    fn merge(&self, into: &mut (u32, u32), other: &(u32, u32)) {
+        *into = (into.0 + other.0, into.1.max(other.1));
+    }
+}
+
+/// Its part of the checksum, in any order.
+#[inline(always)]
+fn checksum(result: &WindowResult<u32, (u32, u32)>) -> u64 {
+    let (count, max) = result.value;
+    let start = u64::from(result.start as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let key = u64::from(result.key).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+    ((start ^ key) | 1).wrapping_mul(u64::from(count) << 32 | u64::from(max))
+}
+
+/// Runs it and gives the result's line.
+pub fn run(args: &Args, size_ms: u64, slide_ms: u64) -> Result<String> {
+    let mut env = args.environment(args.parallelism)?;
+    env.config_mut().job.best_effort = true;
+    let outcome = Outcome::default();
+    let (begin, end) = (outcome.clone(), outcome.clone());
+    let (size, slide) = (Duration::from_millis(size_ms), Duration::from_millis(slide_ms));
+    env.source(generate(args.records, reading).on_start(move |_, _| begin.begin()))
+        .with_timestamps(|reading| i64::from(reading.time_ms), Watermarks::bounded_out_of_orderness(BOUND))
+        .key_by(|reading| reading.key)
+        .window(Sliding::of(size, slide))
+        .aggregate(CountAndMax)
+        .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(checksum(&result)))
+        .sink(callback(move |sum| end.end(sum)));
+    env.run(&args.workload)?;
+    Ok(line(args, &outcome))
+}
