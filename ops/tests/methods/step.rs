@@ -2,7 +2,10 @@
 //! as it is used and as the model says it works.
 
 use slotflow::io::{Collected, generate};
-use slotflow_ops::{Aggregate, BoxedStream, Environment, Stream};
+use slotflow_ops::{
+    Aggregate, AsyncIo, BoxedStream, CoProcessFunction, Environment, KeyedProcessFunction, ProcessContext,
+    ProcessFunction, Request, Stream, ValueState,
+};
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
 use slotflow_runtime::{Context, Error, Operator, Output, Owned, Routed, Untimed};
@@ -90,6 +93,48 @@ fn fails(_: &Record) -> Result<bool, Error> {
     Err(Error::bug("nothing is that large"))
 }
 
+/// Numbers the records of a key.
+struct Counted(ValueState<u64>);
+
+impl KeyedProcessFunction<Record, Record> for Counted {
+    type Out = Record;
+    fn process(&mut self, record: Record, ctx: &mut ProcessContext<'_, Record, Record>) {
+        let count = self.0.value_or_default(ctx);
+        *count += 1;
+        let n = *count;
+        ctx.push(numbered(record, n));
+    }
+}
+
+/// Sends every fourth key aside.
+struct Fourth;
+
+impl ProcessFunction<Record> for Fourth {
+    type Out = Routed<Record, Record>;
+    fn process(&mut self, record: Record, ctx: &mut ProcessContext<'_, (), Self::Out>) {
+        if record.0 % 4 == 0 { ctx.side(record) } else { ctx.main(record) }
+    }
+}
+
+/// Changes what is first's.
+struct Both;
+
+impl CoProcessFunction<(), Record, Record> for Both {
+    type Out = Record;
+    fn process_first(&mut self, (k, n): Record, ctx: &mut ProcessContext<'_, (), Record>) {
+        ctx.push((k, n + 8));
+    }
+    fn process_second(&mut self, record: Record, ctx: &mut ProcessContext<'_, (), Record>) {
+        ctx.push(record);
+    }
+}
+
+/// Runs requests where they are made.
+fn at_once(mut request: Request) {
+    let mut here = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(request.as_mut().poll(&mut here).is_ready());
+}
+
 /// Sends one of two streams aside.
 fn aside<'env, P>(described: &Described<'env>, side: Stream<'env, P>)
 where
@@ -136,6 +181,12 @@ steps! {
     "try_flat_map": |_, s| s.try_flat_map(|r| Ok::<_, Error>(vec![r; 1 + (r.0 % 2) as usize])),
         |m| m.each(|r| vec![r; 1 + (r.0 % 2) as usize]);
 
+    "map_async": |_, s| s.map_async(AsyncIo::ordered(at_once), |(k, n)| std::future::ready(Ok::<_, Error>((*k, n + 7)))),
+        |m| m.each(|(k, n)| vec![(k, n + 7)]);
+    "try_map_async": |_, s| s.try_map_async(AsyncIo::unordered(at_once), |r| {
+        std::future::ready(if r.0 == 6 { Err("six") } else { Ok(*r) })
+    }).filter_map(Result::ok), |m| m.each(|r| if r.0 == 6 { vec![] } else { vec![r] });
+
     // Partitioners.
     "forward": |_, s| s.forward(), |m| m.partition(Partitioner::Forward);
     "rebalance": |_, s| s.rebalance(), |m| m.partition(Partitioner::Rebalance);
@@ -166,12 +217,21 @@ steps! {
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()
         .fold_at_end(0, |count, n| *count += n).parallelism(1).map(|n| (0, n)), |m| m.count();
 
+    "key_by, process": |_, s| s.key_by(|r| *r).process(|states| Counted(states.value("count"))), |m| m.keyed(numbered);
+    "process, side_output": |job, s| {
+        let (main, side) = s.process(|_| Fourth).side_output();
+        aside(job, side);
+        main
+    }, |m| m.split(|r| r.0 % 4 != 0);
+
     // Several streams.
     "union": |job, s| s.union(records(job.env, job.sources)), |m| m.union();
     "connect, co_map": |job, s| s.connect(records(job.env, job.sources)).co_map(|(k, n)| (k, n + 6), |r| r),
         |m| { m.each(|(k, n)| vec![(k, n + 6)]); m.union() };
     "connect, co_flat_map": |job, s| s.connect(records(job.env, job.sources)).co_flat_map(|r| [r; 2], Some),
         |m| { m.each(|r| vec![r; 2]); m.union() };
+    "connect, co_process": |job, s| s.connect(records(job.env, job.sources)).co_process(|_| Both),
+        |m| { m.each(|(k, n)| vec![(k, n + 8)]); m.union() };
     "split": |job, s| {
         let (main, side) = s.split(|r| r.0 % 2 == 0);
         aside(job, side);
