@@ -181,8 +181,9 @@ steps! {
     "try_flat_map": |_, s| s.try_flat_map(|r| Ok::<_, Error>(vec![r; 1 + (r.0 % 2) as usize])),
         |m| m.each(|r| vec![r; 1 + (r.0 % 2) as usize]);
 
-    "map_async": |_, s| s.map_async(AsyncIo::ordered(at_once), |(k, n)| std::future::ready(Ok::<_, Error>((*k, n + 7)))),
-        |m| m.each(|(k, n)| vec![(k, n + 7)]);
+    "map_async": |_, s| s.map_async(AsyncIo::ordered(at_once), |(k, n)| {
+        std::future::ready(Ok::<_, Error>((*k, n + 7)))
+    }), |m| m.each(|(k, n)| vec![(k, n + 7)]);
     "try_map_async": |_, s| s.try_map_async(AsyncIo::unordered(at_once), |r| {
         std::future::ready(if r.0 == 6 { Err("six") } else { Ok(*r) })
     }).filter_map(Result::ok), |m| m.each(|r| if r.0 == 6 { vec![] } else { vec![r] });
