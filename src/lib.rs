@@ -8,8 +8,8 @@ pub use slotflow_io as io;
 pub use slotflow_ops::{
     Aggregate, AggregatingState, AsyncIo, BoxedStream, BroadcastContext, BroadcastProcessFunction,
     CoProcessFunction, Either, Environment, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge,
-    ProcessContext, ProcessFunction, ReducingState, Refused, Request, Session, Sliding, State,
-    StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, ValueState,
+    ProcessContext, ProcessFunction, ReducingState, Request, Session, Sliding, State, StateDescriptor,
+    StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, Unanswered, ValueState,
     WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
@@ -22,8 +22,8 @@ pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
         Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
-        ProcessContext, ProcessFunction, Refused, Request, Session, Sliding, StateDescriptors, Stream,
-        Tumbling, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
+        ProcessContext, ProcessFunction, Request, Session, Sliding, StateDescriptors, Stream, Tumbling,
+        Unanswered, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

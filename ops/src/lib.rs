@@ -34,7 +34,7 @@ mod time;
 mod union;
 mod window;
 
-pub use async_io::{Answered, AsyncIo, AsyncLink, AsyncPlan, Outcome, Refused, Request, ThenAsync};
+pub use async_io::{Answered, AsyncIo, AsyncLink, AsyncPlan, Outcome, Request, ThenAsync, Unanswered};
 pub use boxed::BoxedStream;
 pub use co_flat_map::CoFlatMap;
 pub use co_map::CoMap;

@@ -15,7 +15,7 @@ use slotflow_runtime::{
 use super::answers::{Answer, Answers};
 use super::settings::{AsyncIo, Request};
 use super::under_way::{Boundary, Due, Next, UnderWay};
-use super::{Outcome, Refused};
+use super::{Outcome, Unanswered};
 
 /// Describes the operator and what is behind it.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ where
         if attempts < self.io.attempts {
             return self.under_way.rest(place, now_ns.saturating_add(self.io.backoff_ns(attempts)));
         }
-        self.under_way.answer(place, |record| Err(Refused { record, attempts, cause }));
+        self.under_way.answer(place, |record| Err(Unanswered { record, attempts, cause }));
     }
 }
 

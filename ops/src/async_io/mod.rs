@@ -22,7 +22,7 @@ use crate::fallible::{Fail, TryMap};
 use crate::stream::{CutBefore, lead_to};
 
 /// A record that got no answer, with what the last attempt came to.
-pub struct Refused<T> {
+pub struct Unanswered<T> {
     /// The record, as it came in.
     pub record: T,
     /// How often it was asked for.
@@ -31,9 +31,9 @@ pub struct Refused<T> {
     pub cause: String,
 }
 
-impl<T> Display for Refused<T> {
+impl<T> Display for Unanswered<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Refused { attempts, cause, .. } = self;
+        let Unanswered { attempts, cause, .. } = self;
         let times = if *attempts == 1 { "once".into() } else { format!("{attempts} times") };
         write!(
             f,
@@ -42,14 +42,14 @@ impl<T> Display for Refused<T> {
     }
 }
 
-impl<T> Debug for Refused<T> {
+impl<T> Debug for Unanswered<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
 }
 
 /// What a record has become.
-pub type Outcome<T, U> = std::result::Result<U, Refused<T>>;
+pub type Outcome<T, U> = std::result::Result<U, Unanswered<T>>;
 
 /// What [`Stream::map_async`] gives.
 pub type Answered<'env, P, S, F, T, U> = Stream<
@@ -103,11 +103,11 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         A: Future<Output = std::result::Result<U, E>> + Send + 'static,
     {
         let answer: fn(Outcome<T, U>) -> std::result::Result<U, String> =
-            |outcome| outcome.map_err(|refused| refused.to_string());
+            |outcome| outcome.map_err(|unanswered| unanswered.to_string());
         self.try_map_async(io, request).name("map_async").try_map(answer).name("answer")
     }
 
-    /// As [`map_async`](Stream::map_async); a record that gets no answer goes on as [`Refused`], with the record in it.
+    /// As [`map_async`](Stream::map_async); a record that gets no answer goes on as [`Unanswered`], with the record in it.
     ///
     /// ```
     /// # use slotflow::prelude::*;
