@@ -18,9 +18,9 @@ use std::path::Path;
 use model::Model;
 use proptest::prelude::*;
 use slotflow::io::Collected;
-use slotflow_ops::{BoxedStream, Environment};
+use slotflow_ops::Environment;
 use slotflow_runtime::Config;
-use step::{Described, Record, STEPS, Step, records};
+use step::{BoxedStream, Described, Record, STEPS, Step, records};
 
 /// What a job runs with.
 #[derive(Clone, Copy, Debug)]
