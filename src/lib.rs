@@ -9,7 +9,7 @@ pub use slotflow_ops::{
     Aggregate, AggregatingState, BoxedStream, BroadcastContext, BroadcastProcessFunction, CoProcessFunction,
     Either, Environment, KeyedProcessFunction, KeyedStream, ListState, MapState, ProcessContext,
     ProcessFunction, ReducingState, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain,
-    Timer, Ttl, ValueState, WatermarkGenerator, Watermarks,
+    Timer, Ttl, ValueState, WatermarkAlignment, WatermarkGenerator, Watermarks,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -21,7 +21,7 @@ pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
         Aggregate, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, ProcessContext,
-        ProcessFunction, StateDescriptors, Stream, WatermarkGenerator, Watermarks,
+        ProcessFunction, StateDescriptors, Stream, WatermarkAlignment, WatermarkGenerator, Watermarks,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

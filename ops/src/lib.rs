@@ -68,6 +68,6 @@ pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
 pub use time::{
     Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, Punctuated, TimedReader, TimedSource,
-    TimestampAssigner, WatermarkGenerator, Watermarks,
+    TimestampAssigner, WatermarkAlignment, WatermarkGenerator, Watermarks,
 };
 pub use union::{Input, Streams};

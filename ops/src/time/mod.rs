@@ -1,5 +1,6 @@
 //! Event time: the times of records, and watermarks that say how far it has come.
 
+mod alignment;
 mod assign;
 mod generators;
 mod source;
@@ -7,10 +8,12 @@ mod splits;
 mod timestamps;
 mod watermarks;
 
+pub use alignment::WatermarkAlignment;
 pub use assign::Assigner;
 pub use generators::{BoundedOutOfOrderness, IngestionTime, Punctuated, WatermarkGenerator};
 pub use source::{TimedReader, TimedSource};
 pub use timestamps::{By, Ingested, TimestampAssigner};
 pub use watermarks::Watermarks;
 
+use alignment::{Aligned, LOOK_AGAIN_NS};
 use splits::SplitTimes;
