@@ -24,6 +24,7 @@ mod keyed;
 mod made;
 mod map;
 mod partition;
+mod patterns;
 mod process;
 mod sink;
 mod split;
@@ -54,9 +55,10 @@ pub use keyed::{
 };
 pub use made::Made;
 pub use map::{Map, MapIn};
+pub use patterns::{Distinct, Sample, Throttle, Top};
 pub use process::{
     BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, CoProcess,
-    CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, PerSubtask, PerSubtaskPlan,
+    CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, Open, PerSubtask, PerSubtaskPlan,
     ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed, keyed_process, process,
 };
 pub use sink::Sunk;

@@ -168,6 +168,44 @@ fn more_timers_than_a_call_may_fire_fire_once_and_in_order() {
     assert_eq!(first, (0..3_000).map(|n| 1 + 3 * n).collect::<Vec<_>>());
 }
 
+#[test]
+fn at_a_drain_no_timer_fires_and_at_the_true_end_each_once() {
+    let registered = || {
+        let mut harness = tested();
+        [7, 8, 7].iter().for_each(|time| harness.push_at((1, Op::Timer(*time)), 0).unwrap());
+        harness
+    };
+    let (mut drained, mut ended) = (registered(), registered());
+    drained.drain().unwrap();
+    ended.end().unwrap();
+    assert_eq!(drained.take(), []);
+    assert_eq!(ended.take().iter().filter_map(Given::time).map(|it| it.0).collect::<Vec<_>>(), [7, 8]);
+}
+
+#[test]
+fn state_by_source_partition_needs_no_exchange_and_is_found_again_by_its_timers() {
+    struct Last(ReducingState<u64>);
+    impl KeyedProcessFunction<u64, u64> for Last {
+        type Out = (u64, u64);
+        fn process(&mut self, n: u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+            self.0.add(ctx, n);
+            ctx.register_event_time_timer(1);
+        }
+        fn on_timer(&mut self, _: Timer, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+            let last = self.0.take(ctx).unwrap_or(0);
+            ctx.push((*ctx.key(), last));
+        }
+    }
+    let env = Environment::with(Config::default());
+    let keyed = env.source(generate(1_000, |n| n)).key_by_source_partition(|n| n % 100);
+    let last = Collected::new();
+    keyed.process(|states| Last(states.reducing("last", u64::max))).sink(last.sink());
+    env.run("last").unwrap();
+    let mut last = last.take();
+    last.sort_unstable();
+    assert!(last.into_iter().eq((0..100).map(|key| (key, 900 + key))));
+}
+
 /// Declares two states of one name.
 fn twice(states: &mut StateDescriptors<'_>) -> Number {
     let _other: ValueState<u8> = states.value("number");

@@ -3,8 +3,8 @@
 use slotflow_runtime::Timestamp;
 
 use super::ProcessContext;
-use crate::KeySelector;
 use crate::state::TimeDomain;
+use crate::{KeySelector, StateDescriptors};
 
 /// A timer that fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,3 +81,8 @@ impl<T> KeySelector<T> for Unkeyed {
     #[inline(always)]
     fn store((): ()) {}
 }
+
+/// What makes a process function for each subtask: any closure of this form.
+pub trait Open<F>: Fn(&mut StateDescriptors<'_>) -> F + Clone + Send + 'static {}
+
+impl<F, M: Fn(&mut StateDescriptors<'_>) -> F + Clone + Send + 'static> Open<F> for M {}

@@ -10,5 +10,5 @@ mod side_output;
 pub use broadcast::{BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan};
 pub use co_process::{CoProcess, CoProcessFunction, CoProcessPlan};
 pub use context::ProcessContext;
-pub use function::{KeyedProcessFunction, PerSubtask, ProcessFunction, Timer, Unkeyed};
+pub use function::{KeyedProcessFunction, Open, PerSubtask, ProcessFunction, Timer, Unkeyed};
 pub use operator::{KeyedProcess, PerSubtaskPlan, ProcessPlan, keyed_process, process};
