@@ -59,7 +59,7 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,
+    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge, Pairs,
     Processed, Session, SessionWindows, Sides, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream,
     Windows,
 };

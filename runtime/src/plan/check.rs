@@ -24,6 +24,7 @@ pub fn check(plan: &Plan, config: &Config) -> Vec<Problem> {
     problems.extend(cores(plan));
     problems.extend(guarantees(plan, config));
     problems.extend(source_partitions(plan));
+    problems.extend_from_slice(&plan.graph.mistakes);
     problems.extend_from_slice(&plan.graph.refusals);
     problems
 }
