@@ -7,6 +7,7 @@
 // A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
 #![allow(clippy::type_complexity)]
 
+mod alarm;
 mod boxed;
 mod co_flat_map;
 mod co_map;
@@ -19,6 +20,7 @@ mod flat_map;
 mod flat_map_with;
 mod fold_at_end;
 mod inspect;
+mod join;
 mod keyed;
 mod made;
 mod map;
@@ -43,6 +45,7 @@ pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
+pub use join::{IntervalJoin, IntervalJoined};
 pub use keyed::{
     Aggregate, Aggregated, ByKey, ByReference, ByValue, Fold, Hash, KeySelector, KeyedByReference, KeyedFold,
     KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling, RollingPlan,
