@@ -7,6 +7,7 @@
 // A pipeline's type is as long as the pipeline; an alias for each method would only hide it.
 #![allow(clippy::type_complexity)]
 
+mod alarm;
 mod async_io;
 mod boxed;
 mod co_flat_map;
@@ -20,6 +21,7 @@ mod flat_map;
 mod flat_map_with;
 mod fold_at_end;
 mod inspect;
+mod join;
 mod keyed;
 mod made;
 mod map;
@@ -48,6 +50,7 @@ pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
+pub use join::{IntervalJoin, IntervalJoined};
 pub use keyed::{
     Aggregate, Aggregated, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash, HashOrAll, KeySelector,
     KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling,
@@ -75,7 +78,7 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge,
+    AlignedWindows, All, Aside, CountPlan, CountWindowed, CountWindows, Dropped, Joining, Late, Merge, Pairs,
     Processed, Session, SessionWindows, Sides, Sliding, Tumbling, WindowPlan, WindowResult, WindowedStream,
     Windows,
 };

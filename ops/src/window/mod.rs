@@ -195,7 +195,7 @@ pub type Processed<'env, P, W, S, T, G> =
 /// Notes what speaks against a start.
 fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {
     if let Err(error) = checked {
-        stream.env.graph(|graph| graph.refuse(stream.last, error));
+        stream.env.graph(|graph| graph.mistake(stream.last, error));
     }
 }
 

@@ -4,7 +4,6 @@
 //! comes up, the session goes back into the heap with its new one. So a record costs a look-up, and a session as
 //! many turns in the heap as it is gaps long.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use slotflow_runtime::{
 use super::late::Late;
 use super::shape::{FARTHEST, milliseconds};
 use super::{Fired, Merge, WindowPlan, Windows, emit};
+use crate::alarm::Alarm;
 use crate::keyed::{KeySelector, Segments};
 
 /// Windows that begin with a record and end when there was none of the key for a gap: Flink's
@@ -94,33 +94,6 @@ struct Open<A> {
     /// When it is looked at: its alarm in the heap.
     due: Timestamp,
 }
-
-/// A key one of whose sessions is to be looked at when event time has passed `due`.
-struct Alarm<K> {
-    due: Timestamp,
-    key: K,
-}
-
-impl<K> Ord for Alarm<K> {
-    /// The earliest is the greatest, as the heap gives out that one.
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.due.cmp(&self.due)
-    }
-}
-
-impl<K> PartialOrd for Alarm<K> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K> PartialEq for Alarm<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-
-impl<K> Eq for Alarm<K> {}
 
 impl<K: Key + Eq + Clone, A> State<K, A> {
     /// From where to where a session would reach that has these times.

@@ -131,6 +131,8 @@ pub struct Graph {
     pub mistakes: Vec<Problem>,
     /// What speaks against a start according to the sources and sinks that have been asked.
     pub refusals: Vec<Problem>,
+    /// What was described wrong, which no second asking mends.
+    pub mistakes: Vec<Problem>,
 }
 
 impl Graph {
@@ -196,6 +198,12 @@ impl Graph {
     pub fn refuse(&mut self, id: OperatorId, error: Error) {
         let subject = format!("operator \"{}\"", self.operator(id).name);
         self.refusals.extend(error.into_problems(&subject));
+    }
+
+    /// Notes that an operator was described wrong.
+    pub fn mistake(&mut self, id: OperatorId, error: Error) {
+        let subject = format!("operator \"{}\"", self.operator(id).name);
+        self.mistakes.extend(error.into_problems(&subject));
     }
 
     /// The edges into an operator.

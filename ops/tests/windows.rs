@@ -1,0 +1,104 @@
+//! Jobs with windows against a naive model: at any parallelism, ring capacity and chaining the same results.
+
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use slotflow::prelude::*;
+
+/// A record: key, event time, value.
+type Reading = (u8, i64, u64);
+
+/// What windows have come to: key, start, sum.
+type Sums = BTreeMap<(u8, i64), u64>;
+
+/// What must not change a result.
+#[derive(Clone, Debug)]
+struct Setting {
+    from: usize,
+    to: usize,
+    capacity: usize,
+    chaining: bool,
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let setting = (1..=4usize, 1..=4usize, 0..=6u32, any::<bool>());
+    setting.prop_map(|(from, to, exponent, chaining)| Setting { from, to, capacity: 1 << exponent, chaining })
+}
+
+impl Setting {
+    fn environment(&self) -> Environment {
+        let mut env = Environment::with(Config::default()).parallelism(self.to);
+        env.config_mut().edges.capacity = Some(self.capacity);
+        env.config_mut().slots.chaining = self.chaining;
+        env
+    }
+}
+
+/// Later records later, in disorder of at most 10 ms.
+fn readings() -> impl Strategy<Value = Vec<Reading>> {
+    let reading = (0..6u8, 0..10i64, 0..100u64);
+    prop::collection::vec(reading, 0..200).prop_map(|readings| {
+        let at = |(number, (key, behind, n)): (i64, (u8, i64, u64))| (key, number / 3 - behind, n);
+        (0..).zip(readings).map(at).collect()
+    })
+}
+
+fn ms(length: i64) -> Duration {
+    Duration::from_millis(length as u64)
+}
+
+fn sums(setting: &Setting, windows: Sliding, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
+    let (env, results) = (setting.environment(), Collected::new());
+    let (all, count) = (readings.to_vec(), readings.len() as u64);
+    // A source subtask has every so-manieth record, so its own disorder is no more than that of all.
+    env.source(generate(count, move |i| all[i as usize]))
+        .with_timestamps(|reading| reading.1, Watermarks::bounded_out_of_orderness(ms(10)))
+        .parallelism(setting.from)
+        .key_by(|reading| reading.0)
+        .window(windows)
+        .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
+        .map(|window| (window.key, window.start, window.value.2))
+        .sink(results.sink());
+    env.run("windows").unwrap();
+    results.take()
+}
+
+fn model((size, slide, offset): (i64, i64, i64), readings: &[Reading]) -> Sums {
+    let mut sums = Sums::new();
+    for (key, time, n) in readings {
+        let starts = (time - size + 1..=*time).filter(|start| (start - offset).rem_euclid(slide) == 0);
+        starts.for_each(|start| *sums.entry((*key, start)).or_default() += n);
+    }
+    sums
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn windows_are_the_same_at_any_parallelism_capacity_and_chaining(
+        setting in setting(),
+        shape in prop::sample::select(vec![(10, 10, 0), (10, 10, 7), (10, 5, 0), (9, 6, 2), (12, 1, 0)]),
+        readings in readings(),
+    ) {
+        let windows = Sliding::of(ms(shape.0), ms(shape.1)).offset_ms(shape.2);
+        let results = sums(&setting, windows, &readings);
+        let fired: Sums = results.iter().map(|(key, start, sum)| ((*key, *start), *sum)).collect();
+        prop_assert_eq!(fired.len(), results.len(), "a window fired twice");
+        prop_assert_eq!(fired, model(shape, &readings));
+    }
+}
+
+#[test]
+fn windows_that_cannot_be_are_refused_before_the_start() {
+    let env = Environment::with(Config::default());
+    let readings = env.source(from_iterator([(1u8, 1i64, 1u64)]));
+    let timed = readings.with_timestamps(|reading| reading.1, Watermarks::bounded_out_of_orderness(ms(0)));
+    let windows = timed.key_by(|reading| reading.0).window(Sliding::of(ms(5), ms(6)));
+    windows.reduce(|a, _| a).sink(callback(|_| ()));
+    let refused = env.run("refused").unwrap_err().to_string();
+    assert!(refused.contains("\"window\"") && refused.contains("slide by 5 ms"), "{refused}");
+}
