@@ -3,8 +3,8 @@
 //!
 //! run:
 //!
-//! The job runs on a slot of its own, which never sleeps: a request does not wait for a wake-up. The service keeps one request
-//! under way and waits for its decision, so each latency is that of a whole round.
+//! The job runs on a slot of its own, which never sleeps: a request does not wait for a wake-up. The service keeps one
+//! request under way and waits for its decision, so each latency is that of a whole round.
 
 // An example prints its result.
 #![allow(clippy::print_stdout)]

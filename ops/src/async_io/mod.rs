@@ -107,7 +107,7 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         self.try_map_async(io, request).name("map_async").try_map(answer).name("answer")
     }
 
-    /// As [`map_async`](Stream::map_async); a record that gets no answer goes on as [`Unanswered`], with the record in it.
+    /// As [`map_async`](Stream::map_async); a record that gets no answer goes on in an [`Unanswered`].
     ///
     /// ```
     /// # use slotflow::prelude::*;

@@ -127,12 +127,10 @@ pub struct Graph {
     pub operators: Vec<OperatorSpec>,
     /// By number.
     pub edges: Vec<EdgeSpec>,
-    /// What cannot be carried out as it was described.
+    /// What cannot be carried out as it was described; no second asking mends it.
     pub mistakes: Vec<Problem>,
     /// What speaks against a start according to the sources and sinks that have been asked.
     pub refusals: Vec<Problem>,
-    /// What was described wrong, which no second asking mends.
-    pub mistakes: Vec<Problem>,
 }
 
 impl Graph {
