@@ -1,6 +1,8 @@
 //! The workload runner: the benchmark workloads, written as a user would write the job.
 //!
 //! run: --workload keyed --records 200_000 --parallelism 2 --cores 0
+//! run: --workload window --records 200_000 --parallelism 2 --cores 0
+//! run: --workload sliding --records 200_000 --parallelism 2 --cores 0
 //!
 //! PERF.md says what each workload is, how it is measured and what came out. The definitions are
 //! those of the contestants it is compared with: the same records, the same checksum.
