@@ -3,6 +3,7 @@
 mod alignment;
 mod assign;
 mod generators;
+mod late;
 mod source;
 mod splits;
 mod timestamps;
@@ -11,6 +12,7 @@ mod watermarks;
 pub use alignment::WatermarkAlignment;
 pub use assign::Assigner;
 pub use generators::{BoundedOutOfOrderness, IngestionTime, Punctuated, WatermarkGenerator};
+pub use late::SplitLate;
 pub use source::{TimedReader, TimedSource};
 pub use timestamps::{By, Ingested, TimestampAssigner};
 pub use watermarks::Watermarks;

@@ -1,12 +1,15 @@
 //! The steps that a job is put together from: each is one method of `Stream`, or the few that belong together,
 //! as it is used and as the model says it works.
 
+use std::time::Duration;
+
 use slotflow::io::{Collected, generate};
-use slotflow_ops::{Aggregate, BoxedStream, Environment, Stream};
+use slotflow_ops::{Aggregate, Environment, Stream, Ttl, WatermarkAlignment, Watermarks};
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
-use slotflow_runtime::{Context, Error, Operator, Output, Owned, Routed, Untimed};
+use slotflow_runtime::{Context, Error, EventTime, Operator, Output, Owned, Routed};
 
+use super::functions::{Count, Keep, Ruled, Sides};
 use super::model::Model;
 
 /// A key and a number. Steps keep the key, and operators group by the whole record, so what comes of records
@@ -42,9 +45,29 @@ pub struct Step {
     pub model: fn(&mut Model),
 }
 
+/// With event time, so that methods which demand it can stand behind all others.
+pub type BoxedStream<'env, T> = slotflow_ops::BoxedStream<'env, T, EventTime>;
+
 /// Subtask `i` of the source has the keys that leave the remainder `i`.
 pub fn records<'env>(env: &'env Environment, sources: usize) -> BoxedStream<'env, Record> {
-    env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(sources).boxed()
+    numbers(env, sources).boxed()
+}
+
+fn numbers(
+    env: &Environment,
+    sources: usize,
+) -> Stream<'_, impl Pipe<Out = Owned<Record>, Time = EventTime> + use<>> {
+    let numbers = env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(sources);
+    numbers.with_timestamps(time, in_any_order())
+}
+
+fn time(record: &Record) -> i64 {
+    record.1 as i64
+}
+
+/// Nothing is late, whatever became of it.
+fn in_any_order() -> Watermarks<slotflow_ops::BoundedOutOfOrderness> {
+    Watermarks::bounded_out_of_orderness(Duration::MAX)
 }
 
 /// Keeps what it gets; an operator of a user's own.
@@ -93,7 +116,7 @@ fn fails(_: &Record) -> Result<bool, Error> {
 /// Sends one of two streams aside.
 fn aside<'env, P>(described: &Described<'env>, side: Stream<'env, P>)
 where
-    P: Pipe<Out = Owned<Record>, Time = Untimed>,
+    P: Pipe<Out = Owned<Record>, Time = EventTime>,
 {
     side.sink(described.aside.sink());
 }
@@ -166,7 +189,28 @@ steps! {
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()
         .fold_at_end(0, |count, n| *count += n).parallelism(1).map(|n| (0, n)), |m| m.count();
 
+    "process": |_, s| s.process(|_| Keep), |m| m.each(|r| vec![r]);
+    "process, side_output": |job, s| {
+        let (main, side) = s.process(|_| Sides).side_output();
+        aside(job, side);
+        main
+    }, |m| m.split(|r| r.0 % 2 == 0);
+    "key_by, process": |_, s| s.key_by(|r| *r).process(Count::open), |m| m.keyed(numbered);
+    "key_by, distinct": |_, s| s.key_by(|r| *r).distinct(Ttl::processing_time(Duration::ZERO)),
+        |m| m.keyed(|r, _| r);
+    "key_by, throttle": |job, s| {
+        let (main, side) = s.key_by(|r| *r).throttle(u64::MAX, Duration::MAX).side_output();
+        aside(job, side);
+        main
+    }, |m| { m.keyed(|r, _| r); m.split(|_| true) };
+    "key_by, top": |_, s| s.key_by(|r| *r).top(usize::MAX, |r| *r).map(|best| numbered(best[0], best.len() as u64)),
+        |m| m.keyed(numbered);
+    "sample": |_, s| s.sample(1), |m| m.each(|r| vec![r]);
+
     // Several streams.
+    "connect, co_process": |job, s| s.connect(records(job.env, job.sources)).co_process(|_| Keep), |m| m.union();
+    "broadcast_process": |job, s| s.broadcast_process(records(job.env, job.sources), |r| *r, |_| Ruled),
+        |m| { m.each(|r| vec![r]); m.keyed(|r, _| r) };
     "union": |job, s| s.union(records(job.env, job.sources)), |m| m.union();
     "connect, co_map": |job, s| s.connect(records(job.env, job.sources)).co_map(|(k, n)| (k, n + 6), |r| r),
         |m| { m.each(|(k, n)| vec![(k, n + 6)]); m.union() };
@@ -196,6 +240,25 @@ steps! {
         let (left, right) = s.tee();
         left.map(|(k, n)| (k, n + 5)).union(right)
     }, |m| m.diamond();
+
+    // Event time.
+    "assign_timestamps_and_watermarks": |_, s| s.assign_timestamps_and_watermarks(time, in_any_order()),
+        |m| m.each(|r| vec![r]);
+    "split_late": |job, s| {
+        let (main, late) = s.split_late();
+        aside(job, late);
+        main
+    }, |m| m.split(|_| true);
+    "with_ingestion_time, union": |job, s| {
+        let numbers = job.env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(job.sources);
+        s.union(numbers.with_ingestion_time())
+    }, |m| m.union();
+    "with_timestamps, with_watermark_alignment, union": |job, s| {
+        let numbers = job.env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(job.sources);
+        let times = in_any_order().never_idle().idle_after(Duration::from_millis(1));
+        let group = WatermarkAlignment::within(Duration::ZERO);
+        s.union(numbers.with_timestamps(time, times).with_watermark_alignment(&group))
+    }, |m| m.union();
 
     // What is said about an operator.
     "start_new_chain": |_, s| s.map(|r| r).start_new_chain(), |m| m.each(|r| vec![r]);
