@@ -34,7 +34,7 @@ pub struct Sides;
 impl ProcessFunction<Record> for Sides {
     type Out = Routed<Record, Record>;
     fn process(&mut self, record: Record, ctx: &mut ProcessContext<'_, (), Self::Out>) {
-        if record.0 % 2 == 0 { ctx.main(record) } else { ctx.side(record) }
+        if record.0.is_multiple_of(2) { ctx.main(record) } else { ctx.side(record) }
     }
 }
 
