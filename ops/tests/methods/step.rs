@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use slotflow::io::{Collected, generate};
-use slotflow_ops::{
-    Aggregate, AsyncIo, CoProcessFunction, Environment, KeyedProcessFunction, ProcessContext,
-    ProcessFunction, Request, Stream, ValueState, WatermarkAlignment, Watermarks,
-};
+use slotflow_ops::{Aggregate, AsyncIo, Environment, Request, Stream, Ttl, WatermarkAlignment, Watermarks};
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
 use slotflow_runtime::{Context, Error, EventTime, Operator, Output, Owned, Routed};
 
+use super::functions::{Count, Keep, Ruled, Sides};
 use super::model::Model;
 
 /// A key and a number. Steps keep the key, and operators group by the whole record, so what comes of records
@@ -115,42 +113,6 @@ fn fails(_: &Record) -> Result<bool, Error> {
     Err(Error::bug("nothing is that large"))
 }
 
-/// Numbers the records of a key.
-struct Counted(ValueState<u64>);
-
-impl KeyedProcessFunction<Record, Record> for Counted {
-    type Out = Record;
-    fn process(&mut self, record: Record, ctx: &mut ProcessContext<'_, Record, Record>) {
-        let count = self.0.value_or_default(ctx);
-        *count += 1;
-        let n = *count;
-        ctx.push(numbered(record, n));
-    }
-}
-
-/// Sends every fourth key aside.
-struct Fourth;
-
-impl ProcessFunction<Record> for Fourth {
-    type Out = Routed<Record, Record>;
-    fn process(&mut self, record: Record, ctx: &mut ProcessContext<'_, (), Self::Out>) {
-        if record.0 % 4 == 0 { ctx.side(record) } else { ctx.main(record) }
-    }
-}
-
-/// Changes what is first's.
-struct Both;
-
-impl CoProcessFunction<(), Record, Record> for Both {
-    type Out = Record;
-    fn process_first(&mut self, (k, n): Record, ctx: &mut ProcessContext<'_, (), Record>) {
-        ctx.push((k, n + 8));
-    }
-    fn process_second(&mut self, record: Record, ctx: &mut ProcessContext<'_, (), Record>) {
-        ctx.push(record);
-    }
-}
-
 /// Runs requests where they are made.
 fn at_once(mut request: Request) {
     let mut here = std::task::Context::from_waker(std::task::Waker::noop());
@@ -240,21 +202,33 @@ steps! {
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()
         .fold_at_end(0, |count, n| *count += n).parallelism(1).map(|n| (0, n)), |m| m.count();
 
-    "key_by, process": |_, s| s.key_by(|r| *r).process(|states| Counted(states.value("count"))), |m| m.keyed(numbered);
+    "process": |_, s| s.process(|_| Keep), |m| m.each(|r| vec![r]);
     "process, side_output": |job, s| {
-        let (main, side) = s.process(|_| Fourth).side_output();
+        let (main, side) = s.process(|_| Sides).side_output();
         aside(job, side);
         main
-    }, |m| m.split(|r| r.0 % 4 != 0);
+    }, |m| m.split(|r| r.0 % 2 == 0);
+    "key_by, process": |_, s| s.key_by(|r| *r).process(Count::open), |m| m.keyed(numbered);
+    "key_by, distinct": |_, s| s.key_by(|r| *r).distinct(Ttl::processing_time(Duration::ZERO)),
+        |m| m.keyed(|r, _| r);
+    "key_by, throttle": |job, s| {
+        let (main, side) = s.key_by(|r| *r).throttle(u64::MAX, Duration::MAX).side_output();
+        aside(job, side);
+        main
+    }, |m| { m.keyed(|r, _| r); m.split(|_| true) };
+    "key_by, top": |_, s| s.key_by(|r| *r).top(usize::MAX, |r| *r).map(|best| numbered(best[0], best.len() as u64)),
+        |m| m.keyed(numbered);
+    "sample": |_, s| s.sample(1), |m| m.each(|r| vec![r]);
 
     // Several streams.
+    "connect, co_process": |job, s| s.connect(records(job.env, job.sources)).co_process(|_| Keep), |m| m.union();
+    "broadcast_process": |job, s| s.broadcast_process(records(job.env, job.sources), |r| *r, |_| Ruled),
+        |m| { m.each(|r| vec![r]); m.keyed(|r, _| r) };
     "union": |job, s| s.union(records(job.env, job.sources)), |m| m.union();
     "connect, co_map": |job, s| s.connect(records(job.env, job.sources)).co_map(|(k, n)| (k, n + 6), |r| r),
         |m| { m.each(|(k, n)| vec![(k, n + 6)]); m.union() };
     "connect, co_flat_map": |job, s| s.connect(records(job.env, job.sources)).co_flat_map(|r| [r; 2], Some),
         |m| { m.each(|r| vec![r; 2]); m.union() };
-    "connect, co_process": |job, s| s.connect(records(job.env, job.sources)).co_process(|_| Both),
-        |m| { m.each(|(k, n)| vec![(k, n + 8)]); m.union() };
     "split": |job, s| {
         let (main, side) = s.split(|r| r.0 % 2 == 0);
         aside(job, side);
