@@ -7,7 +7,7 @@ pub mod testing;
 pub use slotflow_io as io;
 pub use slotflow_ops::{
     Aggregate, BoxedStream, Either, Environment, KeyedStream, Merge, Session, Sliding, Stream, Sunk,
-    Tumbling, WatermarkGenerator, Watermarks, WindowResult,
+    Tumbling, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -19,7 +19,7 @@ pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
         Aggregate, BoxedStream, Either, Environment, KeyedStream, Merge, Session, Sliding, Stream, Tumbling,
-        WatermarkGenerator, Watermarks, WindowResult,
+        WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

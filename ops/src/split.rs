@@ -130,7 +130,7 @@ type Outlets<A, B, T, M> = Fork<OutletPlan<A, T, AsPlanned>, OutletPlan<B, T, As
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Ends this stream at two edges and begins one behind each.
-    fn fork<A, B, M>(self, names: [&str; 2]) -> Split<'env, A, B, P::Time>
+    pub(crate) fn fork<A, B, M>(self, names: [&str; 2]) -> Split<'env, A, B, P::Time>
     where
         A: Send + 'static,
         B: Send + 'static,

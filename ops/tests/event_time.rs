@@ -254,3 +254,44 @@ fn a_record_of_a_split_that_is_not_the_reader_s_fails_the_job() {
     let error = env.run("wrong").unwrap_err().to_string();
     assert!(error.contains("split 1") && error.contains(r#"operator "wrong""#), "{error}");
 }
+
+/// What two sources gave, in the order in which they did.
+fn drifts(parallelism: usize, seed: u64, group: Option<&WatermarkAlignment>) -> i64 {
+    let (env, gave) = (environment(parallelism), Arc::new(Mutex::new(Vec::new())));
+    let source = |which: usize, lines: Lines| {
+        let gave = gave.clone();
+        let times = env.source(script([lines])).with_timestamps(|time| *time, lag(0));
+        let times = match group {
+            Some(group) => times.with_watermark_alignment(group),
+            None => times,
+        };
+        times.map(move |time| {
+            gave.lock().unwrap().push((which, time));
+            time
+        })
+    };
+    let (fast, slow) = (source(0, lines(0..300, 1)), source(1, lines((0..30).map(|n| n * 10), MS)));
+    watched(fast.union(slow));
+    env.simulate("aligned", seed).unwrap();
+    let (mut reached, mut most) = ([-1; 2], 0);
+    for (which, time) in gave.lock().unwrap().iter() {
+        reached[*which] = *time;
+        most = most.max(reached[0] - reached[1].max(0));
+    }
+    assert_eq!(reached, [299, 290], "seed {seed}: each is read to its end");
+    most
+}
+
+#[test]
+fn sources_of_a_group_do_not_drift_apart() {
+    let mut free = 0;
+    for seed in 0..SEEDS {
+        let group = WatermarkAlignment::within(Duration::from_millis(50));
+        let parallelism = 1 + seed as usize % 2;
+        // One record may have been read before the watermark that it made was known.
+        let most = drifts(parallelism, seed, Some(&group));
+        assert!((40..=52).contains(&most), "seed {seed}: {most}");
+        free = free.max(drifts(parallelism, seed, None));
+    }
+    assert!(free > 200, "without the group they do: {free}");
+}

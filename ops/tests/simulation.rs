@@ -43,7 +43,7 @@ fn nothing_is_lost_doubled_reordered_or_committed_early() {
     jobs::hush_planned_panics();
     let (mut turns, mut commits) = (0, 0);
     for seed in 0..seeds() {
-        let (setup, ledger, outcome) = run(Setup::random(seed));
+        let (setup, ledger, outcome) = run(Setup::random(seed).lingering());
         turns += outcome.as_ref().map_or(0, |report| report.turns);
         commits += ledger.commits();
         if let Err(wrong) = jobs::check(&setup, &ledger, outcome.map(|report| report.job)) {

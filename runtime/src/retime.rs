@@ -6,7 +6,8 @@
 //! 1. Each record is given its event time on the way through.
 //! 2. Between records, once a step, the assigner is asked for what it has to say; so a watermark comes behind all the
 //!    records that it was made of. What fires at it behind this link may take several steps.
-//! 3. Watermarks that come in are dropped, but for the last one there is: the true end of the input is that of time.
+//! 3. Watermarks that come in are dropped. The last one there is says that the input has truly ended; what operators in
+//!    front emit at the end is still given its time, and then time ends here, too.
 //! 4. What is behind this link sees the watermark made here, also in its context.
 
 use crate::chain::Guard;
@@ -55,12 +56,22 @@ pub struct Retime<A, B> {
     saying: Option<TimeSaid>,
     /// The input has become idle, and the assigner does not know yet.
     silent: bool,
+    /// The input has truly ended.
+    ended: bool,
 }
 
 impl<A, B> Retime<A, B> {
     /// Event time as `assigner`, the operator of this number, says it, in front of `rest`.
     pub fn new(operator: u32, assigner: A, rest: B) -> Self {
-        Retime { operator, assigner, rest, watermark: MIN_TIMESTAMP, saying: None, silent: false }
+        Retime {
+            operator,
+            assigner,
+            rest,
+            watermark: MIN_TIMESTAMP,
+            saying: None,
+            silent: false,
+            ended: false,
+        }
     }
 
     /// Calls the rest, which sees the watermark made here.
@@ -147,12 +158,9 @@ impl<A: 'static, B: Tail> Tail for Retime<A, B> {
 }
 
 impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
-    fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
-        if watermark != MAX_TIMESTAMP {
-            return Flow::Done;
-        }
-        self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));
-        self.say(ctx)
+    fn watermark(&mut self, watermark: Timestamp, _: &mut Context<'_>) -> Flow {
+        self.ended = watermark == MAX_TIMESTAMP;
+        Flow::Done
     }
 
     fn due_ns(&self) -> u64 {
@@ -178,6 +186,13 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if self.ended && self.watermark != MAX_TIMESTAMP {
+            self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));
+            let flow = self.say(ctx);
+            if flow == Flow::More || ctx.failed() {
+                return flow;
+            }
+        }
         self.behind(ctx, |rest, ctx| rest.end(ctx))
     }
 }
@@ -295,15 +310,18 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_is_dropped_but_for_the_end_of_time() {
+    fn what_comes_in_is_dropped_and_time_ends_behind_what_is_emitted_at_the_end() {
         let notes = with_context(|link, ctx| {
             link.push(5, ctx);
             until_done(link, ctx);
-            let mut says = |watermark| Consumer::<Owned<i64>>::watermark(link, watermark, ctx);
-            assert_eq!(says(50), Flow::Done);
-            assert_eq!([says(MAX_TIMESTAMP), says(MAX_TIMESTAMP)], [Flow::More, Flow::Done]);
+            for watermark in [50, MAX_TIMESTAMP] {
+                assert_eq!(Consumer::<Owned<i64>>::watermark(link, watermark, ctx), Flow::Done);
+            }
+            link.push(7, ctx);
+            let mut end = || Consumer::<Owned<i64>>::end(link, ctx);
+            assert_eq!([end(), end()], [Flow::More, Flow::Done]);
         });
-        assert_eq!(notes[2..], ["|9223372036854775807>5"]);
+        assert_eq!(notes[2..], ["7@7>5", "|9223372036854775807>5", "#>9223372036854775807"]);
     }
 
     #[test]

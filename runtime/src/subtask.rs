@@ -440,10 +440,11 @@ mod tests {
     }
 
     /// Wants to be called at 50, has two portions to emit then, and wants nothing more.
-    #[derive(Clone)]
     struct Alarm {
         due_ns: u64,
         portions: u64,
+        /// For how long the subtask could run until then.
+        ran_ns: Arc<AtomicUsize>,
     }
 
     impl Operator<Owned<u64>> for Alarm {
@@ -454,6 +455,7 @@ mod tests {
         }
         fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
             out.push(self.portions, ctx);
+            self.ran_ns.store(ctx.running_ns() as usize, Ordering::Relaxed);
             self.portions -= 1;
             if self.portions > 0 {
                 return Flow::More;
@@ -465,7 +467,8 @@ mod tests {
 
     #[test]
     fn an_operator_is_called_when_its_time_has_come_although_nothing_comes() {
-        let (room, head) = (Arc::new(AtomicUsize::new(0)), Alarm { due_ns: 50, portions: 2 });
+        let (room, ran_ns) = (Arc::new(AtomicUsize::new(0)), Arc::<AtomicUsize>::default());
+        let head = Alarm { due_ns: 50, portions: 2, ran_ns: ran_ns.clone() };
         let rest = Portions::new(&room);
         let sent = rest.sent.clone();
         let chain = Chain { operator: 0, head, rest };
@@ -475,12 +478,14 @@ mod tests {
         assert!(matches!(step(49), Step::Idle(50)));
         room.store(0, Ordering::Relaxed);
         assert!(matches!(step(50), Step::Blocked(_)));
+        assert!(matches!(step(70), Step::Blocked(_)));
         room.store(1, Ordering::Relaxed);
-        assert!(matches!(step(51), Step::Progress(0)));
-        assert_eq!(sent.load(Ordering::Relaxed), 1);
-        assert!(matches!(step(52), Step::Progress(0)));
-        assert_eq!(sent.load(Ordering::Relaxed), 2);
-        assert!(matches!(step(53), Step::Idle(u64::MAX)));
+        assert!(matches!(step(90), Step::Progress(0)));
+        let done = || (sent.load(Ordering::Relaxed), ran_ns.load(Ordering::Relaxed));
+        assert_eq!(done(), (1, 50), "the running clock stood still without room");
+        assert!(matches!(step(92), Step::Progress(0)));
+        assert_eq!(done(), (2, 52));
+        assert!(matches!(step(93), Step::Idle(u64::MAX)));
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl SourceReader for KafkaReader {
         self.batch.is_none()
     }
 
+    /// Until the brokers have said that there is nothing behind the last record: an outage is not idleness.
+    fn is_behind(&self, split: SplitId) -> bool {
+        self.positions.is_behind(split)
+    }
+
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         Some(Box::new(self.committer.take()?))
     }
@@ -115,17 +120,19 @@ struct Place {
     /// Reading stops in front of this.
     end: Offset,
     finished: bool,
+    /// The last that the brokers have said of it is that there is nothing more.
+    at_end: bool,
 }
 
 impl Positions {
     fn new(partitions: &[Partition], bounded: bool) -> Positions {
-        let unused = Place { next: -1, end: Offset::MAX, finished: true };
+        let unused = Place { next: -1, end: Offset::MAX, finished: true, at_end: false };
         let mut positions = Positions { bounded, places: Vec::new(), unfinished: partitions.len() };
         for partition in partitions {
             let number = partition.number as usize;
             positions.places.resize(positions.places.len().max(number + 1), unused);
             let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
-            positions.places[number] = Place { next, end, finished: false };
+            positions.places[number] = Place { next, end, finished: false, at_end: false };
             if next >= end {
                 positions.finish(number);
             }
@@ -146,6 +153,7 @@ impl Positions {
         if place.finished {
             return false;
         }
+        place.at_end = false;
         if offset < place.end {
             place.next = offset + 1;
         }
@@ -154,6 +162,19 @@ impl Positions {
             self.finish(partition as usize);
         }
         pushed
+    }
+
+    /// The brokers have nothing more for now, perhaps behind entries of the log that are no records.
+    fn reach_end(&mut self, number: SplitId, offset: Offset) {
+        let Some(place) = self.places.get_mut(number as usize) else { return };
+        place.at_end = true;
+        if self.bounded && offset >= place.end {
+            self.finish(number as usize);
+        }
+    }
+
+    fn is_behind(&self, number: SplitId) -> bool {
+        self.places.get(number as usize).is_some_and(|place| !place.finished && !place.at_end)
     }
 
     /// The end was reached, perhaps behind entries of the log that are no records.
@@ -171,9 +192,7 @@ impl Positions {
     fn note(&mut self, raw: RawMessage<'_>, topic: &str) -> Result<()> {
         let (partition, offset) = (raw.partition() as SplitId, raw.offset());
         if raw.error() == Native::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32 {
-            if self.bounded && self.places.get(partition as usize).is_some_and(|place| offset >= place.end) {
-                self.finish(partition as usize);
-            }
+            self.reach_end(partition, offset);
             return Ok(());
         }
         let reason = String::from_utf8_lossy(raw.payload().unwrap_or(b"no reason given"));
@@ -250,6 +269,20 @@ mod tests {
         assert!(positions.offsets().is_empty());
         assert!(positions.pass(0, 1 << 40) && !positions.ended());
         assert_eq!(positions.offsets(), [(0, (1 << 40) + 1)]);
+    }
+
+    #[test]
+    fn a_partition_is_behind_until_the_brokers_have_nothing_more() {
+        let mut positions = Positions::new(&[Partition { number: 0, next: None, end: None }], false);
+        assert!(positions.is_behind(0), "nobody has answered yet");
+        positions.reach_end(0, 5);
+        assert!(!positions.is_behind(0));
+        assert!(positions.pass(0, 5) && positions.is_behind(0));
+        positions.reach_end(0, 9);
+        assert!(!positions.is_behind(0) && !positions.ended());
+        let mut bounded = self::positions();
+        bounded.reach_end(4, 6);
+        assert!(bounded.is_behind(1) && !bounded.is_behind(4) && !bounded.is_behind(7));
     }
 
     #[test]

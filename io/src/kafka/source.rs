@@ -157,13 +157,14 @@ impl KafkaSource {
     }
 
     fn config(&self, more: &[(&str, &str)]) -> Result<ClientConfig> {
-        let eof = if self.bounded { "true" } else { "false" };
         let own = [
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             // An offset that is not there is for the user to decide about.
             ("auto.offset.reset", "error"),
-            ("enable.partition.eof", eof),
+            // Also what tells a quiet partition from one that cannot be reached. It comes after an empty answer, so not
+            // between records that flow.
+            ("enable.partition.eof", "true"),
             ("allow.auto.create.topics", "false"),
         ];
         self.settings.config(&PRESETS, &[&own, more].concat())

@@ -6,7 +6,10 @@ use slotflow_runtime::{
     SplitId, Splits, SubtaskContext, Timestamp,
 };
 
-use super::{By, Ingested, IngestionTime, SplitTimes, TimestampAssigner, WatermarkGenerator, Watermarks};
+use super::{
+    Aligned, By, Ingested, IngestionTime, LOOK_AGAIN_NS, SplitTimes, TimestampAssigner, WatermarkAlignment,
+    WatermarkGenerator, Watermarks,
+};
 use crate::Stream;
 
 /// The records of a source.
@@ -67,7 +70,7 @@ impl<'env, S: Source> Stream<'env, Begin<S>> {
         G: WatermarkGenerator<Item<S>>,
     {
         let Stream { env, last, open_edge, pipe: Begin { operator, source } } = self;
-        let source = TimedSource { source, timestamps, watermarks, whole: false };
+        let source = TimedSource { source, timestamps, watermarks, alignment: None, whole: false };
         Stream { env, last, open_edge, pipe: Begin { operator, source } }
     }
 }
@@ -77,8 +80,15 @@ pub struct TimedSource<S, A, G> {
     source: S,
     timestamps: A,
     watermarks: Watermarks<G>,
+    alignment: Option<WatermarkAlignment>,
     /// Each subtask's share is one split, although it has no number.
     whole: bool,
+}
+
+impl<S, A, G> TimedSource<S, A, G> {
+    pub(super) fn aligned(self, group: &WatermarkAlignment) -> Self {
+        TimedSource { alignment: Some(group.clone()), ..self }
+    }
 }
 
 impl<S, A, G> Source for TimedSource<S, A, G>
@@ -107,13 +117,9 @@ where
         let reader = self.source.open(subtask, splits)?;
         let ids = if self.whole { vec![0] } else { splits.to_vec() };
         let times = SplitTimes::new(&self.watermarks, ids.len());
-        Ok(TimedReader {
-            reader,
-            timestamps: self.timestamps.clone(),
-            current: Current::new(&ids),
-            ids,
-            times,
-        })
+        let timestamps = self.timestamps.clone();
+        let aligned = self.alignment.as_ref().map(WatermarkAlignment::join);
+        Ok(TimedReader { reader, timestamps, current: Current::new(&ids), ids, times, aligned })
     }
 }
 
@@ -124,6 +130,7 @@ pub struct TimedReader<R, A, G> {
     ids: Vec<SplitId>,
     current: Current,
     times: SplitTimes<G>,
+    aligned: Option<Aligned>,
 }
 
 impl<R, A, G> SourceReader for TimedReader<R, A, G>
@@ -142,7 +149,14 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<R::Item>,
     ) -> Result<Polled> {
-        let TimedReader { reader, timestamps, ids, current, times } = self;
+        let TimedReader { reader, timestamps, ids, current, times, aligned } = self;
+        if let Some(aligned) = aligned
+            && aligned.must_wait((!times.is_idle()).then(|| times.reached()))
+        {
+            times.pause(ctx);
+            return Ok(Polled::Until(ctx.now_ns() + LOOK_AGAIN_NS));
+        }
+        times.resume(ctx);
         let before = (times.reached(), times.is_idle());
         times.look(ctx, |split| reader.is_behind(ids[split]));
         if (times.reached(), times.is_idle()) != before {

@@ -6,8 +6,8 @@ use super::{WatermarkGenerator, Watermarks};
 
 /// Event time of some splits.
 ///
-/// Silence is measured by a clock that stands still while the subtask has no room, or whoever is slow behind it
-/// would make its splits idle.
+/// Silence is measured by a clock that stands still while the subtask has no room, or has to wait for other sources:
+/// whoever is slow behind it, or beside it, would make its splits idle.
 #[derive(Clone)]
 pub(super) struct SplitTimes<G> {
     splits: Vec<SplitTime<G>>,
@@ -20,6 +20,9 @@ pub(super) struct SplitTimes<G> {
     /// When the first split may have become idle, by the running clock.
     silent_ns: u64,
     interval_ns: u64,
+    /// For how long all of it was paused, and since when it is; 0 when it is not.
+    paused_ns: u64,
+    paused_since_ns: u64,
     /// When the generators want to be asked again, by the host's clock.
     periodic_ns: u64,
 }
@@ -53,6 +56,8 @@ impl<G> SplitTimes<G> {
             reached: MIN_TIMESTAMP,
             idle_after_ns: watermarks.idle_after_ns(),
             silent_ns: 0,
+            paused_ns: 0,
+            paused_since_ns: 0,
             interval_ns: interval.unwrap_or(u64::MAX),
             periodic_ns: if interval.is_some() { 0 } else { u64::MAX },
         }
@@ -81,9 +86,10 @@ impl<G> SplitTimes<G> {
     where
         G: WatermarkGenerator<F>,
     {
+        let running_ns = self.running_ns(ctx);
         let it = &mut self.splits[split];
         self.idle -= usize::from(std::mem::replace(&mut it.idle, false));
-        it.active_ns = ctx.running_ns();
+        it.active_ns = running_ns;
         self.silent_ns = self.silent_ns.min(it.active_ns.saturating_add(self.idle_after_ns));
         self.ask(split, ctx.processing_time());
         self.rise();
@@ -100,15 +106,36 @@ impl<G> SplitTimes<G> {
             (0..self.splits.len()).for_each(|split| self.ask(split, ctx.processing_time()));
             self.rise();
         }
-        if self.silent_ns <= ctx.running_ns() {
-            self.find_idle(ctx.running_ns(), is_behind);
+        let running_ns = self.running_ns(ctx);
+        if self.silent_ns <= running_ns {
+            self.find_idle(running_ns, is_behind);
             self.rise();
         }
     }
 
+    /// Nothing is asked for records from here on, so silence means nothing.
+    pub(super) fn pause(&mut self, ctx: &Context<'_>) {
+        if self.paused_since_ns == 0 {
+            self.paused_since_ns = ctx.running_ns();
+        }
+    }
+
+    /// What was paused goes on.
+    #[inline]
+    pub(super) fn resume(&mut self, ctx: &Context<'_>) {
+        if self.paused_since_ns != 0 {
+            self.paused_ns += ctx.running_ns() - std::mem::take(&mut self.paused_since_ns);
+        }
+    }
+
+    /// The clock by which silence is measured.
+    fn running_ns(&self, ctx: &Context<'_>) -> u64 {
+        ctx.running_ns() - self.paused_ns
+    }
+
     /// When to look again, by the host's clock; should there be no room meanwhile, that is too early, and harmless.
     pub(super) fn due_ns(&self, ctx: &Context<'_>) -> u64 {
-        let silence_ns = self.silent_ns.saturating_sub(ctx.running_ns());
+        let silence_ns = self.silent_ns.saturating_sub(self.running_ns(ctx));
         self.periodic_ns.min(ctx.now_ns().saturating_add(silence_ns))
     }
 

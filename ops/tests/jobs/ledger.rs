@@ -22,6 +22,8 @@ struct Books {
     committed: HashMap<u32, u64>,
     commits: u64,
     failed_at: Vec<(String, usize)>,
+    /// Stages that ended before event time did.
+    early: Vec<String>,
 }
 
 impl Ledger {
@@ -55,6 +57,26 @@ impl Ledger {
     /// A source has read a split so far.
     pub fn read(&self, split: u32, next: u64) {
         self.books().read.insert(split, next);
+    }
+
+    /// A stage ended although event time had not.
+    pub fn ended_early(&self, stage: String) {
+        self.books().early.push(stage);
+    }
+
+    /// After a true end: it was the end of time everywhere.
+    pub fn time_has_ended(&self) -> Result<(), String> {
+        let early = self.books().early.first().cloned();
+        early.map_or(Ok(()), |stage| Err(format!("{stage} ended before event time did")))
+    }
+
+    /// Event time has ended where all these splits arrive; a source that stays has not.
+    pub fn time_ends(&self, place: &str, splits: impl Iterator<Item = u32>) {
+        let read = |split| self.books().read.get(&split).copied().unwrap_or(0);
+        let open = splits.into_iter().find(|split| read(*split) < self.setup.records);
+        if let Some(split) = open {
+            self.violation(format!("{place}: event time has ended, but not split {split}"));
+        }
     }
 
     /// A sink was handed a record.

@@ -9,9 +9,11 @@ mod source;
 mod stage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use slotflow_ops::Environment;
-use slotflow_runtime::{Ending, Error, JobReport};
+use slotflow_ops::{BoundedOutOfOrderness, Environment, Watermarks};
+use slotflow_runtime::testing::WatermarkChecker;
+use slotflow_runtime::{Cloned, Ending, Error, JobReport, Timestamp};
 
 pub use ledger::Ledger;
 pub use setup::{Leave, Setup, Shape};
@@ -62,13 +64,19 @@ pub fn describe(env: &Environment, setup: &Arc<Setup>, ledger: &Arc<Ledger>) {
     let stage = |number| stage::stage(number, setup, ledger);
     let sink = sink::late(setup, ledger);
     let (groups, [sources, middle, last, sinks]) = (setup.groups, setup.parallelism);
-    let first = env.source(source).parallelism(sources).slot_sharing_group(groups[0]).then("first", stage(0));
+    let source = env.source(source).parallelism(sources).slot_sharing_group(groups[0]);
+    let source = match setup.timed {
+        true => source.with_timestamps(timestamp(setup), watermarks()).boxed(),
+        false => source.boxed(),
+    };
+    let first = source.then("first", stage(0));
     match setup.shape {
         Shape::Exchange => {
             let second = first.rebalance().then("second", stage(1)).parallelism(middle);
             let keyed = second.slot_sharing_group(groups[1]).key_by(|rec| rec.key);
             let third =
                 keyed.map_with_state(|_: &mut u64, rec| rec).parallelism(last).then("third", stage(2));
+            let third = third.then("checker", Cloned(WatermarkChecker::default()));
             third.sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
         }
         Shape::Spread => {
@@ -91,6 +99,16 @@ pub fn describe(env: &Environment, setup: &Arc<Setup>, ledger: &Arc<Ledger>) {
     }
 }
 
+fn timestamp(setup: &Arc<Setup>) -> impl FnMut(&Rec) -> Timestamp + Clone + Send + 'static + use<> {
+    let setup = setup.clone();
+    move |rec| setup.timestamp(rec.split, rec.seq)
+}
+
+/// A pause is no idleness here, or a record could be late.
+fn watermarks() -> Watermarks<BoundedOutOfOrderness> {
+    Watermarks::bounded_out_of_orderness(Duration::from_millis(5)).never_idle()
+}
+
 /// What must hold after any run.
 pub fn check(setup: &Setup, ledger: &Ledger, outcome: Result<JobReport, Error>) -> Result<(), String> {
     ledger.violations()?;
@@ -107,7 +125,7 @@ fn check_end(setup: &Setup, ledger: &Ledger, report: &JobReport) -> Result<(), S
         return Err(format!("{failed:?} failed, but the job {:?}", report.ending));
     }
     match report.ending {
-        Ending::Finished => ledger.complete(Some(setup.records)),
+        Ending::Finished => ledger.complete(Some(setup.records)).and_then(|()| ledger.time_has_ended()),
         Ending::Drained => ledger.complete(None),
         Ending::Stopped | Ending::Aborted => Ok(()),
     }

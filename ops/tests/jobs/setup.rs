@@ -55,6 +55,10 @@ pub struct Setup {
     pub commits: bool,
     /// The second stage keeps records back until a watermark, so nothing can be committed.
     pub holds: bool,
+    /// The engine makes the watermarks, split by split; otherwise the source says them by itself.
+    pub timed: bool,
+    /// A source without splits stays, as if it might get some: time must not end.
+    pub lingers: bool,
     pub failure: Option<Failure>,
     pub leave: Option<Leave>,
 }
@@ -82,6 +86,8 @@ impl Setup {
             slow: below(2) == 0,
             commits: !holds && below(4) != 0,
             holds,
+            timed: seed.is_multiple_of(2),
+            lingers: false,
             failure: (below(6) == 0).then(|| Failure {
                 stage: below(3) as usize,
                 seq: below(records + 1),
@@ -94,6 +100,13 @@ impl Setup {
                 _ => None,
             },
         }
+    }
+
+    /// The same, with sources that stay until the job is drained.
+    pub fn lingering(self) -> Setup {
+        let lingers =
+            matches!(self.leave, Some(Leave::Drain(_))) && self.parallelism[0] > self.splits as usize;
+        Setup { lingers, ..self }
     }
 
     /// The setting of the job, with the shortest interval between barriers there is.

@@ -84,8 +84,10 @@ impl SourceReader for NumbersReader {
             // Not in turn, so that splits get ahead of each other.
             self.splits[*at].1 / 3
         }) else {
-            return Ok(Polled::End);
+            let stays = self.setup.lingers && self.splits.is_empty();
+            return Ok(if stays { Polled::Idle } else { Polled::End });
         };
+        ctx.set_split(self.splits[split].0);
         if self.random.one_in(6) {
             return Ok(Polled::Until(ctx.now_ns() + self.random.below(100_000)));
         }

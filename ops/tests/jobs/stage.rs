@@ -7,7 +7,7 @@ use slotflow_runtime::{
     Build, Context, Error, Flow, MIN_TIMESTAMP, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
 };
 
-use super::{Ledger, Rec, Setup};
+use super::{Ledger, Rec, Setup, Shape};
 
 /// How many records are let go at a time, few enough to come back for the rest.
 const FIRED_AT_ONCE: usize = 2;
@@ -82,6 +82,21 @@ impl StageOperator {
     fn violation(&self, what: &str, rec: &Rec) {
         let place = format!("stage {}, subtask {}", self.stage.number, self.index);
         self.stage.ledger.violation(format!("{place}: {what}: {rec:?}"));
+    }
+
+    /// Time ends where everything that may still come has come.
+    fn check_the_end_of_time(&self) {
+        let Stage { number, setup, ledger, .. } = &self.stage;
+        let place = format!("stage {number}, subtask {}", self.index);
+        if *number == 0 {
+            let own = (self.index as u32..setup.splits).step_by(setup.parallelism[0]);
+            ledger.time_ends(&place, own);
+        } else if setup.shape == Shape::Exchange {
+            ledger.time_ends(&place, 0..setup.splits);
+            if setup.lingers {
+                ledger.violation(format!("{place}: event time has ended, but a source has not"));
+            }
+        }
     }
 
     /// Whether it failed.
@@ -163,10 +178,16 @@ impl Operator<Owned<Rec>> for StageOperator {
             self.stage.ledger.violation(format!("watermark {watermark} after {}", self.watermark));
         }
         self.watermark = watermark;
+        if watermark == Timestamp::MAX {
+            self.check_the_end_of_time();
+        }
         self.let_go(watermark, ctx, out)
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<Rec>>) -> Flow {
+        if self.watermark != Timestamp::MAX {
+            self.stage.ledger.ended_early(format!("stage {}, subtask {}", self.stage.number, self.index));
+        }
         let flow = self.let_go(Timestamp::MAX, ctx, out);
         // Asked again it says so again, while an operator behind it has more to say.
         self.ended = flow == Flow::Done;

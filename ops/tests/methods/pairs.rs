@@ -2,9 +2,7 @@
 //!
 //! One of each type of cut: what `rebalance` compiles is what `rescale`, `shuffle` and `global` compile.
 
-use slotflow_ops::BoxedStream;
-
-use super::step::{Numbered, Record};
+use super::step::{BoxedStream, Numbered, Record};
 
 /// The names of two steps, and their methods.
 pub struct Pair {

@@ -1,11 +1,13 @@
 //! The steps that a job is put together from: each is one method of `Stream`, or the few that belong together,
 //! as it is used and as the model says it works.
 
+use std::time::Duration;
+
 use slotflow::io::{Collected, generate};
-use slotflow_ops::{Aggregate, BoxedStream, Environment, Stream};
+use slotflow_ops::{Aggregate, Environment, Stream, WatermarkAlignment, Watermarks};
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
-use slotflow_runtime::{Context, Error, Operator, Output, Owned, Routed, Untimed};
+use slotflow_runtime::{Context, Error, EventTime, Operator, Output, Owned, Routed};
 
 use super::model::Model;
 
@@ -42,9 +44,29 @@ pub struct Step {
     pub model: fn(&mut Model),
 }
 
+/// With event time, so that methods which demand it can stand behind all others.
+pub type BoxedStream<'env, T> = slotflow_ops::BoxedStream<'env, T, EventTime>;
+
 /// Subtask `i` of the source has the keys that leave the remainder `i`.
 pub fn records<'env>(env: &'env Environment, sources: usize) -> BoxedStream<'env, Record> {
-    env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(sources).boxed()
+    numbers(env, sources).boxed()
+}
+
+fn numbers(
+    env: &Environment,
+    sources: usize,
+) -> Stream<'_, impl Pipe<Out = Owned<Record>, Time = EventTime> + use<>> {
+    let numbers = env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(sources);
+    numbers.with_timestamps(time, in_any_order())
+}
+
+fn time(record: &Record) -> i64 {
+    record.1 as i64
+}
+
+/// Nothing is late, whatever became of it.
+fn in_any_order() -> Watermarks<slotflow_ops::BoundedOutOfOrderness> {
+    Watermarks::bounded_out_of_orderness(Duration::MAX)
 }
 
 /// Keeps what it gets; an operator of a user's own.
@@ -93,7 +115,7 @@ fn fails(_: &Record) -> Result<bool, Error> {
 /// Sends one of two streams aside.
 fn aside<'env, P>(described: &Described<'env>, side: Stream<'env, P>)
 where
-    P: Pipe<Out = Owned<Record>, Time = Untimed>,
+    P: Pipe<Out = Owned<Record>, Time = EventTime>,
 {
     side.sink(described.aside.sink());
 }
@@ -196,6 +218,25 @@ steps! {
         let (left, right) = s.tee();
         left.map(|(k, n)| (k, n + 5)).union(right)
     }, |m| m.diamond();
+
+    // Event time.
+    "assign_timestamps_and_watermarks": |_, s| s.assign_timestamps_and_watermarks(time, in_any_order()),
+        |m| m.each(|r| vec![r]);
+    "split_late": |job, s| {
+        let (main, late) = s.split_late();
+        aside(job, late);
+        main
+    }, |m| m.split(|_| true);
+    "with_ingestion_time, union": |job, s| {
+        let numbers = job.env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(job.sources);
+        s.union(numbers.with_ingestion_time())
+    }, |m| m.union();
+    "with_timestamps, with_watermark_alignment, union": |job, s| {
+        let numbers = job.env.source(generate(RECORDS, |i| (i % KEYS, 0))).parallelism(job.sources);
+        let times = in_any_order().never_idle().idle_after(Duration::from_millis(1));
+        let group = WatermarkAlignment::within(Duration::ZERO);
+        s.union(numbers.with_timestamps(time, times).with_watermark_alignment(&group))
+    }, |m| m.union();
 
     // What is said about an operator.
     "start_new_chain": |_, s| s.map(|r| r).start_new_chain(), |m| m.each(|r| vec![r]);
