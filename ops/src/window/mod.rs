@@ -209,7 +209,8 @@ where
     /// # use slotflow::{prelude::*, testing::collect};
     /// # use std::time::Duration;
     /// let middles = collect([1, 9, 2, 30, 34], |times| {
-    ///     let timed = times.with_timestamps(|time| *time, Watermarks::bounded_out_of_orderness(Duration::from_millis(9)));
+    ///     let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(9));
+    ///     let timed = times.with_timestamps(|time| *time, lag);
     ///     timed.key_by(|_| 0).window(Session::with_gap(Duration::from_millis(10))).process(|mut window| {
     ///         window.value.sort();
     ///         (window.start, window.end, window.value[window.value.len() / 2])
