@@ -141,6 +141,20 @@ fn sources(folder: &Path) -> Vec<String> {
     sources
 }
 
+/// Windows and joins by time have jobs of their own (`ops/tests/windows.rs`, their modules): behind a step that gives
+/// its records at the end, after the last watermark, all of them would be late.
+const BY_TIME: [&str; 9] = [
+    "count_window",
+    "window",
+    "allowed_lateness",
+    "aggregate_split",
+    "process",
+    "offset_ms",
+    "co_group",
+    "join",
+    "interval_join",
+];
+
 #[test]
 fn every_method_is_among_the_steps() {
     let steps = include_str!("methods/step.rs");
@@ -150,7 +164,7 @@ fn every_method_is_among_the_steps() {
     let methods = lines.windows(2).filter(|lines| takes_a_stream(lines));
     let methods = methods.filter_map(|lines| lines[0].strip_prefix("    pub fn ")?.split(['<', '(']).next());
     // It ends in sinks, so nothing can be behind it.
-    let methods: Vec<&str> = methods.filter(|name| *name != "tee_with").collect();
+    let methods: Vec<&str> = methods.filter(|name| *name != "tee_with" && !BY_TIME.contains(name)).collect();
     assert!(methods.len() > 40, "they are written otherwise: {methods:?}");
     let missing: Vec<_> = methods.iter().filter(|name| !steps.contains(&format!(".{name}("))).collect();
     assert!(missing.is_empty(), "give ops/tests/methods/step.rs a step for {missing:?}");

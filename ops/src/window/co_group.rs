@@ -59,6 +59,21 @@ where
     /// Gives each window's records of both [connected](Stream::connect) streams, in no particular order, to a
     /// closure; one side may have none: Flink's `coGroup`. Keeps them until then, and as many copies of each as it is
     /// in windows. Late records are dropped and counted.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # use std::time::Duration;
+    /// let env = Environment::with(Config::default());
+    /// let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(9));
+    /// let sent = env.source(from_iterator([1i64, 2, 12])).with_timestamps(|time| *time, lag.clone());
+    /// let seen = env.source(from_iterator([3i64])).with_timestamps(|time| *time, lag);
+    /// let counts = Collected::new();
+    /// let windows = sent.connect(seen).key_by(|_| 0).window(Tumbling::of(Duration::from_millis(10)));
+    /// windows.co_group(|window| (window.start, window.value.0.len(), window.value.1.len())).sink(counts.sink());
+    /// env.run("counts")?;
+    /// assert_eq!(counts.take(), [(0, 2, 1), (10, 1, 0)]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn co_group<U, G>(self, group: G) -> Stream<'env, Then<Grouped<P, W, S, A, B>, Cloned<Map<G>>>>
     where
         U: 'static,

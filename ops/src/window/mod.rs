@@ -142,6 +142,45 @@ where
 
     /// As [`aggregate`](WindowedStream::aggregate), with the late records as a second stream: Flink's
     /// `sideOutputLateData`. They keep their event time. Both streams must end in a sink.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(Clone)]
+    /// struct Largest;
+    /// impl Aggregate<(char, i64)> for Largest {
+    ///     type Acc = i64;
+    ///     type Out = i64;
+    ///     fn create(&self) -> i64 {
+    ///         i64::MIN
+    ///     }
+    ///     fn add(&self, largest: &mut i64, record: (char, i64)) {
+    ///         *largest = record.1.max(*largest);
+    ///     }
+    ///     fn result(&self, largest: &i64) -> i64 {
+    ///         *largest
+    ///     }
+    /// }
+    /// impl Merge<(char, i64)> for Largest {
+    ///     fn merge(&self, into: &mut i64, other: &i64) {
+    ///         *into = *other.max(into);
+    ///     }
+    /// }
+    ///
+    /// let env = Environment::with(Config::default());
+    /// let (seen, rest) = (Collected::new(), Collected::new());
+    /// let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(5));
+    /// let timed = env.source(from_iterator([('a', 3), ('a', 8), ('b', 1)])).with_timestamps(|record| record.1, lag);
+    /// let windows = timed.key_by(|record| record.0).window(Tumbling::of(Duration::from_millis(10)));
+    /// let (largest, late) = windows.allowed_lateness(Duration::from_millis(20)).aggregate_split(Largest);
+    /// largest.map(|window| (window.key, window.value)).sink(seen.sink());
+    /// late.sink(rest.sink());
+    /// env.run("largest")?;
+    /// let mut seen = seen.take();
+    /// seen.sort();
+    /// assert_eq!((seen, rest.take()), (vec![('a', 8), ('b', 1)], vec![]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn aggregate_split<A>(self, aggregate: A) -> Split<'env, Fired<T, S, A>, T, EventTime>
     where
         A: Merge<T, Out: Send> + Clone + Send,
@@ -165,6 +204,21 @@ where
     /// then, and as many copies of each as it is in windows: where an aggregate will do, use
     /// [`aggregate`](WindowedStream::aggregate), and a [`map`](Stream::map) behind it for what the aggregate
     /// does not know: key and edges are in its [`WindowResult`].
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// # use std::time::Duration;
+    /// let middles = collect([1, 9, 2, 30, 34], |times| {
+    ///     let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(9));
+    ///     let timed = times.with_timestamps(|time| *time, lag);
+    ///     timed.key_by(|_| 0).window(Session::with_gap(Duration::from_millis(10))).process(|mut window| {
+    ///         window.value.sort();
+    ///         (window.start, window.end, window.value[window.value.len() / 2])
+    ///     })
+    /// })?;
+    /// assert_eq!(middles, [(1, 19, 2), (30, 44, 34)]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn process<U, G>(self, process: G) -> Processed<'env, P, W, S, T, G>
     where
         T: Clone,
