@@ -3,6 +3,7 @@
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Cloned, Context, Operator, Output, Owned};
 
+use crate::flat_map::push_all;
 use crate::{Either, Stream};
 
 impl<'env, A: 'static, B: 'static, P: Pipe<Out = Owned<Either<A, B>>>> Stream<'env, P> {
@@ -57,8 +58,8 @@ where
     #[inline(always)]
     fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
         match record {
-            Either::First(record) => (self.first)(record).into_iter().for_each(|it| out.push(it, ctx)),
-            Either::Second(record) => (self.second)(record).into_iter().for_each(|it| out.push(it, ctx)),
+            Either::First(record) => push_all((self.first)(record), ctx, out),
+            Either::Second(record) => push_all((self.second)(record), ctx, out),
         }
     }
 }

@@ -60,9 +60,23 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
-        for record in (self.0)(record) {
-            out.push(record, ctx);
+        push_all((self.0)(record), ctx, out);
+    }
+}
+
+/// Pushes records until there are no more or the job has failed: an iterator without an end fails it, by the bound of
+/// what may wait (`edges.overflow_bytes`).
+#[inline(always)]
+pub(crate) fn push_all<T: 'static>(
+    records: impl IntoIterator<Item = T>,
+    ctx: &mut Context<'_>,
+    out: &mut impl Output<Owned<T>>,
+) {
+    for record in records {
+        if ctx.failed() {
+            return;
         }
+        out.push(record, ctx);
     }
 }
 

@@ -6,6 +6,7 @@ use slotflow_runtime::{Cloned, Context, Family, Operator, Output, Owned};
 
 use super::{Fail, OnError};
 use crate::Stream;
+use crate::flat_map::push_all;
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Turns each record into those of an iterator; the first error fails the job.
@@ -46,7 +47,7 @@ where
     #[inline(always)]
     fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
         match (self.map)(record) {
-            Ok(records) => records.into_iter().for_each(|record| out.push(record, ctx)),
+            Ok(records) => push_all(records, ctx, out),
             Err(error) => self.on_error.failed(error.into(), ctx),
         }
     }

@@ -111,9 +111,9 @@ pub struct Hash<S> {
 
 impl<T: 'static, S: KeySelector<T>> Route<T> for Hash<S> {
     #[inline(always)]
-    fn send<X: Copy>(&mut self, record: T, stamp: X, targets: &mut [Sender<(T, X)>]) {
+    fn send<X: Copy>(&mut self, record: T, stamp: X, targets: &mut [Sender<(T, X)>]) -> bool {
         let target = self.groups.subtask_of(self.selector.key(&record).hash());
-        targets[target].stage((record, stamp));
+        targets[target].stage((record, stamp))
     }
 }
 
@@ -133,15 +133,20 @@ pub struct HashOrAll<S>(Hash<S>);
 
 impl<A: 'static, B: Clone + 'static, S: KeySelector<A>> Route<Either<A, B>> for HashOrAll<S> {
     #[inline(always)]
-    fn send<X: Copy>(&mut self, record: Either<A, B>, stamp: X, targets: &mut [Sender<(Either<A, B>, X)>]) {
+    fn send<X: Copy>(
+        &mut self,
+        record: Either<A, B>,
+        stamp: X,
+        targets: &mut [Sender<(Either<A, B>, X)>],
+    ) -> bool {
         match record {
             Either::First(record) => {
                 let target = self.0.groups.subtask_of(self.0.selector.key(&record).hash());
-                targets[target].stage((Either::First(record), stamp));
+                targets[target].stage((Either::First(record), stamp))
             }
             Either::Second(record) => {
                 let stage = |to: &mut Sender<_>| to.stage((Either::Second(record.clone()), stamp));
-                targets.iter_mut().for_each(stage);
+                targets.iter_mut().all(stage)
             }
         }
     }

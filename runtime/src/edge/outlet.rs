@@ -27,6 +27,12 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
         self.targets.iter_mut().for_each(|target| target.control(control));
     }
 
+    /// Said at once and not at the next flush: an operator that gives without end would never come to it.
+    #[cold]
+    fn overflows(&self, ctx: &mut Context<'_>) {
+        ctx.fail(self.overflow.exceeded::<(T, M::Stamp)>());
+    }
+
     fn check_overflow(&self) -> Result<()> {
         let waiting: usize = self.targets.iter().map(Sender::staged).sum();
         if waiting > self.overflow_records {
@@ -39,7 +45,9 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
 impl<T: 'static, M: Time, R: Route<T>> Output<Owned<T>> for Outlet<T, M, R> {
     #[inline(always)]
     fn push<'s>(&mut self, record: T, ctx: &mut Context<'s>) {
-        self.route.send(record, M::stamp(ctx), &mut self.targets);
+        if !self.route.send(record, M::stamp(ctx), &mut self.targets) {
+            self.overflows(ctx);
+        }
     }
 }
 

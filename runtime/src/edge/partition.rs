@@ -6,8 +6,9 @@ use crate::{Error, Result, SubtaskContext};
 
 /// Gives each record to its target, or targets.
 pub trait Route<T>: 'static {
-    /// Stages `record` with its stamp for one of `targets`, of which there is at least one.
-    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]);
+    /// Stages `record` with its stamp for one of `targets`, of which there is at least one. `false` if more is staged
+    /// than may wait ([`Sender::stage`]).
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) -> bool;
 }
 
 /// The targets of partitioners that do not look at the record.
@@ -46,9 +47,9 @@ pub(crate) fn random_below(state: &mut u64, bound: usize) -> usize {
 
 impl<T: 'static> Route<T> for Spread {
     #[inline(always)]
-    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) -> bool {
         let target = self.next(targets.len());
-        targets[target].stage((record, stamp));
+        targets[target].stage((record, stamp))
     }
 }
 
@@ -58,9 +59,9 @@ pub struct Custom<F>(pub F);
 
 impl<T: 'static, F: FnMut(&T, usize) -> usize + 'static> Route<T> for Custom<F> {
     #[inline(always)]
-    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) -> bool {
         let target = (self.0)(&record, targets.len()) % targets.len();
-        targets[target].stage((record, stamp));
+        targets[target].stage((record, stamp))
     }
 }
 
@@ -70,11 +71,10 @@ pub struct Broadcast;
 
 impl<T: Clone + 'static> Route<T> for Broadcast {
     #[inline(always)]
-    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) {
-        if let Some((last, others)) = targets.split_last_mut() {
-            others.iter_mut().for_each(|target| target.stage((record.clone(), stamp)));
-            last.stage((record, stamp));
-        }
+    fn send<S: Copy>(&mut self, record: T, stamp: S, targets: &mut [Sender<(T, S)>]) -> bool {
+        let Some((last, others)) = targets.split_last_mut() else { return true };
+        let others = others.iter_mut().all(|target| target.stage((record.clone(), stamp)));
+        others && last.stage((record, stamp))
     }
 }
 

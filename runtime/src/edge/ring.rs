@@ -90,14 +90,16 @@ impl<R> Sender<R> {
         self
     }
 
-    /// Stages a record; it is published at the end of the step. Once more is staged than may wait, records are
-    /// dropped: the writer's next flush finds too many left over, and fails before it says anything behind them.
+    /// Stages a record; it is published at the end of the step. `false` once more is staged than may wait: the record
+    /// is dropped, and the job has to fail.
     #[inline(always)]
-    pub fn stage(&mut self, record: R) {
+    #[must_use]
+    pub fn stage(&mut self, record: R) -> bool {
         if self.staged.len() == self.staged.capacity() && !self.grow() {
-            return;
+            return false;
         }
         self.staged.push(record);
+        true
     }
 
     /// Makes room for more staged records, at most twice as many; `false` if no more may be staged. Only here is the
@@ -330,9 +332,9 @@ mod tests {
     #[test]
     fn control_stands_where_it_was_put() {
         let (mut sender, mut receiver) = pair(8);
-        sender.stage(1);
+        assert!(sender.stage(1));
         sender.control(Control::Barrier(Barrier { id: 1 }));
-        sender.stage(2);
+        assert!(sender.stage(2));
         sender.control(Control::End);
         assert!(sender.flush(1).clear);
         assert_eq!(all(&mut receiver), "1 #1 2 End");
@@ -356,7 +358,7 @@ mod tests {
         let (mut sender, mut receiver) = pair(2);
         for id in 0..10 {
             sender.control(Control::Barrier(Barrier { id }));
-            sender.stage(id as u32);
+            assert!(sender.stage(id as u32));
         }
         let mut seen = String::new();
         for _ in 0..20 {
@@ -370,7 +372,7 @@ mod tests {
     #[test]
     fn a_dropped_writer_without_an_end_is_broken() {
         let (mut sender, mut receiver) = pair(2);
-        sender.stage(1);
+        assert!(sender.stage(1));
         assert!(sender.flush(1).clear);
         drop(sender);
         assert_eq!(all(&mut receiver), "1 broken");
@@ -380,8 +382,8 @@ mod tests {
     fn blocked_time_is_charged_to_the_ring() {
         let meter = Arc::new(RingMeter::new(1));
         let (mut sender, mut receiver) = ring(1, meter.clone());
-        sender.stage(1);
-        sender.stage(2);
+        assert!(sender.stage(1));
+        assert!(sender.stage(2));
         assert_eq!(sender.flush(10), Flush { clear: false, moved: true });
         assert_eq!(sender.flush(15), Flush { clear: false, moved: false });
         assert_eq!(all(&mut receiver), "1");
@@ -399,7 +401,7 @@ mod tests {
         let writer = std::thread::spawn(move || {
             for id in 0..RACES {
                 sender.control(Control::Barrier(Barrier { id }));
-                sender.stage(id as u32);
+                assert!(sender.stage(id as u32));
                 while !sender.flush(1).clear {
                     std::thread::yield_now();
                 }
