@@ -15,6 +15,7 @@ use slotflow_runtime::{
 
 use super::late::Late;
 use super::panes::Panes;
+use super::processing_time::Due;
 use super::retained::Retained;
 use super::shape::Shape;
 use super::stacks::Stacks;
@@ -294,6 +295,12 @@ fn stack_of<'a, K: Key + Eq + Clone, A>(
 ) -> &'a mut Stacks<A> {
     stacks.settle();
     stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
+}
+
+impl<T, S: KeySelector<T, Stored: Clone + Eq>, A: Merge<T>, L> Due for AlignedWindows<T, S, A, L> {
+    fn due(&self) -> Option<Timestamp> {
+        self.state.next_end()
+    }
 }
 
 impl<T, S, A, L> Operator<Owned<T>> for AlignedWindows<T, S, A, L>

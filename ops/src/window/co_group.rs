@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Build, Cloned, Context, EventTime, Operator, Output, Owned};
+use slotflow_runtime::{Build, Cloned, Context, Operator, Output, Owned};
 
 use super::{Dropped, Fired, Merge, WindowPlan, WindowResult, WindowedStream, Windows};
 use crate::keyed::KeySelector;
@@ -50,9 +50,9 @@ impl<'env, A, B, P, S, W> WindowedStream<'env, P, S, W>
 where
     A: Clone + Send + 'static,
     B: Clone + Send + 'static,
-    P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
+    P: Pipe<Out = Owned<Either<A, B>>>,
     S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
-    W: Windows,
+    W: Windows<P::Time>,
     WindowPlan<W, S, Sides<A, B>, Dropped>:
         Build<Owned<Either<A, B>>, Out = Owned<Fired<Either<A, B>, S, Sides<A, B>>>>,
 {

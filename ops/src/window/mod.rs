@@ -1,4 +1,4 @@
-//! Windows: what the records of a key come to between two points in event time.
+//! Windows: what the records of a key come to between two points in time.
 
 mod aligned;
 mod co_group;
@@ -6,6 +6,7 @@ mod count;
 mod late;
 mod merge;
 mod panes;
+mod processing_time;
 mod retained;
 mod session;
 mod shape;
@@ -14,13 +15,14 @@ mod stacks;
 use std::time::Duration;
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Build, Cloned, Context, EventTime, Output, Owned, Result, Routed, Timestamp};
+use slotflow_runtime::{Build, Cloned, Context, Output, Owned, Result, Routed, Timestamp};
 
 pub use aligned::AlignedWindows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
+pub use processing_time::{ByClock, InProcessingTime};
 pub use session::{Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
 
@@ -40,8 +42,12 @@ pub struct WindowResult<K, V> {
     pub value: V,
 }
 
-/// A kind of windows.
-pub trait Windows: Clone + Send + 'static {
+/// A kind of windows, for streams with this [`Time`]: windows in event time need records that have one.
+#[diagnostic::on_unimplemented(
+    message = "these windows are in event time, and the stream has none",
+    note = "give the records event time by `with_timestamps`, or take windows `.in_processing_time()`"
+)]
+pub trait Windows<M>: Clone + Send + 'static {
     /// Whether there are such windows; asked while the job is described.
     ///
     /// # Errors
@@ -52,12 +58,13 @@ pub trait Windows: Clone + Send + 'static {
 impl<'env, T, P, S> KeyedStream<'env, P, S>
 where
     T: Send + 'static,
-    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    P: Pipe<Out = Owned<T>>,
     S: KeySelector<T>,
 {
-    /// Groups the records of each key by windows in event time: [`Tumbling`], [`Sliding`] or [`Session`]. A window
-    /// fires once a watermark has passed its last time, and only then: what is still open when a job is drained is
-    /// not emitted, for its end has not come.
+    /// Groups the records of each key by windows in event time, [`Tumbling`], [`Sliding`] or [`Session`], or by the
+    /// same [in processing time](Sliding::in_processing_time). A window in event time fires once a watermark has
+    /// passed its last time, and only then: what is still open when a job is drained is not emitted, for its end has
+    /// not come.
     ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
@@ -75,7 +82,7 @@ where
     /// # Ok::<(), Error>(())
     /// ```
     ///
-    /// Records without event time have no windows:
+    /// Records without event time have no windows in it:
     ///
     /// ```compile_fail
     /// # use slotflow::prelude::*;
@@ -83,7 +90,7 @@ where
     /// let words = env.source(from_iterator(["a", "bc"])).key_by(|word| word.len() as u64);
     /// words.window(Tumbling::of(std::time::Duration::from_secs(1))).reduce(|a, _| a).sink(counts.sink());
     /// ```
-    pub fn window<W: Windows>(self, windows: W) -> WindowedStream<'env, P, S, W> {
+    pub fn window<W: Windows<P::Time>>(self, windows: W) -> WindowedStream<'env, P, S, W> {
         WindowedStream { keyed: self, windows, lateness_ms: 0 }
     }
 }
@@ -116,13 +123,13 @@ type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as Aggregat
 impl<'env, T, P, S, W> WindowedStream<'env, P, S, W>
 where
     T: Send + 'static,
-    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    P: Pipe<Out = Owned<T>>,
     S: KeySelector<T, Stored: Clone + Eq>,
-    W: Windows,
+    W: Windows<P::Time>,
 {
     /// How long, in event time, a window that has fired is kept for records that come late; by default it is not.
     /// Each of them makes its windows fire again at once, with all their records so far. What comes after that
-    /// is late.
+    /// is late. Nothing is late in processing time, so there it does nothing.
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         WindowedStream { lateness_ms: shape::milliseconds(lateness), ..self }
     }
@@ -181,7 +188,7 @@ where
     /// assert_eq!((seen, rest.take()), (vec![('a', 8), ('b', 1)], vec![]));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn aggregate_split<A>(self, aggregate: A) -> Split<'env, Fired<T, S, A>, T, EventTime>
+    pub fn aggregate_split<A>(self, aggregate: A) -> Split<'env, Fired<T, S, A>, T, P::Time>
     where
         A: Merge<T, Out: Send> + Clone + Send,
         S: KeySelector<T, Stored: Send>,

@@ -8,11 +8,12 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use slotflow_runtime::{
-    Build, Context, Error, FIRING_BUDGET, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, Error, EventTime, FIRING_BUDGET, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned,
+    Result, SubtaskContext, Timestamp,
 };
 
 use super::late::Late;
+use super::processing_time::Due;
 use super::shape::{FARTHEST, milliseconds};
 use super::{Fired, Merge, WindowPlan, Windows, emit};
 use crate::alarm::Alarm;
@@ -32,7 +33,7 @@ impl Session {
     }
 }
 
-impl Windows for Session {
+impl Windows<EventTime> for Session {
     fn check(&self) -> Result<()> {
         if self.gap_ms > 0 {
             return Ok(());
@@ -193,6 +194,12 @@ where
         }
         known.remove(at);
         state.forget(&alarm.key);
+    }
+}
+
+impl<T, S: KeySelector<T>, A: Merge<T>, L> Due for SessionWindows<T, S, A, L> {
+    fn due(&self) -> Option<Timestamp> {
+        self.state.alarms.peek().map(|alarm| alarm.due)
     }
 }
 

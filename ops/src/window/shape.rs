@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use slotflow_runtime::{Error, Result, Timestamp};
+use slotflow_runtime::{Error, EventTime, Result, Timestamp};
 
 use super::Windows;
 
@@ -60,7 +60,7 @@ impl Sliding {
     }
 }
 
-impl Windows for Sliding {
+impl Windows<EventTime> for Sliding {
     fn check(&self) -> Result<()> {
         Shape::new(*self).map(drop)
     }

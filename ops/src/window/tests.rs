@@ -197,7 +197,7 @@ fn time_of(step: &Step) -> Timestamp {
     }
 }
 
-struct Given<R>(Vec<(R, Timestamp)>);
+pub(super) struct Given<R>(pub(super) Vec<(R, Timestamp)>);
 
 impl<R: 'static> Output<Owned<R>> for Given<R> {
     fn push<'s>(&mut self, record: R, ctx: &mut Context<'s>) {
