@@ -50,7 +50,7 @@ pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
-pub use join::{IntervalJoin, IntervalJoined};
+pub use join::{AsOfJoin, AsOfJoined, Enrich, Enriched, IntervalJoin, IntervalJoined};
 pub use keyed::{
     Aggregate, Aggregated, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash, HashOrAll, KeySelector,
     KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling,

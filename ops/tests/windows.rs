@@ -102,3 +102,39 @@ fn windows_that_cannot_be_are_refused_before_the_start() {
     let refused = env.run("refused").unwrap_err().to_string();
     assert!(refused.contains("\"window\"") && refused.contains("slide by 5 ms"), "{refused}");
 }
+
+/// Sums by windows of 10 ms of keys that are in one source partition each, with an exchange or without one.
+fn by_partition(parallelism: usize, exchanged: bool) -> Vec<(u64, i64, u64)> {
+    let (env, results) = (Environment::with(Config::default()).parallelism(parallelism), Collected::new());
+    // A source subtask has every so-manieth record: twelve keys are not torn apart by up to four of them.
+    let records = env
+        .source(generate(2_000, |n| (n % 12, n as i64 - (n % 5) as i64, n)))
+        .with_timestamps(|record| record.1, Watermarks::bounded_out_of_orderness(ms(10)));
+    macro_rules! windowed {
+        ($keyed:expr) => {
+            $keyed
+                .window(Sliding::of(ms(10), ms(5)))
+                .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
+                .map(|window| (window.key, window.start, window.value.2))
+                .sink(results.sink())
+        };
+    }
+    if exchanged {
+        windowed!(records.key_by(|record| record.0));
+    } else {
+        windowed!(records.key_by_source_partition(|record| record.0));
+    }
+    env.run("windows").unwrap();
+    let mut results = results.take();
+    results.sort_unstable();
+    results
+}
+
+#[test]
+fn windows_of_what_is_keyed_by_source_partition_are_those_behind_an_exchange() {
+    for parallelism in 1..=4 {
+        let without = by_partition(parallelism, false);
+        assert!(without.len() > 2_000, "there are windows");
+        assert_eq!(without, by_partition(parallelism, true), "at parallelism {parallelism}");
+    }
+}

@@ -13,14 +13,18 @@ use slotflow_runtime::{
     Build, Context, Error, EventTime, FIRING_BUDGET, Flow, MIN_TIMESTAMP, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
-use tracing::warn;
 
+use super::keep;
+use super::late::Late;
 use crate::alarm::Alarm;
 use crate::keyed::{Assigner, KeySelector, KeyedStream, Segments};
 use crate::{Either, Stream};
 
 /// Bounds and event times further from 0 than this are taken for this far, so that their sums are times, too.
 const FARTHEST: Timestamp = 1 << 60;
+
+/// What a late record is warned of with.
+const LATE: &str = "an interval join drops late records; `split_late` before `connect` keeps them";
 
 impl<'env, A, B, P, S> KeyedStream<'env, P, S>
 where
@@ -35,7 +39,8 @@ where
     /// one's time.
     ///
     /// Records are kept until event time says that none they could meet comes any more. One at or before the watermark
-    /// is late: it is dropped and counted, with warnings. A range without a value is an error of the start.
+    /// is late: it is dropped and counted, with warnings; [`split_late`](Stream::split_late) before `connect` keeps it,
+    /// and what that lets through is in time here. A range without a value is an error of the start.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -112,7 +117,12 @@ where
             lower: lower.clamp(-FARTHEST, FARTHEST),
             upper: upper.clamp(-FARTHEST, FARTHEST),
             join: self.join,
-            state: Box::new(State { sides, alarms: BinaryHeap::new(), watermark: MIN_TIMESTAMP, dropped: 0 }),
+            state: Box::new(State {
+                sides,
+                alarms: BinaryHeap::new(),
+                watermark: MIN_TIMESTAMP,
+                late: Late::new(LATE),
+            }),
         })
     }
 }
@@ -131,7 +141,7 @@ struct State<K, A, B> {
     sides: Segments<K, Sides<A, B>>,
     alarms: BinaryHeap<Alarm<K>>,
     watermark: Timestamp,
-    dropped: u64,
+    late: Late,
 }
 
 /// What is kept of a key, each side in order of time.
@@ -158,12 +168,6 @@ impl<A, B> Sides<A, B> {
     }
 }
 
-/// Keeps a record in its place, behind those of its time.
-fn keep<T>(side: &mut VecDeque<(Timestamp, T)>, time: Timestamp, record: T) {
-    let at = side.partition_point(|(known, _)| *known <= time);
-    side.insert(at, (time, record));
-}
-
 /// The records of a stretch of time.
 fn within<T>(
     side: &VecDeque<(Timestamp, T)>,
@@ -182,17 +186,6 @@ where
     S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
     G: FnMut(&A, &B) -> U + 'static,
 {
-    #[cold]
-    fn late(&mut self, ctx: &Context<'_>) {
-        self.state.dropped += 1;
-        let dropped = self.state.dropped;
-        if dropped.is_power_of_two() {
-            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            let timestamp = ctx.timestamp();
-            warn!(chain, subtask, dropped, timestamp, "an interval join drops a late record");
-        }
-    }
-
     /// Sets a key's alarm, if what comes is to be forgotten before all that is there.
     fn set_alarm(&mut self, key: S::Stored, due: Timestamp) {
         let State { sides, alarms, .. } = &mut *self.state;
@@ -230,7 +223,7 @@ where
 
     fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
         if ctx.timestamp() <= self.state.watermark {
-            return self.late(ctx);
+            return self.state.late.count(ctx);
         }
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let (lower, upper, key) = (self.lower, self.upper, S::store(self.selector.key(&record)));
@@ -277,11 +270,7 @@ where
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
-        let dropped = std::mem::take(&mut self.state.dropped);
-        if dropped > 0 {
-            let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            warn!(chain, subtask, dropped, "an interval join has dropped late records");
-        }
+        self.state.late.ended(ctx);
         Flow::Done
     }
 }

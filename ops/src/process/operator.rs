@@ -99,7 +99,7 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 
     /// Adds an operator that keeps state.
-    pub(super) fn then_stateful<B: Build<P::Out>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
+    pub(crate) fn then_stateful<B: Build<P::Out>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
         let stream = self.then(name, build);
         stream.env.graph(|graph| graph.operator_mut(stream.last).stateful = true);
         stream

@@ -70,6 +70,7 @@ proptest! {
         let mut ctx = Context::new(&arena, &place, &blame, 1);
         let (mut operator, mut given) = (joined(lower..=upper).build(&subtask()).unwrap(), Given(Vec::new()));
         let (mut now, mut watermark, mut firsts, mut seconds) = (0, Timestamp::MIN, Vec::new(), Vec::new());
+        let mut records = 0;
         for (number, (is_first, key, behind, gap, kind)) in (0..).zip(steps) {
             now += gap;
             if kind == 0 {
@@ -80,11 +81,14 @@ proptest! {
             // Its key is in the tens, its number above the hundreds.
             let (time, n) = (now + behind, key * 10 + number % 10 + 1000 * number);
             ctx.set_timestamp(time);
+            records += 1;
             let record = if is_first { Either::First(n) } else { Either::Second(n) };
             let side = if is_first { &mut firsts } else { &mut seconds };
             side.extend((time > watermark).then_some((time, n)));
             operator.process(record, &mut ctx, &mut given);
         }
+        let in_time = (firsts.len() + seconds.len()) as u64;
+        prop_assert_eq!(operator.state.late.counted(), records - in_time, "what is dropped is counted");
         let meets = |(time, first): (i64, u64), (other, second): (i64, u64)| {
             first / 10 % 100 == second / 10 % 100 && (time + lower..=time + upper).contains(&other)
         };
