@@ -173,7 +173,8 @@ mod tests {
 
     /// What each pane has for each key.
     fn counted(panes: Panes<u64, u64>) -> BTreeMap<(Timestamp, u64), u64> {
-        let entries = |pane: Pane<u64, u64>| pane.table.into_iter().map(move |(key, n)| ((pane.start, key), n));
+        let entries =
+            |pane: Pane<u64, u64>| pane.table.into_iter().map(move |(key, n)| ((pane.start, key), n));
         panes.open.into_iter().flat_map(entries).collect()
     }
 
