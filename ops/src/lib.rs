@@ -78,7 +78,7 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    AlignedWindows, All, Aside, ByClock, CountPlan, CountWindowed, CountWindows, Dropped, InProcessingTime,
-    Joining, Late, Merge, Pairs, Processed, Session, SessionWindows, Sides, Sliding, Tumbling, WindowPlan,
-    WindowResult, WindowedStream, Windows,
+    AlignedWindows, All, AllWindowed, Aside, ByClock, CountPlan, CountWindowed, CountWindows, Dropped,
+    InProcessingTime, Joining, Late, Merge, Pairs, Processed, Session, SessionWindows, Sides, Sliding,
+    Tumbling, Whole, WindowPlan, WindowResult, WindowedStream, Windows,
 };

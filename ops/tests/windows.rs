@@ -92,6 +92,21 @@ proptest! {
     }
 }
 
+/// Whatever the job's parallelism, and that of the source.
+#[test]
+fn windows_of_all_records_meet_at_one_subtask() {
+    for parallelism in 1..=3 {
+        let (env, counts) = (Environment::with(Config::default()).parallelism(parallelism), Collected::new());
+        env.source(generate(100, |i| i as i64))
+            .with_timestamps(|time| *time, Watermarks::bounded_out_of_orderness(ms(100)))
+            .window_all(Tumbling::of(ms(10)))
+            .process(|window| (window.start, window.value.len()))
+            .sink(counts.sink());
+        env.run("counts").unwrap();
+        assert_eq!(counts.take(), (0..10).map(|n| (10 * n, 10)).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn windows_that_cannot_be_are_refused_before_the_start() {
     let env = Environment::with(Config::default());

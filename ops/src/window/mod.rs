@@ -11,6 +11,7 @@ mod retained;
 mod session;
 mod shape;
 mod stacks;
+mod window_all;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use merge::{All, Joining, Merge};
 pub use processing_time::{ByClock, InProcessingTime};
 pub use session::{Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
+pub use window_all::{AllWindowed, Whole};
 
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
 use crate::{Aggregate, Map, Split, Stream};
@@ -91,7 +93,7 @@ where
     /// words.window(Tumbling::of(std::time::Duration::from_secs(1))).reduce(|a, _| a).sink(counts.sink());
     /// ```
     pub fn window<W: Windows<P::Time>>(self, windows: W) -> WindowedStream<'env, P, S, W> {
-        WindowedStream { keyed: self, windows, lateness_ms: 0 }
+        WindowedStream { keyed: self, windows, lateness_ms: 0, parallelism: None }
     }
 }
 
@@ -101,6 +103,8 @@ pub struct WindowedStream<'env, P, S, W> {
     keyed: KeyedStream<'env, P, S>,
     windows: W,
     lateness_ms: Timestamp,
+    /// `None` for the job's.
+    parallelism: Option<usize>,
 }
 
 /// Describes an operator of windows.
@@ -240,10 +244,11 @@ where
     where
         WindowPlan<W, S, A, L>: Build<Owned<T>>,
     {
-        let WindowedStream { keyed, windows, lateness_ms } = self;
+        let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
         let (selector, assigner, checked) = (keyed.selector.clone(), keyed.assigner, windows.check());
         let plan = WindowPlan { selector, assigner, windows, lateness_ms, aggregate, late };
         let stream = keyed.then("window", plan);
+        stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
         refuse(&stream, checked);
         stream
     }
