@@ -32,6 +32,7 @@ mod sink;
 mod split;
 mod state;
 mod stream;
+mod tally;
 mod tee_with;
 mod time;
 mod union;

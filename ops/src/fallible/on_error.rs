@@ -5,6 +5,8 @@ use slotflow_runtime::plan::OperatorId;
 use slotflow_runtime::{Context, Error};
 use tracing::warn;
 
+use crate::tally::Tally;
+
 /// What an operator does about a closure's error.
 pub trait OnError: 'static {
     /// A closure has failed; its record gives nothing.
@@ -31,22 +33,20 @@ impl OnError for Fail {
 /// every doubling, and at the end of the input, so bad input cannot flood the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Skip {
-    skipped: u64,
+    skipped: Tally,
 }
 
 impl OnError for Skip {
     #[cold]
     fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>) {
-        self.skipped += 1;
-        if self.skipped.is_power_of_two() {
+        if let Some(skipped) = self.skipped.add() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            warn!(chain, subtask, skipped = self.skipped, %cause, "try_map skips a record");
+            warn!(chain, subtask, skipped, %cause, "try_map skips a record");
         }
     }
 
     fn ended(&mut self, ctx: &Context<'_>) {
-        let skipped = std::mem::take(&mut self.skipped);
-        if skipped > 0 {
+        if let Some(skipped) = self.skipped.end() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, skipped, "try_map has skipped records");
         }

@@ -3,6 +3,8 @@
 use slotflow_runtime::{Context, Routed};
 use tracing::warn;
 
+use crate::tally::Tally;
+
 /// What a window operator emits, and what it does about late records.
 pub trait Late<R, T>: Clone + Send + 'static {
     /// What it emits.
@@ -19,7 +21,7 @@ pub trait Late<R, T>: Clone + Send + 'static {
 /// end of the input, so late data cannot flood the log.
 #[derive(Clone, Debug, Default)]
 pub struct Dropped {
-    dropped: u64,
+    dropped: Tally,
 }
 
 impl<R: 'static, T> Late<R, T> for Dropped {
@@ -32,10 +34,9 @@ impl<R: 'static, T> Late<R, T> for Dropped {
 
     #[cold]
     fn late(&mut self, _: T, ctx: &Context<'_>) -> Option<R> {
-        self.dropped += 1;
-        if self.dropped.is_power_of_two() {
+        if let Some(dropped) = self.dropped.add() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            let (timestamp, dropped) = (ctx.timestamp(), self.dropped);
+            let timestamp = ctx.timestamp();
             warn!(
                 chain,
                 subtask, dropped, timestamp, "a window drops a late record; `aggregate_split` keeps it"
@@ -45,8 +46,7 @@ impl<R: 'static, T> Late<R, T> for Dropped {
     }
 
     fn ended(&mut self, ctx: &Context<'_>) {
-        let dropped = std::mem::take(&mut self.dropped);
-        if dropped > 0 {
+        if let Some(dropped) = self.dropped.end() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, dropped, "a window has dropped late records");
         }
