@@ -44,8 +44,8 @@ pub struct WindowResult<K, V> {
     pub value: V,
 }
 
-/// A kind of windows, for streams with this [`Time`](slotflow_runtime::Time): those in event time need records that have
-/// one.
+/// A kind of windows, for streams with this [`Time`](slotflow_runtime::Time): those in event time need records that
+/// have one.
 #[diagnostic::on_unimplemented(
     message = "these windows are in event time, and the stream has none",
     note = "give the records event time by `with_timestamps`, or take windows `.in_processing_time()`"
