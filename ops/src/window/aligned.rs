@@ -151,6 +151,9 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
     /// Makes the pane of this time the current one; `false` if it is closed.
     #[inline(never)]
     fn turn_to(&mut self, timestamp: Timestamp) -> bool {
+        if self.panes.turn_back(timestamp) {
+            return true;
+        }
         let start = self.shape.pane_of(timestamp);
         let open = start + self.shape.pane > self.closed_to;
         if open {

@@ -10,6 +10,9 @@ use crate::keyed::{Ahead, Place, Segments};
 /// How many empty panes are kept for the next ones (a guess: disorder seldom spans more).
 const SPARE: usize = 4;
 
+/// How many of the newest panes are looked at first (a guess: disorder is mostly around one edge).
+const NEAR: usize = 3;
+
 /// An emptied table is used again if an eighth of its buckets had keys: visiting it costs as much as it is large.
 const SPARSE_TABLE: usize = 8;
 
@@ -67,12 +70,12 @@ impl<K: Key, A> Panes<K, A> {
         if self.length == 0 {
             return;
         }
+        let table = &mut self.open[self.current].table;
         if self.ahead.is_empty() {
-            self.open[self.current].table.settle();
+            table.settle();
             self.located = self.start;
         }
-        if self.located == self.start {
-            let table = &self.open[self.current].table;
+        if table.is_large() && self.located == self.start {
             self.ahead.extend(hashes.map(|hash| table.locate(hash)));
         }
     }
@@ -100,6 +103,19 @@ impl<K: Key, A> Panes<K, A> {
                 table.value(key, same, make)
             }
         }
+    }
+
+    /// Makes the pane of this time the current one, if it is one of the newest. Where records of two panes come in
+    /// turn this is asked at every other record, so nothing is divided.
+    #[inline(always)]
+    pub(super) fn turn_back(&mut self, timestamp: Timestamp) -> bool {
+        let length = self.shape.pane as u64;
+        let has = |pane: &Pane<K, A>| (timestamp.wrapping_sub(pane.start) as u64) < length;
+        let newest = self.open.len().saturating_sub(NEAR);
+        let Some(at) = self.open.range(newest..).position(has) else { return false };
+        self.current = newest + at;
+        (self.start, self.length) = (self.open[self.current].start, length);
+        true
     }
 
     /// Makes the pane that starts here the current one.
@@ -137,5 +153,59 @@ impl<K: Key, A> Panes<K, A> {
         if self.spare.len() < SPARE && keys * SPARSE_TABLE >= table.buckets() {
             self.spare.push(table);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use slotflow_runtime::LOOK_AHEAD;
+
+    use super::*;
+    use crate::Sliding;
+
+    fn panes() -> Panes<u64, u64> {
+        let ten = Duration::from_millis(10);
+        Panes::new(Shape::new(Sliding::of(ten, ten)).unwrap(), (0, u64::MAX))
+    }
+
+    /// What each pane has for each key.
+    fn counted(panes: Panes<u64, u64>) -> BTreeMap<(Timestamp, u64), u64> {
+        let entries =
+            |pane: Pane<u64, u64>| pane.table.into_iter().map(move |(key, n)| ((pane.start, key), n));
+        panes.open.into_iter().flat_map(entries).collect()
+    }
+
+    #[test]
+    fn a_large_pane_looks_ahead_and_counts_as_a_small_one_does() {
+        for keys in [10, 200_000] {
+            let (mut panes, mut model) = (panes(), BTreeMap::new());
+            let records: Vec<u64> = (0..3 * keys).map(|n| n * 7 % keys).collect();
+            for (round, stretch) in records.chunks(LOOK_AHEAD).enumerate() {
+                panes.expect(stretch.iter().map(Key::hash));
+                for key in stretch {
+                    // Now and then records of another pane come in between.
+                    let start = if key % 50 == 0 && round % 3 == 0 { 20 } else { 0 };
+                    let place = panes.place();
+                    if !panes.is_current(start) && !panes.turn_back(start) {
+                        panes.turn_to(start);
+                    }
+                    *panes.value(place, *key, |known, key| known == key, |key| (key, 0)) += 1;
+                    *model.entry((start, *key)).or_insert(0) += 1;
+                }
+            }
+            assert_eq!(panes.open[0].table.is_large(), keys > 10);
+            assert_eq!(counted(panes), model);
+        }
+    }
+
+    #[test]
+    fn of_the_newest_panes_one_is_found_by_its_times() {
+        let mut panes = panes();
+        [0, 30, 10, 50, 40].into_iter().for_each(|start| panes.turn_to(start));
+        let found: Vec<_> = (-5..65).step_by(5).filter(|time| panes.turn_back(*time)).collect();
+        assert_eq!(found, [30, 35, 40, 45, 50, 55]);
     }
 }
