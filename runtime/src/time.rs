@@ -44,14 +44,15 @@ impl Time for Untimed {
 pub struct EventTime;
 
 impl Time for EventTime {
-    type Stamp = Timestamp;
+    /// Bytes, because they align with any record: a timestamp would round 12 bytes up to 16 on the ring.
+    type Stamp = [u8; 8];
     #[inline(always)]
-    fn stamp(ctx: &Context<'_>) -> Timestamp {
-        ctx.timestamp()
+    fn stamp(ctx: &Context<'_>) -> [u8; 8] {
+        ctx.timestamp().to_ne_bytes()
     }
     #[inline(always)]
-    fn restore(stamp: Timestamp, ctx: &mut Context<'_>) {
-        ctx.set_timestamp(stamp);
+    fn restore(stamp: [u8; 8], ctx: &mut Context<'_>) {
+        ctx.set_timestamp(Timestamp::from_ne_bytes(stamp));
     }
 }
 
