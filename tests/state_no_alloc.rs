@@ -1,9 +1,11 @@
-//! Keyed state of known keys, and timers, allocate nothing. An allocator that counts is `unsafe`.
+//! Keyed state of known keys, timers, windows and joins allocate nothing. An allocator that counts is `unsafe`.
 
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use slotflow::prelude::*;
 use slotflow::testing::{Harness, keyed_process};
@@ -99,4 +101,87 @@ fn states_of_known_keys_and_timers_allocate_nothing() {
     let rounds: Vec<u64> = (0..8).map(|round| allocated(&mut harness, round)).collect();
     assert!(rounds[0] > 0, "the first round makes its keys");
     assert_eq!(rounds[3..], [0; 5], "{rounds:?}");
+}
+
+/// How many allocations the slot's thread had made when each window was given: by start, in windows.
+struct Marks([AtomicU64; 64]);
+
+impl Marks {
+    const fn new() -> Marks {
+        Marks([const { AtomicU64::new(0) }; 64])
+    }
+
+    /// A window that starts at this time is given; the last of its keys counts.
+    fn note(&self, start: i64) {
+        let mark = usize::try_from(start / WINDOW_MS).ok().and_then(|at| self.0.get(at));
+        mark.into_iter().for_each(|mark| mark.store(ALLOCATIONS.with(Cell::get), Relaxed));
+    }
+
+    /// What was allocated between the windows at 16 and at 60: state has all its keys, and panes are used again.
+    fn steady(&self) -> u64 {
+        assert!(
+            self.0[..16].iter().all(|mark| mark.load(Relaxed) > 0),
+            "all windows were given by one thread"
+        );
+        self.0[60].load(Relaxed) - self.0[16].load(Relaxed)
+    }
+}
+
+const WINDOW_MS: i64 = 100;
+
+/// An environment whose slot's thread runs nothing but the engine: glommio's executor allocates by itself now and then.
+fn environment() -> Environment {
+    Environment::with(Config::from_toml("[slots]\ndriver = \"thread\"").expect("it is a setting"))
+}
+
+/// Records of a thousand keys, ten a millisecond, in windows of one chain: reading, windows and sink are one thread.
+fn windowed(slide_ms: i64, marks: &'static Marks) {
+    let env = environment();
+    let ms = |ms: i64| std::time::Duration::from_millis(ms as u64);
+    env.source(generate(65 * 10 * WINDOW_MS as u64, |n| (n % 1_000, n as i64 / 10)))
+        .with_timestamps(|record| record.1, Watermarks::bounded_out_of_orderness(ms(5)))
+        .key_by_source_partition(|record| record.0)
+        .window(Sliding::of(ms(WINDOW_MS), ms(slide_ms)))
+        .reduce(|a, _| a)
+        .sink(callback(move |window: WindowResult<u64, (u64, i64)>| marks.note(window.start)));
+    env.run("windows").expect("it does not fail");
+}
+
+#[test]
+fn windows_of_known_keys_allocate_nothing() {
+    static TUMBLING: Marks = Marks::new();
+    static SLIDING: Marks = Marks::new();
+    windowed(WINDOW_MS, &TUMBLING);
+    windowed(WINDOW_MS / 5, &SLIDING);
+    assert_eq!((TUMBLING.steady(), SLIDING.steady()), (0, 0));
+}
+
+/// Records of a hundred keys, ten a millisecond, which are of either side in turn; joined in the chain that reads them,
+/// so that neither side runs ahead.
+macro_rules! joined {
+    ($marks:ident, $method:ident, $($argument:expr),*) => {{
+        let env = environment();
+        let fact = |n: u64| (n / 2 % 100, n as i64 / 10);
+        let either = move |n| if n % 2 == 0 { Either::First(fact(n)) } else { Either::Second(fact(n)) };
+        let side = |either: &Either<(u64, i64), (u64, i64)>| match either {
+            Either::First(fact) | Either::Second(fact) => *fact,
+        };
+        env.source(generate(65 * 10 * WINDOW_MS as u64, either))
+            .with_timestamps(move |either| side(either).1, Watermarks::monotonous())
+            .key_by_source_partition(move |either| side(either).0)
+            .$method($($argument),*)
+            .sink(callback(|time| $marks.note(time)));
+        env.run("join").expect("it does not fail");
+    }};
+}
+
+#[test]
+fn joins_of_known_keys_allocate_nothing() {
+    static AS_OF: Marks = Marks::new();
+    static ENRICH: Marks = Marks::new();
+    static INTERVAL: Marks = Marks::new();
+    joined!(AS_OF, as_of_join, |fact: (u64, i64), _| Some(fact.1));
+    joined!(ENRICH, enrich, |fact: (u64, i64), _| Some(fact.1));
+    joined!(INTERVAL, interval_join, 0..=50, |fact: &(u64, i64), _| fact.1);
+    assert_eq!((AS_OF.steady(), ENRICH.steady(), INTERVAL.steady()), (0, 0, 0));
 }
