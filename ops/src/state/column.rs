@@ -69,26 +69,36 @@ pub(crate) struct At {
 }
 
 /// A growing array that never moves what it holds.
-struct Chunks<X>(Vec<Box<[X]>>);
+pub(crate) struct Chunks<X>(Vec<Box<[X]>>);
+
+impl<X> Default for Chunks<X> {
+    fn default() -> Self {
+        Chunks(Vec::new())
+    }
+}
 
 impl<X> Chunks<X> {
-    fn grow(&mut self, rows: usize, make: impl Fn() -> X) {
+    /// Makes room for this many in all.
+    pub(crate) fn grow(&mut self, rows: usize, make: impl Fn() -> X) {
         while self.0.len() * CHUNK < rows {
             self.0.push((0..CHUNK).map(|_| make()).collect());
         }
     }
 
+    /// What is at `row`, for which there is room.
     #[inline]
-    fn cell(&self, row: u32) -> &X {
+    pub(crate) fn cell(&self, row: u32) -> &X {
         &self.0[row as usize / CHUNK][row as usize % CHUNK]
     }
 
+    /// As [`cell`](Chunks::cell), to be changed.
     #[inline]
-    fn cell_mut(&mut self, row: u32) -> &mut X {
+    pub(crate) fn cell_mut(&mut self, row: u32) -> &mut X {
         &mut self.0[row as usize / CHUNK][row as usize % CHUNK]
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes.
+    pub(crate) fn bytes(&self) -> usize {
         self.0.len() * CHUNK * size_of::<X>()
     }
 }
@@ -104,7 +114,7 @@ pub(crate) struct Column<C> {
 
 impl<C: Cell> Column<C> {
     fn new(ttl: Option<Ttl>) -> Self {
-        Column { cells: Chunks(Vec::new()), written: Chunks(Vec::new()), ttl, heap_bytes: 0 }
+        Column { cells: Chunks::default(), written: Chunks::default(), ttl, heap_bytes: 0 }
     }
 
     /// The cell, unless it is empty or its time is over.

@@ -24,7 +24,7 @@ pub use reducing::ReducingState;
 pub use ttl::{TimeDomain, Ttl};
 pub use value::ValueState;
 
-pub(crate) use column::{At, Columns};
+pub(crate) use column::{At, Chunks, Columns};
 pub(crate) use memory::{BothTimers, InMemory, Row};
 pub(crate) use timers::{Due, Timers};
 pub(crate) use ttl::Now;
