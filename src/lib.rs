@@ -7,10 +7,13 @@ pub mod testing;
 pub use slotflow_io as io;
 pub use slotflow_ops::{
     Aggregate, AggregatingState, AsyncIo, BoxedStream, BroadcastContext, BroadcastProcessFunction,
-    CoProcessFunction, Either, Environment, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge,
-    ProcessContext, ProcessFunction, ReducingState, Request, Session, Sliding, State, StateDescriptor,
-    StateDescriptors, Stream, Sunk, TimeDomain, Timer, Ttl, Tumbling, Unanswered, ValueState,
-    WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
+    CoProcessFunction, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor,
+    CountTrigger, DeltaEvictor, EarlyTrigger, Either, Environment, EventTimeTrigger, Evictor, EvictorContext,
+    Global, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge, MergingTrigger, ProcessContext,
+    ProcessFunction, ProcessingTimeTrigger, PurgingTrigger, ReducingState, Request, Session, Sliding, State,
+    StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, TimeEvictor, Timer, Timing, Trigger,
+    TriggerContext, TriggerResult, Ttl, Tumbling, Unanswered, ValueState, WatermarkAlignment,
+    WatermarkGenerator, Watermarks, WindowFiring, WindowRecord, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{
@@ -21,9 +24,12 @@ pub use slotflow_runtime::{
 pub mod prelude {
     pub use slotflow_io::{Collected, callback, callback_with, from_iterator, generate};
     pub use slotflow_ops::{
-        Aggregate, AsyncIo, BoxedStream, Either, Environment, KeyedProcessFunction, KeyedStream, Merge,
-        ProcessContext, ProcessFunction, Request, Session, Sliding, StateDescriptors, Stream, Tumbling,
-        Unanswered, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowResult,
+        Aggregate, AsyncIo, BoxedStream, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger,
+        CountEvictor, CountTrigger, DeltaEvictor, EarlyTrigger, Either, Environment, EventTimeTrigger,
+        Global, KeyedProcessFunction, KeyedStream, Merge, ProcessContext, ProcessFunction,
+        ProcessingTimeTrigger, PurgingTrigger, Request, Session, Sliding, StateDescriptors, Stream,
+        TimeEvictor, Timing, Tumbling, Unanswered, WatermarkAlignment, WatermarkGenerator, Watermarks,
+        WindowFiring, WindowResult,
     };
     pub use slotflow_runtime::{
         Arena, Borrowed, Config, Context, Error, Family, Job, JobReport, Key, Operator, Output, Owned,

@@ -79,7 +79,12 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    AlignedWindows, All, AllWindowed, Aside, ByClock, CountPlan, CountWindowed, CountWindows, Dropped,
-    InProcessingTime, Joining, Late, Merge, Pairs, Processed, Session, SessionWindows, Sides, Sliding,
-    Tumbling, Whole, WindowPlan, WindowResult, WindowedStream, Windows,
+    Aggregating, AlignedWindows, All, AllWindowed, Aside, ByClock, Contents, ContinuousEventTimeTrigger,
+    ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger, CountWindowed, CountWindows,
+    DefaultTrigger, DeltaEvictor, Dropped, EarlyStream, EarlyTrigger, EventTimeTrigger, Evicted, Evictor,
+    EvictorContext, Global, InProcessingTime, Joining, Keep, Late, Listing, Merge, MergingTrigger, OnMerge,
+    Pairs, Processed, ProcessingTimeTrigger, PurgingTrigger, Session, SessionWindows, Sides, Sliding, Span,
+    TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream,
+    TriggeredWindows, Tumbling, Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord,
+    WindowResult, WindowedStream, Windows,
 };

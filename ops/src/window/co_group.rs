@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Build, Cloned, Context, Operator, Output, Owned};
 
-use super::{Dropped, Fired, Merge, WindowPlan, WindowResult, WindowedStream, Windows};
+use super::{DefaultTrigger, Dropped, Fired, Merge, WindowPlan, WindowResult, WindowedStream, Windows};
 use crate::keyed::KeySelector;
 use crate::{Aggregate, Either, Map, Stream};
 
@@ -52,7 +52,7 @@ where
     B: Clone + Send + 'static,
     P: Pipe<Out = Owned<Either<A, B>>>,
     S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
-    W: Windows<P::Time>,
+    W: Windows<P::Time> + DefaultTrigger,
     WindowPlan<W, S, Sides<A, B>, Dropped>:
         Build<Owned<Either<A, B>>, Out = Owned<Fired<Either<A, B>, S, Sides<A, B>>>>,
 {

@@ -3,6 +3,9 @@
 mod aligned;
 mod co_group;
 mod count;
+mod evictor;
+mod firing;
+mod global;
 mod late;
 mod merge;
 mod panes;
@@ -10,7 +13,10 @@ mod processing_time;
 mod retained;
 mod session;
 mod shape;
+mod spans;
 mod stacks;
+mod trigger;
+mod triggered;
 mod window_all;
 
 use std::time::Duration;
@@ -21,11 +27,24 @@ use slotflow_runtime::{Build, Cloned, Context, Output, Owned, Result, Routed, Ti
 pub use aligned::AlignedWindows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
+pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor, WindowRecord};
+pub use firing::{Timing, WindowFiring};
+pub use global::Global;
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
 pub use processing_time::{ByClock, InProcessingTime};
 pub use session::{Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
+pub use spans::{OnMerge, Span, WindowAssigner};
+pub use trigger::{
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, EarlyTrigger,
+    EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger, TriggerContext,
+    TriggerResult,
+};
+pub use triggered::{
+    Aggregating, Contents, EarlyStream, Evicted, Keep, Listing, TriggeredPlan, TriggeredStream,
+    TriggeredWindows, Unevicted,
+};
 pub use window_all::{AllWindowed, Whole};
 
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
@@ -147,6 +166,7 @@ where
     pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, S, A>
     where
         A: Merge<T> + Clone + Send,
+        W: DefaultTrigger,
         WindowPlan<W, S, A, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, A>>>,
     {
         self.windowed(aggregate, Dropped::default())
@@ -197,6 +217,7 @@ where
     where
         A: Merge<T, Out: Send> + Clone + Send,
         S: KeySelector<T, Stored: Send>,
+        W: DefaultTrigger,
         WindowPlan<W, S, A, Aside>: Build<Owned<T>, Out = Owned<Routed<Fired<T, S, A>, T>>>,
     {
         self.windowed(aggregate, Aside).fork_routed(["main", "late"])
@@ -207,6 +228,7 @@ where
     where
         T: Clone,
         G: Fn(T, T) -> T + Clone + Send + 'static,
+        W: DefaultTrigger,
         WindowPlan<W, S, Joining<G>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, Joining<G>>>>,
     {
         self.aggregate(Joining::new(join))
@@ -236,6 +258,7 @@ where
         T: Clone,
         U: 'static,
         G: FnMut(WindowResult<S::Stored, Vec<T>>) -> U + Clone + Send + 'static,
+        W: DefaultTrigger,
         WindowPlan<W, S, All<T>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, All<T>>>>,
     {
         self.aggregate(All::new()).map(process).name("process")

@@ -59,6 +59,13 @@ impl Session {
     }
 }
 
+impl<W> InProcessingTime<W> {
+    /// The same windows in event time.
+    pub(super) fn windows(&self) -> &W {
+        &self.0
+    }
+}
+
 impl<M: Time, W: Windows<EventTime>> Windows<M> for InProcessingTime<W> {
     fn check(&self) -> Result<()> {
         self.0.check()

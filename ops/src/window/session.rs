@@ -23,7 +23,7 @@ use crate::keyed::{KeySelector, Segments};
 /// `EventTimeSessionWindows`. A session's end is its last record's time and the gap.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
-    gap_ms: Timestamp,
+    pub(super) gap_ms: Timestamp,
 }
 
 impl Session {

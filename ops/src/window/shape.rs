@@ -68,7 +68,7 @@ impl Windows<EventTime> for Sliding {
 
 /// Windows, panes and their edges.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub struct Shape {
     pub(super) size: Timestamp,
     pub(super) slide: Timestamp,
     offset: Timestamp,
