@@ -83,8 +83,8 @@ pub use window::{
     ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger, CountWindowed, CountWindows,
     DefaultTrigger, DeltaEvictor, Dropped, EarlyStream, EarlyTrigger, EventTimeTrigger, Evicted, Evictor,
     EvictorContext, Global, InProcessingTime, Joining, Keep, Late, Listing, Merge, MergingTrigger, OnMerge,
-    Pairs, Processed, ProcessingTimeTrigger, PurgingTrigger, Session, SessionWindows, Sides, Sliding, Span,
-    TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream,
-    TriggeredWindows, Tumbling, Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord,
-    WindowResult, WindowedStream, Windows,
+    Pairs, Processed, ProcessingTimeTrigger, PurgingTrigger, Session, SessionWindows, Sides, Sliding,
+    SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows, Span, TimeEvictor, Timing, Trigger,
+    TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream, TriggeredWindows, Tumbling, Unevicted,
+    Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord, WindowResult, WindowedStream, Windows,
 };

@@ -26,15 +26,17 @@ where
     /// # Ok::<(), Error>(())
     /// ```
     pub fn count_window(self, size: u64) -> CountWindowed<'env, P, S> {
-        CountWindowed { keyed: self, size }
+        CountWindowed { keyed: self, size, parallelism: None }
     }
 }
 
 /// A keyed stream whose records are grouped by number; see [`KeyedStream::count_window`].
 #[must_use = "a stream does nothing until it ends in a sink"]
 pub struct CountWindowed<'env, P, S> {
-    keyed: KeyedStream<'env, P, S>,
-    size: u64,
+    pub(super) keyed: KeyedStream<'env, P, S>,
+    pub(super) size: u64,
+    /// `None` for the job's.
+    pub(super) parallelism: Option<usize>,
 }
 
 impl<'env, T, P, S> CountWindowed<'env, P, S>
@@ -48,16 +50,13 @@ where
     where
         A: Aggregate<T> + Clone + Send,
     {
-        let CountWindowed { keyed, size } = self;
+        let size = self.size;
         let checked = if size > 0 {
             Ok(())
         } else {
             Err(Error::user("a count window of 0 records is never full: the size must be 1 or more"))
         };
-        let (selector, assigner) = (keyed.selector.clone(), keyed.assigner);
-        let stream = keyed.then("count_window", CountPlan { selector, assigner, size, aggregate });
-        refuse(&stream, checked);
-        stream
+        self.counted(|selector, assigner| CountPlan { selector, assigner, size, aggregate }, checked)
     }
 
     /// Joins the records of each window two by two.
@@ -67,6 +66,23 @@ where
         G: Fn(T, T) -> T + Clone + Send + 'static,
     {
         self.aggregate(Joining::new(join))
+    }
+
+    /// Adds the operator, and notes what speaks against it.
+    pub(super) fn counted<B>(
+        self,
+        plan: impl FnOnce(S, Assigner) -> B,
+        checked: Result<()>,
+    ) -> Stream<'env, Then<P, B>>
+    where
+        B: Build<Owned<T>>,
+    {
+        let CountWindowed { keyed, parallelism, .. } = self;
+        let plan = plan(keyed.selector.clone(), keyed.assigner);
+        let stream = keyed.then("count_window", plan);
+        stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
+        refuse(&stream, checked);
+        stream
     }
 }
 

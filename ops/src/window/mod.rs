@@ -3,6 +3,7 @@
 mod aligned;
 mod co_group;
 mod count;
+mod count_sliding;
 mod evictor;
 mod firing;
 mod global;
@@ -27,6 +28,7 @@ use slotflow_runtime::{Build, Cloned, Context, Output, Owned, Result, Routed, Ti
 pub use aligned::AlignedWindows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
+pub use count_sliding::{SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor, WindowRecord};
 pub use firing::{Timing, WindowFiring};
 pub use global::Global;

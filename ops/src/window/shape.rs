@@ -125,7 +125,8 @@ impl Shape {
     }
 }
 
-fn greatest_divisor(mut a: Timestamp, mut b: Timestamp) -> Timestamp {
+/// The greatest number that divides both.
+pub(super) fn greatest_divisor(mut a: Timestamp, mut b: Timestamp) -> Timestamp {
     while b != 0 {
         (a, b) = (b, a % b);
     }

@@ -4,7 +4,7 @@ use slotflow_runtime::Owned;
 use slotflow_runtime::edge::partition::AsPlanned;
 use slotflow_runtime::pipe::{Cut, Pipe};
 
-use super::{WindowedStream, Windows};
+use super::{CountWindowed, WindowedStream, Windows};
 use crate::Stream;
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
 
@@ -27,9 +27,26 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn window_all<W: Windows<P::Time>>(self, windows: W) -> AllWindowed<'env, P, W> {
-        let (stream, assigner) = (self.global(), Assigner::Hash);
-        let keyed = KeyedStream { stream, selector: Whole, assigner };
-        WindowedStream { keyed, windows, lateness_ms: 0, parallelism: Some(1) }
+        WindowedStream { keyed: self.whole(), windows, lateness_ms: 0, parallelism: Some(1) }
+    }
+
+    /// Groups all records by so many in a row, of whatever key: Flink's `countWindowAll`. As
+    /// [`window_all`](Stream::window_all) at one subtask, and as [`count_window`](KeyedStream::count_window)
+    /// otherwise; the key of each result is `()`.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// let sums = collect(1..=7, |numbers| numbers.count_window_all(3).reduce(|a, b| a + b))?;
+    /// assert_eq!(sums, [((), 6), ((), 15)]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn count_window_all(self, size: u64) -> CountWindowed<'env, Cut<P, AsPlanned>, Whole> {
+        CountWindowed { keyed: self.whole(), size, parallelism: Some(1) }
+    }
+
+    /// All records under one key, at one subtask.
+    fn whole(self) -> KeyedStream<'env, Cut<P, AsPlanned>, Whole> {
+        KeyedStream { stream: self.global(), selector: Whole, assigner: Assigner::Hash }
     }
 }
 

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use slotflow::io::{Collected, generate};
-use slotflow_ops::{Aggregate, AsyncIo, Environment, Request, Stream, Ttl, WatermarkAlignment, Watermarks};
+use slotflow_ops::{
+    Aggregate, AsyncIo, CountEvictor, CountTrigger, Environment, Global, Merge, Request, Stream, Ttl,
+    WatermarkAlignment, Watermarks,
+};
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
 use slotflow_runtime::{Context, Error, EventTime, Operator, Output, Owned, Routed};
@@ -96,6 +99,12 @@ impl Aggregate<Record> for Numbered {
     }
     fn result(&self, acc: &(Record, u64)) -> Record {
         numbered(acc.0, acc.1)
+    }
+}
+
+impl Merge<Record> for Numbered {
+    fn merge(&self, into: &mut (Record, u64), other: &(Record, u64)) {
+        *into = (other.0, into.1 + other.1);
     }
 }
 
@@ -199,6 +208,15 @@ steps! {
         .map(|(r, n)| numbered(r, n)), |m| m.keyed_at_end();
     "key_by_source_partition, fold": |_, s| s.key_by_source_partition(|r| *r).aggregate(Numbered),
         |m| m.by_source_partition();
+    "key_by, count_window, every": |_, s| s.key_by(|r| *r).count_window(u64::MAX).every(1).aggregate(Numbered)
+        .map(|it| it.1), |m| m.keyed(numbered);
+    "count_window_all, every": |_, s| s.count_window_all(1).every(1).reduce(|a, _| a).map(|it| it.1),
+        |m| { m.partition(Partitioner::Global); m.spread_to(1) };
+    "key_by, window, trigger": |_, s| s.key_by(|r| *r).window(Global).trigger(CountTrigger::of(1))
+        .allowed_lateness(Duration::MAX).aggregate(Numbered).map(|it| it.value), |m| m.keyed(numbered);
+    "key_by, window, trigger, evictor": |_, s| s.key_by(|r| *r).window(Global).trigger(CountTrigger::of(1))
+        .evictor(CountEvictor::of(usize::MAX)).process(|it| numbered(it.key, it.value.len() as u64)),
+        |m| m.keyed(numbered);
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()
         .fold_at_end(0, |count, n| *count += n).parallelism(1).map(|n| (0, n)), |m| m.count();
 
