@@ -22,6 +22,7 @@ pub(in super::super) type OwnTimers = Vec<(TimeDomain, Timestamp)>;
 /// What a [`Trigger`](super::Trigger) may know and do about the window in hand.
 pub struct TriggerContext<'a> {
     pub(in super::super) span: Span,
+    pub(in super::super) domain: TimeDomain,
     pub(in super::super) now: Now,
     /// When the window itself is to be looked at; a timer that is not the trigger's.
     pub(in super::super) clean_up: Option<(TimeDomain, Timestamp)>,
@@ -44,6 +45,11 @@ impl TriggerContext<'_> {
     /// The window's last time, `end - 1`: Flink's `maxTimestamp`.
     pub fn max_timestamp(&self) -> Timestamp {
         self.span.end - 1
+    }
+
+    /// The time that the window is in; event time, for a global window.
+    pub fn time_domain(&self) -> TimeDomain {
+        self.domain
     }
 
     /// Event time of the record in hand, or what the timer in hand was registered for.

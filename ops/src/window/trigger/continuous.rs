@@ -6,6 +6,7 @@ use slotflow_runtime::{Error, Result, Timestamp};
 
 use super::super::shape::{FARTHEST, milliseconds};
 use super::{MergingTrigger, Trigger, TriggerContext, TriggerResult};
+use crate::state::TimeDomain;
 
 /// Fires whenever the watermark has reached a multiple of an interval, and once it has passed the window's end: Flink's
 /// `ContinuousEventTimeTrigger`. A window fires then whether it has got something new or not;
@@ -75,6 +76,9 @@ impl<T> Trigger<T> for ContinuousEventTimeTrigger {
 
 impl<T> MergingTrigger<T> for ContinuousEventTimeTrigger {
     fn on_merge(&mut self, next: &mut Self::State, other: Self::State, ctx: &mut TriggerContext<'_>) {
+        next.iter().for_each(|known| {
+            ctx.delete_event_time_timer(*known);
+        });
         *next = earlier(*next, other);
         let ends = Some(ctx.max_timestamp()).filter(|end| *end > ctx.watermark());
         next.iter().chain(&ends).for_each(|time| {
@@ -108,11 +112,13 @@ impl ContinuousProcessingTimeTrigger {
         ContinuousProcessingTimeTrigger { every_ms: milliseconds(every) }
     }
 
-    /// Waits for the next firing after `time`; the window's end is one, if it comes before.
+    /// Waits for the next firing after `time`; the window's end is one, if the clock comes to it before.
     fn wait(&self, time: Timestamp, next: &mut Option<Timestamp>, ctx: &mut TriggerContext<'_>) {
-        let following = multiple_after(time, self.every_ms);
-        let ends = (time + 1..following).contains(&ctx.end());
-        ctx.register_processing_time_timer(*next.insert(if ends { ctx.end() } else { following }));
+        let mut following = multiple_after(time, self.every_ms);
+        if ctx.time_domain() == TimeDomain::ProcessingTime && time < ctx.end() {
+            following = following.min(ctx.end());
+        }
+        ctx.register_processing_time_timer(*next.insert(following));
     }
 }
 
@@ -148,6 +154,9 @@ impl<T> Trigger<T> for ContinuousProcessingTimeTrigger {
 
 impl<T> MergingTrigger<T> for ContinuousProcessingTimeTrigger {
     fn on_merge(&mut self, next: &mut Self::State, other: Self::State, ctx: &mut TriggerContext<'_>) {
+        next.iter().for_each(|known| {
+            ctx.delete_processing_time_timer(*known);
+        });
         *next = earlier(*next, other);
         next.iter().for_each(|next| {
             ctx.register_processing_time_timer(*next);

@@ -116,7 +116,11 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
 }
 
 impl<T, G: MergingTrigger<T>> MergingTrigger<T> for EarlyTrigger<G> {
+    /// The inner trigger's timers come after what is deleted, as it may have registered the same time.
     fn on_merge(&mut self, state: &mut Self::State, other: Self::State, ctx: &mut TriggerContext<'_>) {
+        state.due.iter().for_each(|known| {
+            ctx.delete_processing_time_timer(*known);
+        });
         self.inner.on_merge(&mut state.inner, other.inner, ctx);
         state.has_news |= other.has_news;
         let due = [state.due, other.due].into_iter().flatten().min();

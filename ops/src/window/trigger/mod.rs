@@ -68,8 +68,8 @@ impl TriggerResult {
 /// block.
 ///
 /// A window is over at its end and the allowed lateness; then its records, the trigger's state and all its timers
-/// go, so there is nothing to clear here. They also go when there are no records, no timers, and a state that equals
-/// the default one.
+/// go, so there is nothing to clear here. A window that does not merge also goes when it has no records, no timers, and
+/// a state that equals the default one.
 ///
 /// Here is one that fires at each record that is larger than all before it:
 ///

@@ -55,7 +55,8 @@ where
         if result.purges() {
             open.edit(row, |window| window.kept = None);
         }
-        if open.is_spent(row) {
+        // A session that has nothing still says how far the next record's session reaches.
+        if W::ON_MERGE.is_none() && open.is_spent(row) {
             open.close(row);
         }
     }

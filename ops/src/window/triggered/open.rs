@@ -166,9 +166,10 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
     ) -> Option<(&mut Window<K, C, X>, TriggerContext<'_>)> {
         let span = self.rows.cell(row).window.as_ref()?.span;
         let clean_up = self.clean_up(span);
-        let OpenWindows { rows, timers, .. } = self;
+        let OpenWindows { rows, timers, domain, .. } = self;
         let Row { window, timers: own, .. } = rows.cell_mut(row);
-        window.as_mut().map(|window| (window, TriggerContext { span, now, clean_up, own, timers, row }))
+        let context = TriggerContext { span, domain: *domain, now, clean_up, own, timers, row };
+        window.as_mut().map(|window| (window, context))
     }
 
     /// Takes a timer that is due from its window; `false` if it is not the trigger's.

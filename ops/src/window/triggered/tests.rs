@@ -16,6 +16,9 @@ use super::*;
 use crate::Aggregate;
 use crate::window::Merge;
 
+mod model;
+mod properties;
+
 /// `a:12[0,10)` are the records 1 and 2 of the window from 0 to 10 for the key a; `[..)` is a global window.
 impl<K: Marble, V: Marble> Marble for WindowFiring<K, V> {
     fn read(_: &str) -> Option<Self> {
