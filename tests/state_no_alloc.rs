@@ -156,6 +156,38 @@ fn windows_of_known_keys_allocate_nothing() {
     assert_eq!((TUMBLING.steady(), SLIDING.steady()), (0, 0));
 }
 
+/// Records of a thousand keys, forty a millisecond, in windows that a trigger fires. How many windows are open at once
+/// depends on how long steps are, so there were more of them before than there can be later: of four thousand keys.
+macro_rules! triggered {
+    ($marks:ident, $windows:expr, $trigger:expr) => {{
+        let env = environment();
+        let keys = |time: i64| if time < 12 * WINDOW_MS { 4_000 } else { 1_000 };
+        env.source(generate(65 * 40 * WINDOW_MS as u64, move |n| (n % keys(n as i64 / 40), n as i64 / 40)))
+            .with_timestamps(|record| record.1, Watermarks::monotonous())
+            .key_by_source_partition(|record| record.0)
+            .window($windows)
+            .trigger($trigger)
+            .reduce(|_, b| b)
+            .sink(callback(|window: WindowFiring<u64, (u64, i64)>| {
+                $marks.note(window.value.1 / WINDOW_MS * WINDOW_MS)
+            }));
+        env.run("triggers").expect("it does not fail");
+    }};
+}
+
+#[test]
+fn windows_with_triggers_of_known_keys_allocate_nothing() {
+    static EVENT_TIME: Marks = Marks::new();
+    static EARLY: Marks = Marks::new();
+    static COUNT: Marks = Marks::new();
+    let window = std::time::Duration::from_millis(WINDOW_MS as u64);
+    triggered!(EVENT_TIME, Tumbling::of(window), EventTimeTrigger);
+    let early = EarlyTrigger::every(window, ContinuousEventTimeTrigger::of(window / 4));
+    triggered!(EARLY, Sliding::of(window, window / 2), PurgingTrigger::of(early));
+    triggered!(COUNT, Global, PurgingTrigger::of(CountTrigger::of(1)));
+    assert_eq!((EVENT_TIME.steady(), EARLY.steady(), COUNT.steady()), (0, 0, 0));
+}
+
 /// Records of a hundred keys, ten a millisecond, which are of either side in turn; joined in the chain that reads them,
 /// so that neither side runs ahead.
 macro_rules! joined {
