@@ -291,7 +291,7 @@ fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {
     }
 }
 
-/// Pushes a window's result, whose time is the window's last.
+/// Pushes a window's result, whose time is the window's last. The operators in front may go on with the time there was.
 #[inline(always)]
 fn emit<L, K, V, T>(
     key: K,
@@ -302,8 +302,10 @@ fn emit<L, K, V, T>(
 ) where
     L: Late<WindowResult<K, V>, T>,
 {
+    let own = ctx.timestamp();
     ctx.set_timestamp(end - 1);
     out.push(L::result(WindowResult { key, start, end, value }), ctx);
+    ctx.set_timestamp(own);
 }
 
 #[cfg(test)]

@@ -132,6 +132,20 @@ fn a_window_that_may_be_late_fires_again() {
     check(windows, "a:1@1 |9 a:2@3 |14", "a:1[-5,5)@4 a:1[0,10)@9 |9 a:3[0,10)@9 |14");
 }
 
+/// An operator in front that gives several records for one goes on with that one's time.
+#[test]
+fn what_fires_again_leaves_the_time_of_the_record_in_hand() {
+    let mut operator = built(with(Sliding::of(ms(10), ms(5)), 50, Dropped::default()));
+    let mut given = Given(Vec::new());
+    context(|ctx| {
+        while operator.watermark(30, ctx, &mut given) == Flow::More {}
+        ctx.set_timestamp(3);
+        operator.process(('a', 1), ctx, &mut given);
+        assert_eq!(ctx.timestamp(), 3);
+    });
+    assert_eq!(given.0.iter().map(|(_, time)| *time).collect::<Vec<_>>(), [4, 9]);
+}
+
 #[test]
 fn late_records_go_aside_at_their_own_time() {
     let (mut given, mut operator) = (Vec::new(), built(with(Tumbling::of(ms(10)), 0, Aside)));

@@ -61,7 +61,7 @@ where
         }
     }
 
-    /// Gives the value of a window, if it has a record.
+    /// Gives the value of a window, if it has a record. The operators in front may go on with the time there was.
     fn fire<'s>(&mut self, row: u32, now: Now, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
         let Now { watermark, processing_time, .. } = now;
         let TriggeredWindows { contents, state, .. } = self;
@@ -73,8 +73,10 @@ where
         });
         if let Some((key, span, latest, value)) = fired.flatten() {
             let (Span { start, end }, timing) = (span, self.timing(span, now));
+            let own = ctx.timestamp();
             ctx.set_timestamp(if span.is_endless() { latest } else { end - 1 });
             out.push(L::result(WindowFiring { key, start, end, timing, value }), ctx);
+            ctx.set_timestamp(own);
         }
     }
 

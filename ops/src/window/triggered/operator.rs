@@ -143,8 +143,6 @@ where
             Some(row) => self.add(row, record, now, ctx, out),
             None => self.late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx)),
         }
-        // The operators in front may go on with the record's time.
-        ctx.set_timestamp(now.timestamp);
         if self.state.open.timers.processing.next() != self.due {
             self.note_due(ctx);
         }
