@@ -235,6 +235,12 @@ fn a_session_that_grows_does_not_fire_at_its_old_end() {
 }
 
 #[test]
+fn a_session_that_was_purged_still_reaches_as_far() {
+    let plan = digits(Session::with_gap(ms(5)), PurgingTrigger::of(CountTrigger::of(1)));
+    check(plan, "a:1@0 a:2@4 |8 a:3@9 #", "a:1[0,5)early@4 a:2[0,9)early@8 |8 a:3[9,14)early@13 #");
+}
+
+#[test]
 fn sessions_by_the_clock_merge() {
     let plan = digits(Session::with_gap(ms(5)).in_processing_time(), ProcessingTimeTrigger);
     check(plan, "a:1 ~3 a:2 ~6 b:4 ~8 a:8 ~30", "~3 ~6 a:12[0,8)@7 ~8 b:4[6,11)@10 a:8[8,13)@12 ~30");
@@ -286,14 +292,36 @@ fn a_window_takes_its_timers_along_when_it_goes() {
 
 #[test]
 fn what_is_purged_and_waits_for_nothing_is_forgotten() {
-    let mut place = subtask();
-    let meter = std::sync::Arc::new(StateMeter::default());
-    place.state = meter.clone();
+    let place = subtask();
     let mut operator = digits(Global, PurgingTrigger::of(CountTrigger::of(3))).build(&place).unwrap();
     let many = (0..9_000).map(|n| (key(n / 3), 1));
-    // What state takes is reported each 64 records, here for the last time with one of a left.
-    feed(&mut operator, many.chain([('a', 1); 88]), &place).unwrap();
-    assert_eq!(meter.keys(), 1);
+    feed(&mut operator, many.chain([('a', 1), ('b', 1)]), &place).unwrap();
+    assert_eq!(operator.state.open.size().0, 2);
+}
+
+/// Waits for the end of its window, and then does not.
+#[derive(Clone)]
+struct Fickle;
+
+impl Trigger<Pair> for Fickle {
+    type State = ();
+
+    fn on_record(&mut self, _: &Pair, (): &mut (), ctx: &mut TriggerContext<'_>) -> TriggerResult {
+        let last = ctx.max_timestamp();
+        assert!(ctx.register_event_time_timer(last) && !ctx.register_event_time_timer(last));
+        assert!(ctx.delete_event_time_timer(last) && !ctx.delete_event_time_timer(last));
+        TriggerResult::Continue
+    }
+}
+
+#[test]
+fn a_window_is_cleaned_up_whatever_its_trigger_deletes() {
+    let mut harness = Harness::new(digits(tens(), Fickle)).unwrap();
+    harness.push_at(('a', 1), 5).unwrap();
+    harness.watermark(8).unwrap();
+    assert_eq!(harness.operator().state.open.size().0, 1);
+    harness.watermark(9).unwrap();
+    assert_eq!((harness.operator().state.open.size().0, harness.take().len()), (0, 0));
 }
 
 #[test]
