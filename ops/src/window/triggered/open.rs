@@ -1,8 +1,9 @@
 //! The windows that are open, each with its records, its trigger's state and its timers.
 //!
 //! A window lives in a row, which it leaves when it is over and another takes; so what it needed is used again. The
-//! windows of a key are a list, the newest first, that begins in a table by key. Timers know the row and nothing
-//! else, so a window takes its timers with it when it goes: the next one of that row must not be called by them.
+//! windows of a key are a list, the one that starts first in front, that begins in a table by key: a record goes along
+//! it once, however many windows it is in. Timers know the row and nothing else, so a window takes its timers with it
+//! when it goes: the next one of that row must not be called by them.
 
 use slotflow_runtime::{Key, Timestamp};
 
@@ -29,16 +30,16 @@ pub(super) struct Window<K, C, X> {
 /// Where a window lives.
 struct Row<K, C, X> {
     window: Option<Window<K, C, X>>,
-    /// The next older window of its key.
-    older: u32,
+    /// The next window of its key.
+    next: u32,
     /// The timers that its trigger has registered.
     timers: OwnTimers,
 }
 
 /// The windows of one subtask.
 pub(super) struct OpenWindows<K, C, X> {
-    /// The newest window of each key.
-    newest: Segments<K, u32>,
+    /// The first window of each key.
+    first: Segments<K, u32>,
     rows: Chunks<Row<K, C, X>>,
     used: u32,
     free: Vec<u32>,
@@ -61,7 +62,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         heap_of: fn(&C) -> usize,
     ) -> Self {
         OpenWindows {
-            newest: Segments::new(hashes),
+            first: Segments::new(hashes),
             rows: Chunks::default(),
             used: 0,
             free: Vec::new(),
@@ -85,59 +86,87 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         (!span.is_endless()).then(|| (self.domain, self.over(span) + self.lateness))
     }
 
-    /// The newest window of `key`, which is known from here on: [`add`](OpenWindows::add) a window to it, or
-    /// [`forget`](OpenWindows::forget) it if it has none.
-    pub(super) fn newest<Q: Key>(
+    /// Makes `key` known: [`add`](OpenWindows::add) a window to it, or [`forget`](OpenWindows::forget) it if it has
+    /// none. Gives its first window.
+    pub(super) fn first<Q: Key>(
         &mut self,
         key: Q,
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
-    ) -> u32 {
-        self.newest.settle();
+    ) -> Option<u32> {
+        self.first.settle();
         let keys = &mut self.keys;
-        *self.newest.value(key, same, |key| {
+        let first = self.first.value(key, same, |key| {
             *keys += 1;
             (store(key), NONE)
-        })
+        });
+        row_at(*first)
     }
 
-    /// The first window, from this row on, for which `is` holds.
-    pub(super) fn find(&self, mut row: u32, is: impl Fn(u32, Span) -> bool) -> Option<u32> {
-        while row != NONE {
-            let Row { window, older, .. } = self.rows.cell(row);
-            if window.as_ref().is_some_and(|window| is(row, window.span)) {
-                return Some(row);
-            }
-            row = *older;
+    /// The next window of the same key.
+    pub(super) fn next(&self, row: u32) -> Option<u32> {
+        row_at(self.rows.cell(row).next)
+    }
+
+    /// Goes along the list from `next` on, as long as windows are `before` what is searched, and gives the last one
+    /// that is, or `behind`, and the first that is not.
+    pub(super) fn search(
+        &self,
+        mut behind: Option<u32>,
+        mut next: Option<u32>,
+        before: impl Fn(Span) -> bool,
+    ) -> (Option<u32>, Option<u32>) {
+        while let Some(row) = next.filter(|row| self.span(*row).is_some_and(&before)) {
+            (behind, next) = (Some(row), self.next(row));
         }
-        None
+        (behind, next)
     }
 
-    /// Opens a window of the key whose hash this is and whose newest window is `newest`.
-    pub(super) fn add(&mut self, hash: u64, newest: u32, span: Span) -> u32 {
-        let row = self.free.pop().unwrap_or(self.used);
-        let entry = self.newest.find_by(hash, |(_, known)| *known == newest);
-        let (key, first) = entry.expect("a key is known before it has a window");
-        *first = row;
+    /// Opens a window behind this one of its key.
+    pub(super) fn add_behind(&mut self, row: u32, span: Span) -> Option<u32> {
+        let key = self.window(row)?.key.clone();
+        let next = self.rows.cell(row).next;
+        let new = self.open(key, span, next);
+        self.rows.cell_mut(row).next = new;
+        Some(new)
+    }
+
+    /// Opens a window in front of all others of the key whose hash this is, and whose first one has been this.
+    pub(super) fn add_in_front(&mut self, hash: u64, first: Option<u32>, span: Span) -> Option<u32> {
+        let (key, _) = self.first.find_by(hash, |(_, known)| row_at(*known) == first)?;
         let key = key.clone();
+        let new = self.open(key, span, first.unwrap_or(NONE));
+        let (_, known) = self.first.find_by(hash, |(_, known)| row_at(*known) == first)?;
+        *known = new;
+        Some(new)
+    }
+
+    /// A new window in a row of its own.
+    fn open(&mut self, key: K, span: Span, next: u32) -> u32 {
+        let row = self.free.pop().unwrap_or(self.used);
         if row == self.used {
             self.used += 1;
-            self.rows.grow(self.used as usize, || Row { window: None, older: NONE, timers: Vec::new() });
+            self.rows.grow(self.used as usize, || Row { window: None, next: NONE, timers: Vec::new() });
         }
         let home = self.rows.cell_mut(row);
         let (kept, state) = (None, X::default());
         home.window = Some(Window { key, span, latest: Timestamp::MIN, kept, state });
-        home.older = newest;
+        home.next = next;
         self.set_clean_up(row, span);
         row
     }
 
-    /// Forgets the key of this hash that has no window.
-    #[cold]
+    /// Forgets the key of this hash if it has no window.
     pub(super) fn forget(&mut self, hash: u64) {
-        if self.newest.remove_by(hash, |(_, newest)| *newest == NONE).is_some() {
+        if self.first.remove_by(hash, |(_, first)| *first == NONE).is_some() {
             self.keys -= 1;
         }
+    }
+
+    /// From when to when the window in this row is.
+    #[inline]
+    pub(super) fn span(&self, row: u32) -> Option<Span> {
+        self.rows.cell(row).window.as_ref().map(|window| window.span)
     }
 
     /// The window in this row.
@@ -164,7 +193,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         row: u32,
         now: Now,
     ) -> Option<(&mut Window<K, C, X>, TriggerContext<'_>)> {
-        let span = self.rows.cell(row).window.as_ref()?.span;
+        let span = self.span(row)?;
         let clean_up = self.clean_up(span);
         let OpenWindows { rows, timers, domain, .. } = self;
         let Row { window, timers: own, .. } = rows.cell_mut(row);
@@ -181,7 +210,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
 
     /// Makes a window as long as this, without timers and with a new state for the trigger. Gives the old state.
     pub(super) fn lengthen(&mut self, row: u32, longer: Span) -> Option<X> {
-        self.delete_timers(row, self.rows.cell(row).window.as_ref()?.span);
+        self.delete_timers(row, self.span(row)?);
         self.set_clean_up(row, longer);
         let window = self.window(row)?;
         window.span = longer;
@@ -223,20 +252,19 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
 
     /// Takes a row out of its key's list; with the last one the key goes.
     fn unlink(&mut self, row: u32, key: &K) {
-        let (hash, older) = (key.hash(), self.rows.cell(row).older);
-        let Some((_, newest)) = self.newest.find_by(hash, |(known, _)| known == key) else { return };
-        if *newest != row {
-            let mut newer = *newest;
-            while self.rows.cell(newer).older != row {
-                newer = self.rows.cell(newer).older;
+        let (hash, next) = (key.hash(), self.rows.cell(row).next);
+        let Some((_, first)) = self.first.find_by(hash, |(known, _)| known == key) else { return };
+        if *first != row {
+            let mut before = *first;
+            while self.rows.cell(before).next != row {
+                before = self.rows.cell(before).next;
             }
-            self.rows.cell_mut(newer).older = older;
+            self.rows.cell_mut(before).next = next;
             return;
         }
-        *newest = older;
-        if older == NONE {
-            self.newest.remove_by(hash, |(known, _)| known == key);
-            self.keys -= 1;
+        *first = next;
+        if next == NONE {
+            self.forget(hash);
         }
     }
 
@@ -247,4 +275,9 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         let timers = self.timers.event.bytes() + self.timers.processing.bytes();
         (self.keys, table + self.rows.bytes() + timers + self.heap_bytes)
     }
+}
+
+/// What a list names, if it is not its end.
+fn row_at(named: u32) -> Option<u32> {
+    (named != NONE).then_some(named)
 }

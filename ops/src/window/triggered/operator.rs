@@ -134,7 +134,7 @@ where
         let time = if W::TIME == TimeDomain::EventTime { now.timestamp } else { now.processing_time };
         let mut before = None;
         for span in W::spans(self.shape, time) {
-            let Some(row) = self.place(&record, span, now) else { continue };
+            let Some(row) = self.place(&record, span, before, now) else { continue };
             if let Some(before) = before.replace(row) {
                 self.add(before, record.clone(), now, ctx, out);
             }

@@ -29,38 +29,38 @@ where
         })
     }
 
-    /// The window of a record that has this span, or, of those that merge, that it belongs to. `None` if it is gone.
-    pub(super) fn place(&mut self, record: &T, span: Span, now: Now) -> Option<u32> {
-        let (key, gone) = (self.selector.key(record), self.is_gone(span));
+    /// The window of a record that has this span, or, of those that merge, that it belongs to; `None` if it is gone.
+    /// `behind` is the record's window in front of it, if there is one.
+    pub(super) fn place(&mut self, record: &T, span: Span, behind: Option<u32>, now: Now) -> Option<u32> {
+        let (key, gone, merges) = (self.selector.key(record), self.is_gone(span), W::ON_MERGE.is_some());
         let (hash, open) = (key.hash(), &mut self.state.open);
-        let newest = open.newest(key, S::same, S::store);
-        let known = match W::ON_MERGE {
-            Some(_) => open.find(newest, |_, known| known.touches(span)),
-            None => open.find(newest, |_, known| known == span),
+        let first = if behind.is_none() { open.first(key, S::same, S::store) } else { None };
+        let next = behind.map_or(first, |behind| open.next(behind));
+        let before = |known: Span| if merges { known.end < span.start } else { known.start < span.start };
+        let (behind, next) = open.search(behind, next, before);
+        let is_it = |known: Span| if merges { known.touches(span) } else { known == span };
+        let Some(row) = next.filter(|row| open.span(*row).is_some_and(is_it)) else {
+            return match behind {
+                _ if gone => {
+                    open.forget(hash);
+                    None
+                }
+                Some(behind) => open.add_behind(behind, span),
+                None => open.add_in_front(hash, first, span),
+            };
         };
-        match (known, W::ON_MERGE) {
-            (None, _) if gone => open.forget(hash),
-            (None, _) => return Some(open.add(hash, newest, span)),
-            (Some(row), Some(on_merge)) => {
-                let other = open.find(newest, |other, known| other != row && known.touches(span));
-                self.merge((row, other), span, on_merge, now);
-            }
-            (Some(_), None) => {}
+        if let Some(on_merge) = W::ON_MERGE {
+            self.merge(row, span, on_merge, now);
         }
-        known
+        Some(row)
     }
 
     /// Makes a session as long as one more record does, and takes in the other one that this reaches. Between two
     /// sessions nothing came for a gap, so a record reaches two of them at most.
-    fn merge(
-        &mut self,
-        (row, other): (u32, Option<u32>),
-        span: Span,
-        on_merge: OnMerge<T, G>,
-        now: Now,
-    ) -> Option<()> {
+    fn merge(&mut self, row: u32, span: Span, on_merge: OnMerge<T, G>, now: Now) -> Option<()> {
         let open = &mut self.state.open;
-        let known = open.window(row)?.span;
+        let known = open.span(row)?;
+        let other = open.next(row).filter(|next| open.span(*next).is_some_and(|next| next.touches(span)));
         if other.is_none() && known.cover(span) == known {
             return None;
         }

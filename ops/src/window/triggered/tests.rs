@@ -222,9 +222,9 @@ fn an_early_result_that_is_due_at_the_end_is_the_one_at_the_end() {
 fn sessions_fire_by_triggers_and_merge_their_states() {
     let plan = || digits(Session::with_gap(ms(5)), EventTimeTrigger);
     check(plan(), "a:1@0 b:9@1 a:2@5 |4 |9 #", "|4 b:9[1,6)@5 a:12[0,10)@9 |9 #");
-    check(plan(), "a:1@0 a:2@8 a:3@4 |11 |12 #", "|11 a:213[0,13)@12 |12 #");
+    check(plan(), "a:1@0 a:2@8 a:3@4 |11 |12 #", "|11 a:123[0,13)@12 |12 #");
     let counts = digits(Session::with_gap(ms(5)), CountTrigger::of(4));
-    check(counts, "a:1@0 a:2@1 a:3@9 a:4@5 #", "a:3124[0,14)early@13 #");
+    check(counts, "a:1@0 a:2@1 a:3@9 a:4@5 #", "a:1234[0,14)early@13 #");
 }
 
 #[test]
