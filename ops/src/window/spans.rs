@@ -41,10 +41,6 @@ pub type OnMerge<T, G> =
     for<'c> fn(&mut G, &mut <G as Trigger<T>>::State, <G as Trigger<T>>::State, &mut TriggerContext<'c>);
 
 /// Windows that a trigger of this kind can fire: Flink's `WindowAssigner`.
-#[diagnostic::on_unimplemented(
-    message = "these windows merge, and `{G}` does not say what becomes of its state then",
-    note = "implement `MergingTrigger` for it"
-)]
 pub trait WindowAssigner<T, G: Trigger<T>>: Clone + Send + 'static {
     /// What is computed of them once.
     type Shape: Copy + 'static;

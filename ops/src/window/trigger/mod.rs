@@ -161,6 +161,31 @@ pub trait Trigger<T>: Clone + Send + 'static {
 ///     }
 /// }
 /// ```
+///
+/// A trigger that is none cannot fire sessions:
+///
+/// ```compile_fail
+/// # use slotflow::prelude::*;
+/// # use slotflow::{Trigger, TriggerContext, TriggerResult};
+/// #[derive(Clone)]
+/// struct Never;
+///
+/// impl<T> Trigger<T> for Never {
+///     type State = ();
+///     fn on_record(&mut self, _: &T, (): &mut (), _: &mut TriggerContext<'_>) -> TriggerResult {
+///         TriggerResult::Continue
+///     }
+/// }
+///
+/// # let (env, sums) = (Environment::with(Config::default()), Collected::new());
+/// let times = env.source(from_iterator([1])).with_timestamps(|time| *time, Watermarks::monotonous());
+/// let sessions = times.key_by(|_| 0).window(Session::with_gap(std::time::Duration::from_secs(1)));
+/// sessions.trigger(Never).reduce(|a, b| a + b).sink(sums.sink());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "sessions merge, and `{Self}` does not say what becomes of its state then",
+    note = "implement `MergingTrigger` for it"
+)]
 pub trait MergingTrigger<T>: Trigger<T> {
     /// Windows have become one, and so has a window that a record has made longer. Called for each of them with the
     /// state it had, after all their timers were deleted, and before [`on_record`](Trigger::on_record) for the
