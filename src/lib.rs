@@ -8,11 +8,11 @@ pub use slotflow_io as io;
 pub use slotflow_ops::{
     Aggregate, AggregatingState, AsyncIo, BoxedStream, BroadcastContext, BroadcastProcessFunction,
     CoProcessFunction, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor,
-    CountTrigger, DeltaEvictor, EarlyTrigger, Either, Environment, EventTimeTrigger, Evictor, EvictorContext,
-    Global, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge, MergingTrigger, ProcessContext,
-    ProcessFunction, ProcessingTimeTrigger, PurgingTrigger, ReducingState, Request, Session, Sliding, State,
-    StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, TimeEvictor, Timer, Timing, Trigger,
-    TriggerContext, TriggerResult, Ttl, Tumbling, Unanswered, ValueState, WatermarkAlignment,
+    CountTrigger, DeltaEvictor, DeltaTrigger, EarlyTrigger, Either, Environment, EventTimeTrigger, Evictor,
+    EvictorContext, Global, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge, MergingTrigger,
+    ProcessContext, ProcessFunction, ProcessingTimeTrigger, PurgingTrigger, ReducingState, Request, Session,
+    Sliding, State, StateDescriptor, StateDescriptors, Stream, Sunk, TimeDomain, TimeEvictor, Timer, Timing,
+    Trigger, TriggerContext, TriggerResult, Ttl, Tumbling, Unanswered, ValueState, WatermarkAlignment,
     WatermarkGenerator, Watermarks, WindowFiring, WindowRecord, WindowResult,
 };
 pub use slotflow_runtime as runtime;

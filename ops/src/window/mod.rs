@@ -39,9 +39,9 @@ pub use session::{Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
 pub use spans::{OnMerge, Span, WindowAssigner};
 pub use trigger::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, EarlyTrigger,
-    EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger, TriggerContext,
-    TriggerResult,
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, DeltaTrigger,
+    EarlyTrigger, EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger,
+    TriggerContext, TriggerResult,
 };
 pub use triggered::{
     Aggregating, Contents, EarlyStream, Evicted, Keep, Listing, TriggeredPlan, TriggeredStream,

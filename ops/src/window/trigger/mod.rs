@@ -3,6 +3,7 @@
 mod context;
 mod continuous;
 mod count;
+mod delta;
 mod early;
 mod event_time;
 mod processing_time;
@@ -14,6 +15,7 @@ pub use context::TriggerContext;
 pub(super) use context::{Now, OwnTimers, due};
 pub use continuous::{ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger};
 pub use count::CountTrigger;
+pub use delta::DeltaTrigger;
 pub use early::EarlyTrigger;
 pub use event_time::EventTimeTrigger;
 pub use processing_time::ProcessingTimeTrigger;
@@ -187,9 +189,10 @@ pub trait Trigger<T>: Clone + Send + 'static {
     note = "implement `MergingTrigger` for it"
 )]
 pub trait MergingTrigger<T>: Trigger<T> {
-    /// Windows have become one, and so has a window that a record has made longer. Called for each of them with the
-    /// state it had, after all their timers were deleted, and before [`on_record`](Trigger::on_record) for the
-    /// record that did it: `state`, at first the default one, is that of the window there is now, and so is `ctx`.
+    /// Windows have become one, or a record has made one longer. Called for each of them with the state it had, in the
+    /// order of their starts, after all their timers were deleted, and before [`on_record`](Trigger::on_record) for
+    /// the record that did it: `state`, at first the default one, is that of the window there is now, and so is
+    /// `ctx`.
     fn on_merge(&mut self, state: &mut Self::State, other: Self::State, ctx: &mut TriggerContext<'_>);
 }
 

@@ -9,8 +9,9 @@ use slotflow_runtime::{
 use super::super::shape::milliseconds;
 use super::super::tests::{Given, Pair, Selector, ms, selector};
 use super::super::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, EventTimeTrigger, Global,
-    Late, ProcessingTimeTrigger, PurgingTrigger, Session, Sliding, TriggerContext, Tumbling,
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
+    EventTimeTrigger, Global, Late, ProcessingTimeTrigger, PurgingTrigger, Session, Sliding, TriggerContext,
+    Tumbling,
 };
 use super::*;
 use crate::Aggregate;
@@ -133,6 +134,16 @@ fn a_record_is_in_each_window_that_slides_over_it() {
 fn a_count_fires_each_so_many_records_of_a_window() {
     let fired = "a:12[0,10)early@9 |4 a:56[10,20)early@19 a:1234[0,10)early@9 #";
     check(digits(tens(), CountTrigger::of(2)), "a:1@1 a:5@11 b:7@2 a:2@3 |4 a:6@12 a:3@1 a:4@4 #", fired);
+}
+
+#[test]
+fn a_delta_fires_with_what_differs_from_what_it_last_fired_with() {
+    let by_three = DeltaTrigger::of(2.0, |last: &Pair, now: &Pair| last.1.abs_diff(now.1) as f64);
+    let fired =
+        "a:14[0,10)early@9 b:15[0,10)early@9 b:159[0,10)early@9 a:14[10,20)early@19 a:1427[10,20)early@19 #";
+    check(digits(tens(), by_three), "a:1@1 b:1@1 a:4@2 b:5@3 b:9@4 a:1@11 a:4@12 a:2@13 a:7@14 #", fired);
+    // Of sessions that merge the first has the say: 6 differs by much from 1, and by little from 8.
+    check(digits(Session::with_gap(ms(5)), by_three), "a:1@0 a:8@7 a:6@4 #", "a:186[0,12)early@11 #");
 }
 
 #[test]
