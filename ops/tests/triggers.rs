@@ -204,3 +204,41 @@ fn a_firing_leaves_the_time_of_the_record_in_hand() {
     env.run("times").unwrap();
     assert_eq!(given.take(), [(0, 1), (0, 2), (0, 3), (10, 1), (10, 2), (10, 3)]);
 }
+
+/// Numbers of one stream with those of another, paired whenever a key has two more of either.
+fn pairs(parallelism: usize, purging: bool) -> Vec<(u64, u64)> {
+    let (env, pairs) = (Environment::with(Config::default()).parallelism(parallelism), Collected::new());
+    let either = |n: u64| if n % 4 < 2 { Either::First(n) } else { Either::Second(n) };
+    let side = |either: &Either<u64, u64>| match either {
+        Either::First(n) | Either::Second(n) => *n,
+    };
+    let numbers = env.source(generate(16, either)).parallelism(1).key_by(move |either| side(either) % 2);
+    let (windows, trigger) = (numbers.window(Global), CountTrigger::of(4));
+    if purging {
+        windows.trigger(PurgingTrigger::of(trigger)).join(|a, b| (*a, *b)).sink(pairs.sink());
+    } else {
+        windows.trigger(trigger).evictor(CountEvictor::of(2)).join(|a, b| (*a, *b)).sink(pairs.sink());
+    }
+    env.run("pairs").unwrap();
+    let mut pairs = pairs.take();
+    pairs.sort_unstable();
+    pairs
+}
+
+#[test]
+fn a_join_pairs_what_each_firing_has() {
+    let square = |a: [u64; 2], b: [u64; 2]| a.into_iter().flat_map(move |a| b.map(|b| (a, b)));
+    for parallelism in 1..=3 {
+        // Of an even and an odd key, four records in a row are two of either stream.
+        let squares = [
+            square([0, 4], [2, 6]),
+            square([1, 5], [3, 7]),
+            square([8, 12], [10, 14]),
+            square([9, 13], [11, 15]),
+        ];
+        let mut expected: Vec<_> = squares.into_iter().flatten().collect();
+        expected.sort_unstable();
+        assert_eq!(pairs(parallelism, true), expected);
+        assert_eq!(pairs(parallelism, false), [(4, 6), (5, 7), (12, 14), (13, 15)]);
+    }
+}

@@ -10,7 +10,7 @@ use crate::keyed::KeySelector;
 use crate::{Aggregate, Either, Map, Stream};
 
 /// A window's records of two streams, as an aggregate.
-pub struct Sides<A, B>(PhantomData<fn() -> (A, B)>);
+pub struct Sides<A, B>(pub(super) PhantomData<fn() -> (A, B)>);
 
 impl<A, B> Clone for Sides<A, B> {
     fn clone(&self) -> Self {
@@ -123,7 +123,7 @@ where
 
 /// See [`WindowedStream::join`].
 #[derive(Clone)]
-pub struct Pairs<G>(G);
+pub struct Pairs<G>(pub(super) G);
 
 impl<K, A, B, U, G> Operator<Owned<WindowResult<K, (Vec<A>, Vec<B>)>>> for Pairs<G>
 where

@@ -1,5 +1,6 @@
 //! Windows with a trigger, and with an evictor.
 
+mod co_group;
 mod contents;
 mod fire;
 mod open;
