@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use slotflow_runtime::{Error, Result, Timestamp};
 
-use super::super::shape::{FARTHEST, milliseconds};
+use super::super::shape::milliseconds;
 use super::{MergingTrigger, Trigger, TriggerContext, TriggerResult};
 use crate::state::TimeDomain;
 
 /// Fires whenever the watermark has reached a multiple of an interval, and once it has passed the window's end: Flink's
 /// `ContinuousEventTimeTrigger`. A window fires then whether it has got something new or not;
-/// [`EarlyTrigger`](super::EarlyTrigger) fires only if it has.
+/// [`EarlyTrigger`](super::EarlyTrigger) fires only if it has. A watermark that passes many multiples fires once:
+/// nothing has come between them, and one wrong record that moves time by centuries is no flood.
 ///
 /// ```
 /// # use slotflow::{prelude::*, testing::collect};
@@ -64,7 +65,7 @@ impl<T> Trigger<T> for ContinuousEventTimeTrigger {
         if *next != Some(time) {
             return TriggerResult::Continue;
         }
-        let following = (time + self.every_ms).min(ctx.max_timestamp());
+        let following = multiple_after(time.max(ctx.watermark()), self.every_ms).min(ctx.max_timestamp());
         ctx.register_event_time_timer(*next.insert(following));
         TriggerResult::Fire
     }
@@ -166,8 +167,7 @@ impl<T> MergingTrigger<T> for ContinuousProcessingTimeTrigger {
 
 /// The first multiple of an interval behind a time.
 fn multiple_after(time: Timestamp, every_ms: Timestamp) -> Timestamp {
-    let time = time.clamp(-FARTHEST, FARTHEST);
-    time - time.rem_euclid(every_ms) + every_ms
+    time.saturating_sub(time.rem_euclid(every_ms)).saturating_add(every_ms)
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

@@ -184,7 +184,8 @@ impl Model {
                 while let Some(next) = window.next.filter(|next| *next <= watermark && *next < window.end - 1)
                 {
                     self.fire(&mut window, Some(next));
-                    window.next = Some((next + every).min(window.end - 1)).filter(|_| watermark < i64::MAX);
+                    window.next =
+                        (watermark < i64::MAX).then(|| after(watermark.max(next), every).min(window.end - 1));
                 }
             }
             let by_event_time = !matches!(self.case.when, When::Count(_) | When::ContinuousProcessingTime(_));
