@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::control::{Barrier, LatencyMark};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Output, Owned, Result, SubtaskContext, Tail,
-    Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Owned, Result, SubtaskContext,
+    Tail, Timestamp,
 };
 
 /// Where a record goes.
@@ -176,6 +176,10 @@ where
     }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         both(self.first.end(ctx), self.second.end(ctx))
+    }
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.first.measure(measures);
+        self.second.measure(measures);
     }
 }
 

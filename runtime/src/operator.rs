@@ -1,6 +1,6 @@
 //! The operator: takes records, pushes records.
 
-use crate::{Context, Family, Place, Result, SubtaskContext, Timestamp};
+use crate::{Context, Family, Measures, Place, Result, SubtaskContext, Timestamp};
 
 /// Receives records.
 ///
@@ -125,6 +125,11 @@ pub trait Operator<F: Family>: 'static {
     fn end<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }
+
+    /// Tells how much state it keeps and what it has left out, all in all: the metrics of a job, and what
+    /// `state.budget_bytes` bounds. Asked between two steps, now and then: after some thousand records, and before
+    /// the subtask idles. The default has nothing to tell.
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// How the operator of one subtask comes to be; called once for each subtask.

@@ -14,7 +14,8 @@ use crate::chain::Guard;
 use crate::control::{Barrier, LatencyMark};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Output, Result, SubtaskContext, Tail, Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Result, SubtaskContext, Tail,
+    Timestamp,
 };
 
 /// What there is to say about event time between two records.
@@ -194,6 +195,10 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
             }
         }
         self.behind(ctx, |rest, ctx| rest.end(ctx))
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.rest.measure(measures);
     }
 }
 

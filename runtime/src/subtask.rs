@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::context::Blame;
 use crate::head::{Drive, Event, Head};
+use crate::measures::{Asked, measure};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
 use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
@@ -90,6 +91,7 @@ pub struct ChainSubtask<H, C> {
     /// The names of the job's operators, by number.
     names: Arc<[Arc<str>]>,
     meter: Arc<SubtaskMeter>,
+    asked: Asked,
     /// For how long there was no room, all in all, and since when there is none; 0 when there is.
     blocked_ns: u64,
     blocked_since_ns: u64,
@@ -128,6 +130,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             context,
             names,
             meter,
+            asked: Asked::default(),
             blocked_ns: 0,
             blocked_since_ns: 0,
         }
@@ -292,7 +295,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
 impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
     fn step(&mut self, turn: Turn) -> Step {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.advance(turn)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let step = self.advance(turn)?;
+            if self.asked.is_due(&step, turn.now_ns) {
+                let (meters, budget_bytes) = (&self.meter.operators, self.context.state_budget_bytes);
+                measure(self.chain.as_ref(), meters, budget_bytes, &self.blame)?;
+            }
+            Ok(step)
+        }));
         self.arena.reset();
         let error = match outcome {
             Ok(Ok(step)) => return step,

@@ -9,7 +9,7 @@ use std::future::Future;
 use slotflow_runtime::plan::OperatorId;
 use slotflow_runtime::{
     Barrier, Consumer, Context, Downstream, FIRING_BUDGET, Flow, Flush, Guard, LatencyMark, MIN_TIMESTAMP,
-    Output, Owned, Result, SubtaskContext, Tail, Timestamp,
+    Measures, Output, Owned, Result, SubtaskContext, Tail, Timestamp,
 };
 
 use super::answers::{Answer, Answers};
@@ -258,6 +258,10 @@ where
             Flow::Done if all => self.behind(ctx, |rest, ctx| rest.end(ctx)),
             _ => Flow::More,
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.rest.measure(measures);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, FIRING_BUDGET, Family, Flow, Key, Measures, Operator, Output, Owned, Result,
+    SubtaskContext,
 };
 
 use super::table::Drain;
@@ -97,6 +98,10 @@ where
     {
         let selector = &mut self.selector;
         self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) -> Flow {

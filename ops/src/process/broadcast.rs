@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use slotflow_runtime::pipe::{Cut, Merge, Pipe, Then};
 use slotflow_runtime::plan::Partitioner;
 use slotflow_runtime::{
-    Build, Context, Family, Flow, Key, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
+    Build, Context, Family, Flow, Key, Measures, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
 };
 
 use super::{KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessPlan, Timer};
@@ -246,5 +246,9 @@ where
 
     fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
         self.0.tick(ctx, out)
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.0.measure(measures);
     }
 }

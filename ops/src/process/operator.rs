@@ -2,8 +2,8 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
+    Result, SubtaskContext, Timestamp,
 };
 
 use super::context::Emitter;
@@ -302,5 +302,9 @@ where
         let flow = self.fire(TimeDomain::ProcessingTime, ctx.processing_time(), ctx, out);
         self.note_due(ctx);
         flow
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.size().tell(measures);
     }
 }

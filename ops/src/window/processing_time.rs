@@ -5,8 +5,8 @@
 //! clock as each record's time, and as their watermark.
 
 use slotflow_runtime::{
-    Build, Context, EventTime, Family, Flow, MAX_TIMESTAMP, Operator, Output, Owned, Result, SubtaskContext,
-    Time, Timestamp,
+    Build, Context, EventTime, Family, Flow, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    SubtaskContext, Time, Timestamp,
 };
 
 use super::{Session, Sliding, WindowPlan, Windows};
@@ -160,6 +160,10 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<O::Out>) -> Flow {
         self.windows.end(ctx, out)
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.windows.measure(measures);
     }
 }
 

@@ -26,6 +26,11 @@ impl<A> Default for Stacks<A> {
 }
 
 impl<A: Clone> Stacks<A> {
+    /// How many panes it has.
+    pub(super) fn len(&self) -> usize {
+        self.front.len() + self.back.len()
+    }
+
     /// A pane that is newer than all others.
     pub(super) fn push<T>(&mut self, pane: Timestamp, acc: &A, aggregate: &impl Merge<T, Acc = A>) {
         join(&mut self.sum, acc, aggregate);

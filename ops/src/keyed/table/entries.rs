@@ -2,7 +2,8 @@
 
 use slotflow_runtime::{Key, key_group};
 
-use super::{Parts, Place, Table};
+use super::{Parts, Place, Segments, Table};
+use crate::StateSize;
 
 /// Where a round over all entries is.
 #[derive(Clone, Copy, Default)]
@@ -56,6 +57,15 @@ impl<K: Key, V> Table<K, V> {
         if !part.sweep(&mut round.place, buckets, keep) {
             *round = Round { part: (round.part + 1) % parts, place: Place::default() };
         }
+    }
+
+    /// As [`Segments::size`].
+    pub(crate) fn size(&self) -> StateSize {
+        let parts = match &self.parts {
+            Parts::Hash(segments) => std::slice::from_ref(segments),
+            Parts::SourcePartition(groups) => groups,
+        };
+        parts.iter().map(Segments::size).sum()
     }
 
     /// The entries of key group `group` among `groups`.
