@@ -77,3 +77,15 @@ fn each_operator_tells_its_keys_and_bytes() {
         "time has ended, and with it what pairs are kept for"
     );
 }
+
+#[test]
+fn what_is_emitted_at_the_end_is_not_late_for_those_behind() {
+    let env = Environment::with(Config::default()).parallelism(2);
+    let timed = env.source(generate(10_000, |n| n as i64)).with_timestamps(|n| *n, Watermarks::monotonous());
+    let counts = timed.key_by(|n| n % 3_000).fold_at_end(0u64, |count, _| *count += 1);
+    let windows = counts.key_by(|it| it.0 % 2).window(Tumbling::of(Duration::from_millis(10)));
+    let sums = Collected::new();
+    windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|window| window.value.1).sink(sums.sink());
+    let metrics = ended(env);
+    assert_eq!((sums.take().iter().sum::<u64>(), metrics.dropped()), (10_000, 0));
+}
