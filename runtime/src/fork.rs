@@ -155,7 +155,11 @@ impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
 
 /// Said again to a way that is done, which is harmless, as long as the other has more.
 fn both(first: Flow, second: Flow) -> Flow {
-    if first == Flow::Done { second } else { Flow::More }
+    match (first, second) {
+        (Flow::Done, Flow::Done) => Flow::Done,
+        (Flow::More, _) | (_, Flow::More) => Flow::More,
+        _ => Flow::Waits,
+    }
 }
 
 impl<F, A, B, M> Consumer<F> for Fork<A, B, M>

@@ -28,6 +28,10 @@ pub enum Flow {
     Done,
     /// There is more: the engine comes back with the same call once there is room.
     More,
+    /// There is more, and nothing to be done about it before something comes from outside: the engine comes back with
+    /// the same call when the subtask is woken, or when what is [due](Operator::due_ns) has come. Said by a link of a
+    /// chain that waits for answers.
+    Waits,
 }
 
 /// How many records one call of [`Operator::watermark`], [`Operator::tick`] or [`Operator::end`] should emit at

@@ -94,7 +94,7 @@ impl<A, B> Retime<A, B> {
         match self.saying {
             Some(TimeSaid::Watermark(watermark)) => {
                 let flow = self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx));
-                if flow == Flow::More || ctx.failed() {
+                if flow != Flow::Done || ctx.failed() {
                     return flow;
                 }
                 self.watermark = watermark;
@@ -190,7 +190,7 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
         if self.ended && self.watermark != MAX_TIMESTAMP {
             self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));
             let flow = self.say(ctx);
-            if flow == Flow::More || ctx.failed() {
+            if flow != Flow::Done || ctx.failed() {
                 return flow;
             }
         }

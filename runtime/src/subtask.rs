@@ -16,7 +16,7 @@ use crate::head::{Drive, Event, Head};
 use crate::measures::{Asked, measure};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
+use crate::{Arena, Consumer, Context, Error, Flow, Flush, Result, SubtaskContext};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
 /// answer takes, and a thousandth of a core).
@@ -246,7 +246,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             self.meter.watermark.set(watermark as u64);
         }
         self.phase = match (flow, event) {
-            (Flow::More, _) => Phase::Firing(event),
+            (Flow::More | Flow::Waits, _) => Phase::Firing(event),
             (Flow::Done, Event::End) => {
                 chain.close();
                 Phase::Closing
@@ -257,7 +257,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             // It goes out together with the records behind it, whose way it measures.
             return Ok(Step::Progress(0));
         }
-        self.flushed(0, turn)
+        if flow == Flow::Waits { self.waiting(turn) } else { self.flushed(0, turn) }
+    }
+
+    /// Nothing can go on before something comes from outside.
+    fn waiting(&mut self, turn: Turn) -> Result<Step> {
+        let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
+        let step = self.idle(turn);
+        Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
     fn closing(&mut self, turn: Turn) -> Result<Step> {

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::Flush;
 use crate::testing::subtask;
 use crate::{Barrier, Chain, LatencyMark, Operator, Output, Owned, Tail, Timestamp};
 
@@ -268,4 +267,59 @@ fn a_latency_mark_goes_out_with_the_record_behind_it() {
     let mut subtask = ChainSubtask::new(Marked(0), noted.clone(), subtask(), Arc::new([]), Arc::default());
     assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 1 }), Step::Progress(1)));
     assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
+}
+
+/// Waits at the end for an answer, which comes at the second call.
+struct Waiting {
+    asked: usize,
+    moved: Arc<AtomicUsize>,
+}
+
+impl Output<Owned<u64>> for Waiting {
+    fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+}
+
+impl Tail for Waiting {
+    fn room(&mut self) -> usize {
+        1
+    }
+    fn flush(&mut self, _: u64) -> Result<Flush> {
+        Ok(Flush { clear: true, moved: self.moved.swap(0, Ordering::Relaxed) > 0 })
+    }
+    fn barrier(&mut self, _: Barrier) {}
+    fn mark(&mut self, _: LatencyMark, _: u64) {}
+    fn forward_watermark(&mut self, _: Timestamp) {}
+    fn forward_idle(&mut self) {}
+    fn close(&mut self) {}
+    fn finished(&mut self) -> bool {
+        true
+    }
+    fn charge_blocked(&mut self, _: u64) {}
+}
+
+impl Consumer<Owned<u64>> for Waiting {
+    fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+    fn due_ns(&self) -> u64 {
+        77
+    }
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        self.asked += 1;
+        if self.asked < 4 { Flow::Waits } else { Flow::Done }
+    }
+}
+
+#[test]
+fn what_waits_for_an_answer_idles_until_it_is_due_or_woken() {
+    let moved = Arc::new(AtomicUsize::new(0));
+    let chain = Waiting { asked: 0, moved: moved.clone() };
+    let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+    assert!(matches!(step(), Step::Idle(77)), "its core may sleep until then");
+    moved.store(1, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Progress(0)), "what has gone out meanwhile wakes whoever reads it");
+    assert!(matches!(step(), Step::Idle(77)));
+    assert!(matches!(step(), Step::Progress(0)));
+    assert!(matches!(step(), Step::Done));
 }
