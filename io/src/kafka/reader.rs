@@ -98,6 +98,15 @@ impl SourceReader for KafkaReader {
         self.positions.is_behind(split)
     }
 
+    /// Partitions of a bounded source that have reached their end.
+    fn ended_splits(&self) -> usize {
+        self.positions.finished()
+    }
+
+    fn has_ended(&self, split: SplitId) -> bool {
+        self.positions.is_finished(split)
+    }
+
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         Some(Box::new(self.committer.take()?))
     }
@@ -108,7 +117,8 @@ struct Positions {
     bounded: bool,
     /// By partition number; those of other subtasks stay unused.
     places: Vec<Place>,
-    /// How many partitions have not reached their end.
+    /// How many it reads, and how many of them have not reached their end.
+    partitions: usize,
     unfinished: usize,
 }
 
@@ -127,7 +137,8 @@ struct Place {
 impl Positions {
     fn new(partitions: &[Partition], bounded: bool) -> Positions {
         let unused = Place { next: -1, end: Offset::MAX, finished: true, at_end: false };
-        let mut positions = Positions { bounded, places: Vec::new(), unfinished: partitions.len() };
+        let (places, count) = (Vec::new(), partitions.len());
+        let mut positions = Positions { bounded, places, partitions: count, unfinished: count };
         for partition in partitions {
             let number = partition.number as usize;
             positions.places.resize(positions.places.len().max(number + 1), unused);
@@ -171,6 +182,17 @@ impl Positions {
         if self.bounded && offset >= place.end {
             self.finish(number as usize);
         }
+    }
+
+    /// How many partitions have reached their end.
+    #[inline]
+    fn finished(&self) -> usize {
+        self.partitions - self.unfinished
+    }
+
+    /// Whether this one has; those of other subtasks have from the start.
+    fn is_finished(&self, number: SplitId) -> bool {
+        self.places.get(number as usize).is_none_or(|place| place.finished)
     }
 
     fn is_behind(&self, number: SplitId) -> bool {
@@ -260,6 +282,8 @@ mod tests {
     fn the_last_record_before_the_end_ends_the_partition() {
         let mut positions = positions();
         assert!([3, 4, 5].into_iter().all(|offset| positions.pass(4, offset)));
+        let finished = [1, 4].map(|number| positions.is_finished(number));
+        assert_eq!((positions.finished(), finished), (1, [false, true]), "it holds event time up no longer");
         assert!((3..6).all(|offset| positions.pass(1, offset)) && positions.ended());
         assert_eq!(positions.offsets(), [(1, 6), (4, 6)]);
     }
