@@ -203,10 +203,9 @@ impl<A, B> History<A, B> {
         superseded || over
     }
 
-    /// The version that was valid at `time`, once those before it are forgotten.
-    fn valid_at(&self, time: Timestamp, retention: Option<Timestamp>) -> Option<&B> {
-        let over = self.over(retention).is_some_and(|last| last < time);
-        self.versions.front().filter(|(since, _)| *since <= time && !over).map(|(_, version)| version)
+    /// The version that was valid at `time`, once what was not any more is forgotten.
+    fn valid_at(&self, time: Timestamp) -> Option<&B> {
+        self.versions.front().filter(|(since, _)| *since <= time).map(|(_, version)| version)
     }
 
     /// Joins and forgets what the watermark has reached, within the budget. Gives when there is more to do.
@@ -222,7 +221,7 @@ impl<A, B> History<A, B> {
                 continue;
             }
             let Some((time, record)) = self.waiting.pop_front() else { break };
-            join(time, record, self.valid_at(time, retention));
+            join(time, record, self.valid_at(time));
         }
         self.due(retention)
     }

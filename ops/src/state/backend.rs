@@ -61,6 +61,23 @@ pub trait StateBackend {
     /// read before stays: the operator must not be used.
     fn restore(&mut self, group: usize, from: &[u8]) -> Result<()>;
 
+    /// Appends what is the same at every subtask, broadcast state: stored of one of them, and restored at each. By
+    /// default there is none.
+    ///
+    /// # Errors
+    /// What the `Serialize` of its type says.
+    fn snapshot_broadcast(&self, _into: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes in what [`snapshot_broadcast`](StateBackend::snapshot_broadcast) gave, in the place of what is there.
+    ///
+    /// # Errors
+    /// Bytes that are not of its type; what is there stays.
+    fn restore_broadcast(&mut self, _from: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     /// How much there is now.
     fn size(&self) -> StateSize;
 }

@@ -1,6 +1,6 @@
 //! State in memory: a table of keys, a column for each state, and timers in both domains.
 
-use slotflow_runtime::{Context, Key, SubtaskContext, Timestamp};
+use slotflow_runtime::{Context, FIRING_BUDGET, Key, SubtaskContext, Timestamp};
 
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
 use crate::keyed::{Assigner, Round, Table};
@@ -141,6 +141,24 @@ impl<K: Key> InMemory<K> {
             }
             row.live > 0
         });
+    }
+
+    /// Looks at some of the places of the table, visits the keys there, and forgets those that have nothing left.
+    /// `false` once all have been visited.
+    pub(crate) fn visit(
+        &mut self,
+        round: &mut Round,
+        mut visit: impl FnMut((&mut (K, Row), &mut Columns, &mut BothTimers)),
+    ) -> bool {
+        let InMemory { table, columns, timers, free, keys, .. } = self;
+        table.sweep(round, FIRING_BUDGET, |entry| {
+            visit((entry, columns, timers));
+            if entry.1.live == 0 {
+                free.push(entry.1.row);
+                *keys -= 1;
+            }
+            entry.1.live > 0
+        })
     }
 
     /// How much there is now.

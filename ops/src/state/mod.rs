@@ -24,6 +24,7 @@ pub use reducing::ReducingState;
 pub use ttl::{TimeDomain, Ttl};
 pub use value::ValueState;
 
+pub(crate) use bytes::{read, write};
 pub(crate) use column::{At, Columns};
 pub(crate) use memory::{BothTimers, CLEAN_EVERY, CLEAN_PIECE, InMemory, Row};
 pub(crate) use timers::{Due, Timers};

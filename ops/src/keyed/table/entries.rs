@@ -45,8 +45,13 @@ impl<K: Key, V> Table<K, V> {
     }
 
     /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.
-    /// After the last place the round begins again.
-    pub(crate) fn sweep(&mut self, round: &mut Round, buckets: usize, keep: impl FnMut(&mut (K, V)) -> bool) {
+    /// After the last place the round begins again, and this says `false`.
+    pub(crate) fn sweep(
+        &mut self,
+        round: &mut Round,
+        buckets: usize,
+        keep: impl FnMut(&mut (K, V)) -> bool,
+    ) -> bool {
         let (part, parts) = match &mut self.parts {
             Parts::Hash(segments) => (segments, 1),
             Parts::SourcePartition(groups) => {
@@ -56,7 +61,9 @@ impl<K: Key, V> Table<K, V> {
         };
         if !part.sweep(&mut round.place, buckets, keep) {
             *round = Round { part: (round.part + 1) % parts, place: Place::default() };
+            return round.part > 0;
         }
+        true
     }
 
     /// As [`Segments::size`].
