@@ -369,7 +369,7 @@ mod tests {
         struct Naive(Option<i64>, u64, bool);
 
         proptest! {
-            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
             #[test]
             fn time_is_the_least_of_the_splits_that_count(

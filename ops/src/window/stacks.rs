@@ -111,6 +111,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_value_is_that_of_the_panes_in_the_window(
             steps in prop::collection::vec((0..6i64, 0..5i64, prop::option::of(0..9i64)), 0..60),

@@ -330,7 +330,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The last result of each window is the model's; a result comes when its window is over, and after that
     /// only as often as a record has changed it; what is in no window any more is late.

@@ -153,7 +153,7 @@ fn valid(versions: &[(i64, u64)], (time, record): (i64, u64), retention: i64) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Each record that was not late meets what had come of its time's version when the watermark reached it; and no
     /// more is kept than a version a key and what is later than the watermark.

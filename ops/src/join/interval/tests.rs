@@ -89,7 +89,7 @@ impl Output<Owned<(u64, u64)>> for Given {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// All pairs of records that were not late, each once; and nothing is kept in the end.
     #[test]

@@ -105,7 +105,7 @@ fn broadcast_state_is_stored_once_and_restored_at_another_subtask() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Wherever steps end: as if each rule had visited all keys at once.
     #[test]
