@@ -1,5 +1,7 @@
 //! What operators tell of themselves in a job's metrics: what they have left out, and how much they keep.
 
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
 use std::time::Duration;
 
 use slotflow::prelude::*;

@@ -100,7 +100,6 @@ impl<'env, P, S, G> Stream<'env, Then<P, AsOfJoin<S, G>>> {
     /// assert_eq!(rated.take(), [(15, true), (80, false)]);
     /// # Ok::<(), Error>(())
     /// ```
-    #[must_use]
     pub fn retain(mut self, versions: Duration) -> Self {
         self.pipe.build.retention = Timestamp::try_from(versions.as_millis()).ok();
         self

@@ -120,7 +120,6 @@ impl<'env, P, S, G> Stream<'env, Then<P, Enrich<S, G>>> {
     /// assert_eq!(named.take(), [(7, None)]);
     /// # Ok::<(), Error>(())
     /// ```
-    #[must_use]
     pub fn retain(mut self, rows: Duration) -> Self {
         self.pipe.build.retention_ns = u64::try_from(rows.as_nanos()).unwrap_or(u64::MAX);
         self

@@ -93,7 +93,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// A record passes if none of its key has, or if that was a time to live ago; renewed by reads, if none has come.
+        /// A record passes if none of its key has for a time to live; renewed by reads, if none has come for so long.
         #[test]
         fn those_pass_that_do_in_the_naive_model(
             lives in 1..20i64, by_reads in any::<bool>(),

@@ -145,11 +145,11 @@ where
     ) {
         let SessionWindows { selector, aggregate, late, gap, lateness, state } = self;
         let State { sessions, open, heap, alarms, watermark } = &mut **state;
-        let (hash, found) = {
-            let key = selector.key(&record);
-            (key.hash(), sessions.find_by(key.hash(), |(known, _)| S::same(known, &key)))
-        };
-        let Some((known, sessions)) = found else { return };
+        sessions.settle();
+        // What the selector says now, should it say something else each time.
+        let key = selector.key(&record);
+        let hash = key.hash();
+        let (known, sessions) = sessions.entry(None, key, S::same, |key| (S::store(key), Vec::new()));
         let (start, end) = reach(sessions, start, start + *gap);
         if end - 1 + *lateness <= *watermark {
             state.forget(hash);
@@ -224,10 +224,12 @@ where
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let SessionWindows { selector, aggregate, gap, state, .. } = self;
         let State { sessions, heap, .. } = &mut **state;
-        sessions.settle();
-        let key = selector.key(&record);
-        let known = sessions.value(key, S::same, |key| (S::store(key), Vec::new()));
-        if let [open] = &mut known[..]
+        let known = {
+            let key = selector.key(&record);
+            sessions.find_by(key.hash(), |(known, _)| S::same(known, &key))
+        };
+        if let Some((_, known)) = known
+            && let [open] = &mut known[..]
             && !open.fired
             && open.start <= time
             && time <= open.end

@@ -94,7 +94,7 @@ pub fn timed<'env, T: Clone + Send + Sync + 'static>(
         let lag = Watermarks::bounded_out_of_orderness(std::time::Duration::from_millis(10));
         let count = part.len() as u64;
         let part = env.source(generate(count, move |n| part[n as usize].clone()));
-        part.with_timestamps(move |record| time(record), lag).parallelism(setting.from).boxed()
+        part.with_timestamps(time, lag).parallelism(setting.from).boxed()
     };
     (1..sources).fold(stream(0), |all, source| all.union(stream(source)).boxed())
 }
