@@ -105,8 +105,9 @@ pub struct OperatorMetrics {
     pub operator: String,
     /// Keys that have state; a key of windows counts once for each stretch of time that has something of it.
     pub state_keys: usize,
-    /// What its state takes. What keys and values own on the heap counts as far as their types tell: not what a
-    /// `String` has, but what lists and maps of states, and what joins keep, have.
+    /// What its state takes, in bytes. What keys and values own on the heap counts as far as their types tell: that of
+    /// lists and maps of states, of what joins keep and of the records that windows keep; not that of a `String`, nor
+    /// what sliding windows copy from pane to pane.
     pub state_bytes: usize,
     /// What it has left out, by reason.
     pub dropped: Vec<Dropped>,
