@@ -11,6 +11,7 @@ use super::batch::{Batch, RawMessage};
 use super::committer::KafkaCommitter;
 use super::failure::{self, Purpose};
 use super::message::{Message, Messages};
+use super::pausing::Pausing;
 use super::source::Client;
 use super::start::Partition;
 
@@ -25,6 +26,8 @@ pub struct KafkaReader {
     topic: Arc<str>,
     positions: Positions,
     committer: Option<KafkaCommitter>,
+    /// None where there is no partition to pause.
+    pausing: Option<Pausing>,
 }
 
 impl KafkaReader {
@@ -34,6 +37,7 @@ impl KafkaReader {
             topic: topic.into(),
             positions: Positions::new(&[], bounded),
             committer: None,
+            pausing: None,
         }
     }
 
@@ -43,10 +47,17 @@ impl KafkaReader {
         partitions: &[Partition],
         bounded: bool,
         committer: Option<KafkaCommitter>,
+        pausing: Pausing,
     ) -> Result<KafkaReader> {
         let batch = Batch::new(client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
         let positions = Positions::new(partitions, bounded);
-        Ok(KafkaReader { batch: Some(batch), topic: topic.into(), positions, committer })
+        Ok(KafkaReader {
+            batch: Some(batch),
+            topic: topic.into(),
+            positions,
+            committer,
+            pausing: Some(pausing),
+        })
     }
 }
 
@@ -107,6 +118,16 @@ impl SourceReader for KafkaReader {
         self.positions.is_finished(split)
     }
 
+    fn pause(&mut self, split: SplitId) -> bool {
+        let KafkaReader { topic, pausing, .. } = self;
+        pausing.as_mut().is_some_and(|pausing| pausing.pause(topic, split as i32))
+    }
+
+    fn resume(&mut self, split: SplitId) {
+        let KafkaReader { topic, pausing, .. } = self;
+        pausing.iter_mut().for_each(|pausing| pausing.resume(topic, split as i32));
+    }
+
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         Some(Box::new(self.committer.take()?))
     }
@@ -157,11 +178,12 @@ impl Positions {
         self.unfinished == 0
     }
 
-    /// Moves behind a message, if it is one to push: not those behind a bounded source's end.
+    /// Moves behind a message, if it is one to push: not those behind a bounded source's end, nor those that have come
+    /// before, which a pause may bring back.
     #[inline]
     fn pass(&mut self, partition: i32, offset: Offset) -> bool {
         let Some(place) = self.places.get_mut(partition as usize) else { return false };
-        if place.finished {
+        if place.finished || offset < place.next {
             return false;
         }
         place.at_end = false;
