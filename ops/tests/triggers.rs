@@ -81,7 +81,7 @@ fn in_windows(size: i64, slide: i64, readings: &[Reading]) -> BTreeMap<(u8, i64)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn counts_fire_the_same_at_any_parallelism_capacity_and_chaining(
@@ -187,6 +187,16 @@ fn triggers_and_evictors_that_cannot_be_are_refused_together_before_the_start() 
     for remedy in ["slide by 5 ms", "the interval must be a millisecond or more", "slide by 2"] {
         assert!(refused.contains(remedy), "{refused}");
     }
+}
+
+#[test]
+fn windows_beyond_the_state_s_budget_fail_the_job_by_name() {
+    let mut env = Environment::with(Config::default());
+    env.config_mut().state.budget_bytes = Some(2_000_000);
+    let all = env.source(generate(400_000, |n| n)).key_by(|_| 0).window(Global).trigger(EventTimeTrigger);
+    all.process(|it| it.value.len()).sink(callback(|_| ()));
+    let refused = env.run("budget").unwrap_err().to_string();
+    assert!(refused.contains("\"window\"") && refused.contains("state.budget_bytes = 2000000"), "{refused}");
 }
 
 /// What an operator in front gives for one record has that record's time, whatever a window fires in between.

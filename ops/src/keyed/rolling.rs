@@ -1,7 +1,7 @@
 //! The shape that most keyed operators have: a record and its key's state in, a record out.
 
 use slotflow_runtime::{
-    Build, Cloned, Context, Family, Key, Operator, Output, Owned, Place, Result, SubtaskContext,
+    Build, Cloned, Context, Family, Key, Measures, Operator, Output, Owned, Place, Result, SubtaskContext,
 };
 
 use super::{Assigner, KeySelector, Table};
@@ -98,5 +98,9 @@ where
     {
         let selector = &mut self.selector;
         self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
     }
 }

@@ -274,22 +274,6 @@ impl<K: Key, V> Segments<K, V> {
         segment.find(tag(hash), |(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// As [`find`](Segments::find), to change it.
-    pub(crate) fn find_mut(&mut self, key: &K) -> Option<&mut V>
-    where
-        K: Eq,
-    {
-        self.find_by(key.hash(), |(known, _)| known == key).map(|(_, value)| value)
-    }
-
-    /// Forgets a key.
-    pub(crate) fn remove(&mut self, key: &K)
-    where
-        K: Eq,
-    {
-        self.remove_by(key.hash(), |(known, _)| known == key);
-    }
-
     /// Visits the entries behind `cursor`, until all were, or `budget` is used up, of which each visit takes one,
     /// and more if it says so. Nothing may be added before all have been visited.
     pub(crate) fn visit(

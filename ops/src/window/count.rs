@@ -1,7 +1,9 @@
 //! Count windows: so many records of a key, whatever their time.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Build, Context, Error, Family, Key, Operator, Output, Owned, Result, SubtaskContext};
+use slotflow_runtime::{
+    Build, Context, Error, Family, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
+};
 
 use super::merge::Joining;
 use super::refuse;
@@ -151,6 +153,10 @@ where
     {
         let selector = &mut self.selector;
         self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
     }
 }
 

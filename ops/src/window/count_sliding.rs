@@ -5,7 +5,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Key, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
+    Build, Context, Error, Family, Key, Measures, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
 };
 
 use super::CountWindowed;
@@ -119,7 +119,8 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let SlidingCountPlan { selector, assigner, panes, aggregate } = self;
-        Ok(SlidingCountWindows { selector, table: Table::new(subtask, assigner), panes, aggregate })
+        let table = Table::new(subtask, assigner);
+        Ok(SlidingCountWindows { selector, table, panes, aggregate, stacked: 0 })
     }
 }
 
@@ -129,6 +130,8 @@ pub struct SlidingCountWindows<T, S: KeySelector<T>, A: Merge<T>> {
     table: Table<S::Stored, Counted<A::Acc>>,
     panes: Panes,
     aggregate: A,
+    /// How many panes all keys have in their stacks.
+    stacked: usize,
 }
 
 /// The records of a key.
@@ -148,10 +151,22 @@ impl<A: Clone> Counted<A> {
 
     /// Adds a record; the value of the window whose last one it is.
     #[inline(always)]
-    fn add<T, M: Merge<T, Acc = A>>(&mut self, record: T, panes: Panes, aggregate: &M) -> Option<M::Out> {
+    fn add<T, M: Merge<T, Acc = A>>(
+        &mut self,
+        record: T,
+        panes: Panes,
+        aggregate: &M,
+        stacked: &mut usize,
+    ) -> Option<M::Out> {
         aggregate.add(&mut self.acc, record);
         self.records += 1;
-        if self.records < panes.records { None } else { self.fill(panes, aggregate) }
+        if self.records < panes.records {
+            return None;
+        }
+        let before = self.stacks.len();
+        let value = self.fill(panes, aggregate);
+        *stacked = *stacked + self.stacks.len() - before;
+        value
     }
 
     /// A pane is full.
@@ -177,11 +192,11 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
-        let SlidingCountWindows { selector, table, panes, aggregate } = self;
+        let SlidingCountWindows { selector, table, panes, aggregate, stacked } = self;
         let key = selector.key(&record);
         let make = |key: S::Key<'_>| (S::store(key), Counted::new(aggregate));
         let (key, counted) = table.entry(key, ctx.split(), S::same, make);
-        if let Some(value) = counted.add(record, *panes, aggregate) {
+        if let Some(value) = counted.add(record, *panes, aggregate, stacked) {
             out.push((key.clone(), value), ctx);
         }
     }
@@ -193,6 +208,11 @@ where
     {
         let selector = &mut self.selector;
         self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        let panes = self.stacked * size_of::<(Timestamp, A::Acc)>();
+        self.table.size().and_bytes(panes).tell(measures);
     }
 }
 
@@ -231,7 +251,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn windows_are_those_of_the_naive_model(

@@ -26,6 +26,11 @@ impl<A> Default for Stacks<A> {
 }
 
 impl<A: Clone> Stacks<A> {
+    /// How many panes it has.
+    pub(super) fn len(&self) -> usize {
+        self.front.len() + self.back.len()
+    }
+
     /// A pane that is newer than all others.
     pub(super) fn push<T>(&mut self, pane: Timestamp, acc: &A, aggregate: &impl Merge<T, Acc = A>) {
         join(&mut self.sum, acc, aggregate);
@@ -106,6 +111,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_value_is_that_of_the_panes_in_the_window(
             steps in prop::collection::vec((0..6i64, 0..5i64, prop::option::of(0..9i64)), 0..60),

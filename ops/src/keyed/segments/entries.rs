@@ -1,8 +1,10 @@
 //! Entries with their keys: found, taken out, looked through a few at a time.
 
+use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::{Key, Place, Segments, tag};
+use crate::StateSize;
 
 impl<K: Key, V> Segments<K, V> {
     /// The entry of `key`, which is `same` as a known one, or made a new one by `make`. `place` is where
@@ -71,6 +73,13 @@ impl<K: Key, V> Segments<K, V> {
             place.bucket += 1;
         }
         true
+    }
+
+    /// How many keys there are, and what the table takes, in bytes. Costs a look at each segment.
+    pub(crate) fn size(&self) -> StateSize {
+        let keys = self.segments.iter().map(HashTable::len).sum();
+        let tables: usize = self.segments.iter().map(HashTable::allocation_size).sum();
+        StateSize { keys, bytes: tables + self.directory.capacity() * size_of::<u32>() }
     }
 
     /// The entries of the segments that have hashes from `first` to `last`, and their neighbours there.

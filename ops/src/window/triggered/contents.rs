@@ -23,9 +23,7 @@ pub trait Contents<T>: Clone + Send + 'static {
     /// The value so far. Takes out what is not kept beyond this firing; `None` if there was nothing to fire with.
     fn fire(&mut self, kept: &mut Option<Self::Kept>, ctx: &EvictorContext) -> Option<Self::Out>;
     /// What it has on the heap, as far as its type tells.
-    fn heap_bytes(_kept: &Self::Kept) -> usize {
-        0
-    }
+    fn heap_bytes(&self, kept: &Self::Kept) -> usize;
 }
 
 /// Chooses what is kept, by whether there is an evictor.
@@ -87,6 +85,9 @@ impl<T: 'static, A: Merge<T> + Clone + Send> Contents<T> for Aggregating<A> {
     }
     fn fire(&mut self, acc: &mut Option<A::Acc>, _: &EvictorContext) -> Option<A::Out> {
         acc.as_ref().map(|acc| self.0.result(acc))
+    }
+    fn heap_bytes(&self, acc: &A::Acc) -> usize {
+        self.0.heap_bytes(acc)
     }
 }
 
@@ -159,7 +160,7 @@ where
         value
     }
 
-    fn heap_bytes(records: &Self::Kept) -> usize {
+    fn heap_bytes(&self, records: &Self::Kept) -> usize {
         records.capacity() * size_of::<WindowRecord<T>>()
     }
 }

@@ -9,11 +9,15 @@ use slotflow_runtime::{Key, Timestamp};
 
 use super::super::spans::Span;
 use super::super::trigger::{Now, OwnTimers, TriggerContext, due};
+use crate::StateSize;
 use crate::keyed::Segments;
 use crate::state::{BothTimers, Chunks, TimeDomain};
 
 /// Behind the last window of a key.
 const NONE: u32 = u32::MAX;
+
+/// What a window keeps on the heap.
+type HeapOf<C> = Box<dyn Fn(&C) -> usize>;
 
 /// A window of a key.
 pub(super) struct Window<K, C, X> {
@@ -47,9 +51,8 @@ pub(super) struct OpenWindows<K, C, X> {
     /// The time that the windows are in.
     domain: TimeDomain,
     lateness: Timestamp,
-    keys: usize,
     /// What a window keeps on the heap, and what all of them do.
-    heap_of: fn(&C) -> usize,
+    heap_of: HeapOf<C>,
     heap_bytes: usize,
 }
 
@@ -59,7 +62,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         hashes: (u64, u64),
         domain: TimeDomain,
         lateness: Timestamp,
-        heap_of: fn(&C) -> usize,
+        heap_of: HeapOf<C>,
     ) -> Self {
         OpenWindows {
             first: Segments::new(hashes),
@@ -69,7 +72,6 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
             timers: BothTimers::default(),
             domain,
             lateness,
-            keys: 0,
             heap_of,
             heap_bytes: 0,
         }
@@ -95,12 +97,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         store: impl FnOnce(Q) -> K,
     ) -> Option<u32> {
         self.first.settle();
-        let keys = &mut self.keys;
-        let first = self.first.value(key, same, |key| {
-            *keys += 1;
-            (store(key), NONE)
-        });
-        row_at(*first)
+        row_at(*self.first.value(key, same, |key| (store(key), NONE)))
     }
 
     /// The next window of the same key.
@@ -158,9 +155,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
 
     /// Forgets the key of this hash if it has no window.
     pub(super) fn forget(&mut self, hash: u64) {
-        if self.first.remove_by(hash, |(_, first)| *first == NONE).is_some() {
-            self.keys -= 1;
-        }
+        self.first.remove_by(hash, |(_, first)| *first == NONE);
     }
 
     /// From when to when the window in this row is.
@@ -179,9 +174,9 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
     #[inline]
     pub(super) fn edit<R>(&mut self, row: u32, edit: impl FnOnce(&mut Window<K, C, X>) -> R) -> Option<R> {
         let window = self.rows.cell_mut(row).window.as_mut()?;
-        let before = window.kept.as_ref().map_or(0, self.heap_of);
+        let before = window.kept.as_ref().map_or(0, &self.heap_of);
         let result = edit(window);
-        let after = window.kept.as_ref().map_or(0, self.heap_of);
+        let after = window.kept.as_ref().map_or(0, &self.heap_of);
         self.heap_bytes = self.heap_bytes + after - before;
         Some(result)
     }
@@ -243,7 +238,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
     /// Takes a window out, with its timers.
     pub(super) fn close(&mut self, row: u32) -> Option<Window<K, C, X>> {
         let window = self.rows.cell_mut(row).window.take()?;
-        self.heap_bytes -= window.kept.as_ref().map_or(0, self.heap_of);
+        self.heap_bytes -= window.kept.as_ref().map_or(0, &self.heap_of);
         self.delete_timers(row, window.span);
         self.unlink(row, &window.key);
         self.free.push(row);
@@ -269,11 +264,9 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
     }
 
     /// How many keys have windows, and what all of it takes.
-    pub(super) fn size(&self) -> (usize, usize) {
-        // Seven eighths of a table are used at most, half of them at least.
-        let table = self.keys * size_of::<(K, u32)>() * 3 / 2;
+    pub(super) fn size(&self) -> StateSize {
         let timers = self.timers.event.bytes() + self.timers.processing.bytes();
-        (self.keys, table + self.rows.bytes() + timers + self.heap_bytes)
+        self.first.size().and_bytes(self.rows.bytes() + timers + self.heap_bytes)
     }
 }
 

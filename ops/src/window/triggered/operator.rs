@@ -10,10 +10,8 @@
 //!
 //! At the true end of the input the timers in event time are called, then those in processing time.
 
-use std::sync::Arc;
-
 use slotflow_runtime::{
-    Build, Context, Flow, MAX_TIMESTAMP, MIN_TIMESTAMP, Operator, Output, Owned, Result, StateMeter,
+    Build, Context, Flow, MAX_TIMESTAMP, MIN_TIMESTAMP, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
 
@@ -23,9 +21,6 @@ use super::open::OpenWindows;
 use super::{Contents, Trigger, TriggeredPlan, WindowAssigner, WindowFiring};
 use crate::keyed::KeySelector;
 use crate::state::TimeDomain;
-
-/// How many records pass between two reports of what state takes (as process functions do).
-const REPORT_EVERY: u32 = 64;
 
 /// What such windows give for a key.
 pub(super) type Fired<T, S, C> = WindowFiring<<S as KeySelector<T>>::Stored, <C as Contents<T>>::Out>;
@@ -46,12 +41,11 @@ where
         let TriggeredPlan { selector, assigner, windows, lateness_ms, trigger, contents, late } = self;
         // Nothing is late by the clock that it is timed by, so nothing is kept for it.
         let lateness = if W::TIME == TimeDomain::EventTime { lateness_ms } else { 0 };
+        let measured = contents.clone();
+        let heap_of = Box::new(move |kept: &C::Kept| measured.heap_bytes(kept));
         let state = Box::new(State {
-            open: OpenWindows::new(assigner.hashes_of(subtask), W::TIME, lateness, C::heap_bytes),
+            open: OpenWindows::new(assigner.hashes_of(subtask), W::TIME, lateness, heap_of),
             watermark: MIN_TIMESTAMP,
-            since_report: 0,
-            reported: (0, 0),
-            meter: subtask.state.clone(),
         });
         let (due, due_ns) = (None, u64::MAX);
         let shape = windows.shape()?;
@@ -83,9 +77,6 @@ where
 pub(super) struct State<K, C, X> {
     pub(super) open: OpenWindows<K, C, X>,
     pub(super) watermark: Timestamp,
-    since_report: u32,
-    reported: (usize, usize),
-    meter: Arc<StateMeter>,
 }
 
 impl<T, W, S, G, C, L> TriggeredWindows<T, W, S, G, C, L>
@@ -99,17 +90,6 @@ where
     pub(super) fn now(&self, timestamp: Timestamp, ctx: &Context<'_>) -> Now {
         let (watermark, processing_time) = (self.state.watermark, ctx.processing_time());
         Now { timestamp, watermark, processing_time, timer: None }
-    }
-
-    /// Says what the state takes; fails the job if that is more than may be.
-    #[cold]
-    fn report(&mut self, ctx: &mut Context<'_>) {
-        let State { open, since_report, reported, meter, .. } = &mut *self.state;
-        *since_report = 0;
-        let before = std::mem::replace(reported, open.size());
-        if let Err(error) = meter.report(before, *reported) {
-            ctx.fail(error);
-        }
     }
 
     fn note_due(&mut self, ctx: &Context<'_>) {
@@ -146,10 +126,6 @@ where
         if self.state.open.timers.processing.next() != self.due {
             self.note_due(ctx);
         }
-        self.state.since_report += 1;
-        if self.state.since_report >= REPORT_EVERY {
-            self.report(ctx);
-        }
     }
 
     fn watermark<'s>(
@@ -163,7 +139,6 @@ where
         if flow == Flow::Done && watermark == MAX_TIMESTAMP {
             flow = self.call_timers(TimeDomain::ProcessingTime, MAX_TIMESTAMP, ctx, out);
         }
-        self.report(ctx);
         self.note_due(ctx);
         flow
     }
@@ -183,5 +158,10 @@ where
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.late.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.open.size().tell(measures);
+        self.late.measure(measures);
     }
 }

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::testing::{Harness, Marble, check, subtask};
 use slotflow_runtime::{
-    Arena, Blame, Build, Context, FIRING_BUDGET, Flow, MAX_TIMESTAMP, Operator, Result, Routed, StateMeter,
+    Arena, Blame, Build, Context, FIRING_BUDGET, Flow, MAX_TIMESTAMP, Operator, Result, Routed,
     SubtaskContext, Timestamp,
 };
 
@@ -309,7 +309,7 @@ fn what_is_purged_and_waits_for_nothing_is_forgotten() {
     let mut operator = digits(Global, PurgingTrigger::of(CountTrigger::of(3))).build(&place).unwrap();
     let many = (0..9_000).map(|n| (key(n / 3), 1));
     feed(&mut operator, many.chain([('a', 1), ('b', 1)]), &place).unwrap();
-    assert_eq!(operator.state.open.size().0, 2);
+    assert_eq!(operator.state.open.size().keys, 2);
 }
 
 /// Waits for the end of its window, and then does not.
@@ -332,19 +332,24 @@ fn a_window_is_cleaned_up_whatever_its_trigger_deletes() {
     let mut harness = Harness::new(digits(tens(), Fickle)).unwrap();
     harness.push_at(('a', 1), 5).unwrap();
     harness.watermark(8).unwrap();
-    assert_eq!(harness.operator().state.open.size().0, 1);
+    assert_eq!(harness.operator().state.open.size().keys, 1);
     harness.watermark(9).unwrap();
-    assert_eq!((harness.operator().state.open.size().0, harness.take().len()), (0, 0));
+    assert_eq!((harness.operator().state.open.size().keys, harness.take().len()), (0, 0));
 }
 
 #[test]
-fn state_beyond_the_budget_fails_the_job_with_the_remedy() {
-    let mut place = subtask();
-    place.state = std::sync::Arc::new(StateMeter::within(Some(3_000_000)));
+fn what_windows_keep_is_measured_and_given_back() {
+    let place = subtask();
     let all = Listing { aggregate: Digits, evictor: Unevicted };
-    let mut operator = plan(Global, EventTimeTrigger, all, 0, Dropped::default()).build(&place).unwrap();
-    let refused = feed(&mut operator, (0..200_000).map(|_| ('a', 1)), &place).unwrap_err().to_string();
-    assert!(refused.contains("state.budget_bytes") && refused.contains("raise it"), "{refused}");
+    let trigger = PurgingTrigger::of(CountTrigger::of(10_001));
+    let mut operator = plan(Global, trigger, all, 0, Dropped::default()).build(&place).unwrap();
+    let bytes_after = |operator: &mut TriggeredWindows<_, _, _, _, _, _>, count| {
+        feed(operator, (0..count).map(|_| ('a', 0)), &place).unwrap();
+        operator.state.open.size().bytes
+    };
+    let one = bytes_after(&mut operator, 1);
+    assert!(bytes_after(&mut operator, 9_999) >= one + 9_000 * size_of::<Pair>());
+    assert!(bytes_after(&mut operator, 1) < one);
 }
 
 fn key(n: u32) -> char {

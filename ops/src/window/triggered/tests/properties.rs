@@ -225,7 +225,7 @@ fn with<W: DefaultTrigger>(windows: W, lateness_ms: i64) -> Plan<W, W::Trigger, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What fires at each step, with what timing and records, and what is late.
     #[test]
