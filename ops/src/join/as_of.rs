@@ -219,7 +219,6 @@ where
                 Either::Second(_) => late_versions.count(ctx),
             }
         }
-        keys.settle();
         let make = |key: &S::Stored| (key.clone(), History::new());
         let known = keys.value(&key, |known, key| known == *key, make);
         match record {

@@ -168,10 +168,7 @@ fn row_of<'r, A, B, S: KeySelector<Either<A, B>>>(
             let known = rows.find_by(key.hash(), |(known, _)| S::same(known, &key));
             known.map(|(_, row)| row)
         }
-        Either::Second(_) => {
-            rows.settle();
-            Some(rows.value(key, S::same, |key| (S::store(key), None)))
-        }
+        Either::Second(_) => Some(rows.value(key, S::same, |key| (S::store(key), None))),
     }
 }
 

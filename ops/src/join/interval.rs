@@ -228,7 +228,6 @@ where
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let (lower, upper, key) = (self.lower, self.upper, S::store(self.selector.key(&record)));
         let state = &mut *self.state;
-        state.sides.settle();
         let make = |key: &S::Stored| (key.clone(), Sides::new());
         let sides = state.sides.value(&key, |known, key| known == *key, make);
         let due = match record {

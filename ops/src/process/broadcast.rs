@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use slotflow_runtime::pipe::{Cut, Merge, Pipe, Then};
 use slotflow_runtime::plan::Partitioner;
 use slotflow_runtime::{
-    Build, Context, Family, Flow, Key, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
+    Build, Context, Family, Flow, Hint, Key, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
 };
 
 use super::{KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessPlan, Timer};
@@ -207,8 +207,35 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<F::Out>>,
     ) {
+        self.process_hinted(record, None, ctx, out);
+    }
+
+    #[inline(always)]
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r Either<A, B>>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
+        <Owned<Either<A, B>> as Family>::Of<'s>: 'r,
+    {
+        let first = |either: &'r Either<A, B>| match either {
+            Either::First(record) => Some(record),
+            Either::Second(_) => None,
+        };
+        self.0.hint_at(records.map(first), hints, ctx);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: Either<A, B>,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<F::Out>>,
+    ) {
         match record {
-            Either::First(record) => self.0.process(record, ctx, out),
+            Either::First(record) => self.0.process_hinted(record, hint, ctx, out),
             Either::Second(record) => {
                 let (timestamp, subtask) = (ctx.timestamp(), ctx.subtask().index);
                 let mut push = |record| out.push(record, ctx);
@@ -217,18 +244,6 @@ where
                 function.process_broadcast(record, broadcast, &mut ctx);
             }
         }
-    }
-
-    #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r Either<A, B>>, ctx: &mut Context<'s>)
-    where
-        <Owned<Either<A, B>> as Family>::Of<'s>: 'r,
-    {
-        let first = |either: &'r Either<A, B>| match either {
-            Either::First(record) => Some(record),
-            Either::Second(_) => None,
-        };
-        self.0.expect(records.filter_map(first), ctx);
     }
 
     fn watermark<'s>(

@@ -84,7 +84,7 @@ impl<K: Key + State> InMemory<K> {
     fn restore_key(&mut self, group: usize, columns: &[usize], from: &mut &[u8]) -> Result<()> {
         let (key, split, now) = (read::<K>(from)?, group as u32, Now::NEVER);
         let hash = key.hash();
-        let (entry, states, timers) = self.enter(key, split, |_, _| false, |key| key);
+        let (entry, states, timers) = self.enter(None, key, split, |_, _| false, |key| key);
         let mut at = At { row: entry.1.row, live: 0, now };
         columns.iter().try_for_each(|column| states.any(*column).load(&mut at, from))?;
         for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {

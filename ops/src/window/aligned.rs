@@ -9,7 +9,7 @@
 //! call that has used up its budget says so, and the next goes on behind it.
 
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
 
@@ -296,7 +296,6 @@ fn stack_of<'a, K: Key + Eq + Clone, A>(
     stacks: &'a mut Segments<K, Stacks<A>>,
     key: &K,
 ) -> &'a mut Stacks<A> {
-    stacks.settle();
     stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
 }
 
@@ -317,23 +316,33 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
-        let AlignedWindows { selector, aggregate, state, .. } = self;
-        let place = state.panes.place();
-        if !state.panes.is_current(ctx.timestamp()) && !state.turn_to(ctx.timestamp()) {
-            return self.behind(record, ctx, out);
-        }
-        let key = selector.key(&record);
-        let acc = state.panes.value(place, key, S::same, |key| (S::store(key), aggregate.create()));
-        aggregate.add(acc, record);
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, _: &mut Context<'s>)
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, hints: &mut [Hint], _: &mut Context<'s>)
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.state.panes.expect(records.map(|record| selector.key(record).hash()));
+        self.state.panes.hint(records.map(|record| selector.key(record).hash()), hints);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<L::Out>>,
+    ) {
+        let AlignedWindows { selector, aggregate, state, .. } = self;
+        if !state.panes.is_current(ctx.timestamp()) && !state.turn_to(ctx.timestamp()) {
+            return self.behind(record, ctx, out);
+        }
+        let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
+        let acc = state.panes.value(hint, selector.key(&record), S::same, make);
+        aggregate.add(acc, record);
     }
 
     fn watermark<'s>(

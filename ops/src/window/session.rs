@@ -111,7 +111,6 @@ impl<K: Key + Eq + Clone, A> State<K, A> {
     fn merge<T, M: Merge<T, Acc = A>>(&mut self, key: &K, mut new: Open<A>, aggregate: &M) -> &Open<A> {
         let State { sessions, alarms, .. } = self;
         alarms.push(Alarm { due: new.due, key: key.clone() });
-        sessions.settle();
         let known = sessions.value(key, |known, key| known == *key, |key| (key.clone(), Vec::new()));
         let at = known.partition_point(|open| open.end < new.start);
         while known.get(at).is_some_and(|open| open.start <= new.end) {
@@ -216,7 +215,6 @@ where
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let SessionWindows { selector, aggregate, gap, state, .. } = self;
-        state.sessions.settle();
         let key = selector.key(&record);
         let known = state.sessions.value(key, S::same, |key| (S::store(key), Vec::new()));
         if let [open] = &mut known[..]
