@@ -41,11 +41,37 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! Where nothing may be allocated once it is warm, a test counts, of what it does itself or from within an operator:
+//!
+//! ```
+//! use slotflow::prelude::*;
+//! use slotflow::testing::{CountingAllocator, Harness, assert_no_alloc, keyed_process};
+//! use slotflow::ValueState;
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: CountingAllocator = CountingAllocator;
+//!
+//! struct Count(ValueState<u32>);
+//!
+//! impl KeyedProcessFunction<char, char> for Count {
+//!     type Out = ();
+//!     fn process(&mut self, _: char, ctx: &mut ProcessContext<'_, char, ()>) {
+//!         *self.0.value_or_default(ctx) += 1;
+//!     }
+//! }
+//!
+//! let open = |states: &mut StateDescriptors<'_>| Count(states.value("count"));
+//! let mut harness = Harness::new(keyed_process(|it: &char| *it, open))?;
+//! harness.push('a')?;
+//! assert_no_alloc(|| harness.push('a'))?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! An operator of the engine's own kind is checked with lines of marbles by
 //! [`slotflow_runtime::testing`](crate::runtime::testing).
 
 pub use slotflow_ops::{keyed_process, process};
-pub use slotflow_runtime::testing::Harness;
+pub use slotflow_runtime::testing::{CountingAllocator, Harness, allocations, assert_no_alloc};
 
 use slotflow_io::{Collected, FromIterator, from_iterator};
 use slotflow_ops::{Environment, Stream};

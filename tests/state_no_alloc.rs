@@ -1,49 +1,14 @@
-//! Keyed state of known keys, timers, windows and joins allocate nothing. An allocator that counts is `unsafe`.
+//! Keyed state of known keys, timers, windows and joins allocate nothing.
 
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use slotflow::prelude::*;
-use slotflow::testing::{Harness, keyed_process};
+use slotflow::testing::{CountingAllocator, Harness, allocations, keyed_process};
 use slotflow::{ReducingState, StateDescriptor, Timer, Ttl, ValueState};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count_one() {
-    ALLOCATIONS.with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting touches a constant-initialised
-// thread local without a destructor, which allocates nothing itself.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count_one();
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count_one();
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Counts and adds up, and puts its timer off at each record.
 struct Busy {
@@ -87,12 +52,12 @@ fn allocated(
     harness: &mut Harness<u64, u64, impl Operator<Owned<u64>, Out = Owned<u64>>>,
     round: u64,
 ) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = allocations();
     for n in 0..5_000 {
         harness.push_at(n, (round * 5_000 + n) as i64).expect("it does not fail");
     }
     harness.watermark((round * 5_000 + 4_000) as i64).expect("it does not fail");
-    ALLOCATIONS.with(Cell::get) - before
+    allocations() - before
 }
 
 #[test]
@@ -114,7 +79,7 @@ impl Marks {
     /// A window that starts at this time is given; the last of its keys counts.
     fn note(&self, start: i64) {
         let mark = usize::try_from(start / WINDOW_MS).ok().and_then(|at| self.0.get(at));
-        mark.into_iter().for_each(|mark| mark.store(ALLOCATIONS.with(Cell::get), Relaxed));
+        mark.into_iter().for_each(|mark| mark.store(allocations(), Relaxed));
     }
 
     /// What was allocated between the windows at 16 and at 60: state has all its keys, and panes are used again.

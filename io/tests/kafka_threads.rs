@@ -35,7 +35,7 @@ fn place(io: &IoCores) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         overflow_bytes: EdgesConfig::default().overflow_bytes,
-        state: Default::default(),
+        state_budget_bytes: None,
         io: io.clone(),
     }
 }

@@ -4,29 +4,33 @@ use std::cmp::Ordering;
 
 use slotflow_runtime::Timestamp;
 
-/// A key that is to be looked at when event time has passed `due`.
-pub(crate) struct Alarm<K> {
+/// The key of this hash that has an alarm at `due` is to be looked at when event time has passed it.
+///
+/// It has no copy of the key, which may be a string: should two keys of one hash wait for the same time, each has an
+/// alarm, and it does not matter which of them is found first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alarm {
     pub(crate) due: Timestamp,
-    pub(crate) key: K,
+    pub(crate) hash: u64,
 }
 
-impl<K> Ord for Alarm<K> {
+impl Ord for Alarm {
     /// The earliest is the greatest, as the heap gives out that one.
     fn cmp(&self, other: &Self) -> Ordering {
         other.due.cmp(&self.due)
     }
 }
 
-impl<K> PartialOrd for Alarm<K> {
+impl PartialOrd for Alarm {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<K> PartialEq for Alarm<K> {
+impl PartialEq for Alarm {
     fn eq(&self, other: &Self) -> bool {
         self.due == other.due
     }
 }
 
-impl<K> Eq for Alarm<K> {}
+impl Eq for Alarm {}

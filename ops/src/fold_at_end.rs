@@ -1,13 +1,14 @@
 //! Folds all the records of a subtask and emits the result at the end.
 
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Flow, Operator, Output, Owned};
+use slotflow_runtime::{Cloned, Context, Family, Flow, MAX_TIMESTAMP, Operator, Output, Owned, Timestamp};
 
 use crate::Stream;
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Folds the records of each subtask into a value that begins as `init`, and emits it when the
-    /// input has truly ended: one record for each subtask.
+    /// input has ended or the job is drained: one record for each subtask. Its event time is the last there is, and it
+    /// comes in front of the last watermark: windows behind still take it.
     ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
@@ -46,9 +47,20 @@ where
         (self.fold)(&mut self.value, record);
     }
 
+    /// In front of the last watermark, so that what is emitted is not late for those behind.
+    fn watermark<'s>(
+        &mut self,
+        watermark: Timestamp,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<A>>,
+    ) -> Flow {
+        if watermark == MAX_TIMESTAMP { self.end(ctx, out) } else { Flow::Done }
+    }
+
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<A>>) -> Flow {
         if !self.emitted {
             self.emitted = true;
+            ctx.set_timestamp(MAX_TIMESTAMP);
             out.push(self.value.clone(), ctx);
         }
         Flow::Done

@@ -61,9 +61,10 @@ pub use made::Made;
 pub use map::{Map, MapIn};
 pub use patterns::{Distinct, Sample, Throttle, Top};
 pub use process::{
-    BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, CoProcess,
-    CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, Open, PerSubtask, PerSubtaskPlan,
-    ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed, keyed_process, process,
+    BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, BroadcastState,
+    CoProcess, CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, Open, PerSubtask,
+    PerSubtaskPlan, ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed, broadcast_process,
+    keyed_process, process,
 };
 pub use sink::Sunk;
 pub use split::Split;

@@ -1,28 +1,33 @@
 //! Counts what is left out, and says when that is worth a warning.
 
+/// The reason why an operator leaves out what comes behind the watermark, in the job's metrics.
+pub(crate) const LATE: &str = "late";
+
 /// How many records were left out. A warning is due at the first, at every doubling, and at the end of the input, so
 /// that bad input cannot flood the log.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally(u64);
+pub(crate) struct Tally {
+    count: u64,
+    ended: bool,
+}
 
 impl Tally {
     /// One more; the count, if a warning is due.
     #[cold]
     pub(crate) fn add(&mut self) -> Option<u64> {
-        self.0 += 1;
-        self.0.is_power_of_two().then_some(self.0)
+        self.count += 1;
+        self.count.is_power_of_two().then_some(self.count)
     }
 
     /// The input has ended: how many there were, said once and only if there were any.
     pub(crate) fn end(&mut self) -> Option<u64> {
-        let all = std::mem::take(&mut self.0);
-        (all > 0).then_some(all)
+        let first = !std::mem::replace(&mut self.ended, true);
+        (first && self.count > 0).then_some(self.count)
     }
 
     /// How many there are so far.
-    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
-        self.0
+        self.count
     }
 }
 
@@ -33,9 +38,10 @@ mod tests {
     #[test]
     fn the_first_each_doubling_and_the_end_are_said() {
         let mut tally = Tally::default();
-        assert_eq!(tally.end(), None, "there was nothing");
         let said: Vec<u64> = (0..100).filter_map(|_| tally.add()).collect();
         assert_eq!(said, [1, 2, 4, 8, 16, 32, 64]);
         assert_eq!([tally.end(), tally.end()], [Some(100), None], "the end is said once");
+        assert_eq!(tally.count(), 100, "and what was counted stays");
+        assert_eq!(Tally::default().end(), None, "there was nothing");
     }
 }

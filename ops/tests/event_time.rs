@@ -37,10 +37,14 @@ struct Lines {
     endless: bool,
     /// Says that it has more to give when it is silent.
     behind: bool,
+    /// Whether it can be paused, and is.
+    pausable: bool,
+    paused: bool,
 }
 
 fn lines(times: impl IntoIterator<Item = i64>, pause_ns: u64) -> Lines {
-    Lines { times: times.into_iter().collect(), given: 0, pause_ns, endless: false, behind: false }
+    let (times, endless, behind) = (times.into_iter().collect(), false, false);
+    Lines { times, given: 0, pause_ns, endless, behind, pausable: false, paused: false }
 }
 
 impl Lines {
@@ -52,9 +56,17 @@ impl Lines {
         Lines { endless: true, behind: true, ..self }
     }
 
+    fn pausable(self) -> Lines {
+        Lines { pausable: true, ..self }
+    }
+
     /// When it gives its next record, if it has one.
     fn next_ns(&self) -> Option<u64> {
-        (self.given < self.times.len()).then(|| self.given as u64 * self.pause_ns)
+        (self.given < self.times.len() && !self.paused).then(|| self.given as u64 * self.pause_ns)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.given == self.times.len() && !self.endless
     }
 }
 
@@ -96,13 +108,31 @@ impl SourceReader for Script {
                 Ok(Polled::Records(1))
             }
             Some((due_ns, _)) => Ok(Polled::Until(due_ns)),
-            None if self.own.iter().any(|split| self.splits[*split].endless) => Ok(Polled::Idle),
+            None if self.own.iter().any(|split| !self.splits[*split].has_ended()) => Ok(Polled::Idle),
             None => Ok(Polled::End),
         }
     }
 
     fn is_behind(&self, split: SplitId) -> bool {
         self.splits[split as usize].behind
+    }
+
+    fn ended_splits(&self) -> usize {
+        self.own.iter().filter(|split| self.splits[**split].has_ended()).count()
+    }
+
+    fn has_ended(&self, split: SplitId) -> bool {
+        self.splits[split as usize].has_ended()
+    }
+
+    fn pause(&mut self, split: SplitId) -> bool {
+        let lines = &mut self.splits[split as usize];
+        lines.paused = lines.pausable;
+        lines.paused
+    }
+
+    fn resume(&mut self, split: SplitId) {
+        self.splits[split as usize].paused = false;
     }
 }
 
@@ -207,6 +237,18 @@ fn a_split_that_is_behind_is_not_idle() {
 }
 
 #[test]
+fn a_split_that_has_ended_holds_time_up_no_longer() {
+    for seed in 0..SEEDS {
+        let env = environment(1 + seed as usize % 2);
+        let source = script([lines([5], 1), lines(0..100, MS).endless()]);
+        let seen = watched(env.source(source).with_timestamps(|time| *time, lag(0)));
+        env.simulate("ended", Simulation::seed(seed).drain_at(100_000)).unwrap();
+        assert_eq!((seen.rose().last(), seen.ended()), (Some(&98), false), "seed {seed}");
+        assert!(seen.reached_ns(5) < 8 * MS, "seed {seed}: {}", seen.reached_ns(5));
+    }
+}
+
+#[test]
 fn ingestion_time_goes_on_although_nothing_comes() {
     for seed in 0..SEEDS {
         let env = environment(1);
@@ -294,4 +336,29 @@ fn sources_of_a_group_do_not_drift_apart() {
         free = free.max(drifts(parallelism, seed, None));
     }
     assert!(free > 200, "without the group they do: {free}");
+}
+
+#[test]
+fn splits_that_are_ahead_are_paused_and_their_neighbours_go_on() {
+    for seed in 0..SEEDS {
+        let (env, gave) = (environment(1), Arc::new(Mutex::new(Vec::new())));
+        let (fast, slow) = (lines((0..300).map(|n| n * 2), 1), lines((0..30).map(|n| n * 20 + 1), MS));
+        let timed =
+            env.source(script([fast.pausable(), slow.pausable()])).with_timestamps(|time| *time, lag(0));
+        let aligned = timed.with_watermark_alignment(&WatermarkAlignment::within(Duration::from_millis(50)));
+        let note = gave.clone();
+        watched(aligned.inspect(move |time| note.lock().unwrap().push(*time)));
+        env.simulate("paused", seed).unwrap();
+        let gave = gave.lock().unwrap();
+        assert_eq!(gave.len(), 330, "seed {seed}: each is read to its end");
+        let (mut slow, mut most) = (0, 0);
+        for time in gave.iter() {
+            match time % 2 {
+                1 => slow = *time,
+                _ if slow < 581 => most = most.max(time - slow),
+                _ => {}
+            }
+        }
+        assert!((40..=54).contains(&most), "seed {seed}: {most}");
+    }
 }

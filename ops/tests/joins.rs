@@ -1,11 +1,14 @@
-//! Jobs with joins against naive models: at any parallelism, ring capacity and chaining the same results.
+//! Jobs with joins against naive models: the same results however they are run.
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+mod setting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use setting::{Setting, cases, setting, timed};
 use slotflow::prelude::*;
 
 /// A record of either stream: key, event time, number.
@@ -13,29 +16,6 @@ type Fact = (u8, i64, u64);
 
 /// A record, and the number of the version that it met.
 type Met = (Fact, Option<u64>);
-
-/// What must not change a result.
-#[derive(Clone, Debug)]
-struct Setting {
-    from: usize,
-    to: usize,
-    capacity: usize,
-    chaining: bool,
-}
-
-fn setting() -> impl Strategy<Value = Setting> {
-    let setting = (1..=3usize, 1..=4usize, 0..=6u32, any::<bool>());
-    setting.prop_map(|(from, to, exponent, chaining)| Setting { from, to, capacity: 1 << exponent, chaining })
-}
-
-impl Setting {
-    fn environment(&self) -> Environment {
-        let mut env = Environment::with(Config::default()).parallelism(self.to);
-        env.config_mut().edges.capacity = Some(self.capacity);
-        env.config_mut().slots.chaining = self.chaining;
-        env
-    }
-}
 
 /// Later ones later, in disorder of at most 10 ms.
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
@@ -51,21 +31,26 @@ fn key(either: &Either<Fact, Fact>) -> u8 {
     }
 }
 
-fn joined(setting: &Setting, records: &[Fact], versions: &[Fact]) -> Vec<Met> {
+fn joined(setting: &Setting, sources: usize, records: &[Fact], versions: &[Fact]) -> Vec<Met> {
     let (env, met) = (setting.environment(), Collected::new());
-    let stream = |facts: &[Fact]| {
-        let (all, count) = (facts.to_vec(), facts.len() as u64);
-        let lag = Watermarks::bounded_out_of_orderness(Duration::from_millis(10));
-        let facts = env.source(generate(count, move |i| all[i as usize]));
-        facts.with_timestamps(|fact| fact.1, lag).parallelism(setting.from)
-    };
-    stream(records)
-        .connect(stream(versions))
+    timed(&env, setting, sources, records, |fact| fact.1)
+        .connect(timed(&env, setting, sources, versions, |fact| fact.1))
         .key_by(key)
         .as_of_join(|record, version| Some((record, version.map(|version| version.2))))
         .sink(met.sink());
-    env.run("as of").unwrap();
+    setting.run(&env, "as of");
     met.take()
+}
+
+fn pairs(setting: &Setting, sources: usize, firsts: &[Fact], seconds: &[Fact]) -> Vec<(Fact, Fact)> {
+    let (env, pairs) = (setting.environment(), Collected::new());
+    timed(&env, setting, sources, firsts, |fact| fact.1)
+        .connect(timed(&env, setting, sources, seconds, |fact| fact.1))
+        .key_by(key)
+        .interval_join(-2..=3, |a, b| (*a, *b))
+        .sink(pairs.sink());
+    setting.run(&env, "pairs");
+    pairs.take()
 }
 
 /// For each record the last version of its key that is not later.
@@ -78,21 +63,34 @@ fn model(records: &[Fact], versions: &[Fact]) -> Vec<Met> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(cases())]
 
     #[test]
-    fn an_as_of_join_is_the_same_at_any_parallelism_capacity_and_chaining(
-        setting in setting(), records in facts(), versions in facts(),
+    fn an_as_of_join_is_the_same_however_the_job_is_run(
+        setting in setting(), sources in 1..=3usize, records in facts(), versions in facts(),
     ) {
         // Which of two versions of one time comes last is a matter of the way; so each time has one.
         let versions: BTreeMap<_, _> = versions.into_iter().map(|it| ((it.0, it.1), it)).collect();
         let mut versions: Vec<_> = versions.into_values().collect();
         versions.sort_by_key(|version| version.2);
-        let mut met = joined(&setting, &records, &versions);
+        let mut met = joined(&setting, sources, &records, &versions);
         let mut expected = model(&records, &versions);
         met.sort_unstable();
         expected.sort_unstable();
         prop_assert_eq!(met, expected);
+    }
+
+    #[test]
+    fn an_interval_join_is_the_same_however_the_job_is_run(
+        setting in setting(), sources in 1..=3usize, firsts in facts(), seconds in facts(),
+    ) {
+        let near = |(a, b): &(Fact, Fact)| a.0 == b.0 && (-2..=3).contains(&(b.1 - a.1));
+        let all = firsts.iter().flat_map(|a| seconds.iter().map(move |b| (*a, *b)));
+        let mut expected: Vec<(Fact, Fact)> = all.filter(near).collect();
+        let mut pairs = pairs(&setting, sources, &firsts, &seconds);
+        expected.sort_unstable();
+        pairs.sort_unstable();
+        prop_assert_eq!(pairs, expected);
     }
 }
 

@@ -120,7 +120,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn states_and_timers_are_those_of_a_naive_model(inputs in prop::collection::vec(input(), 0..120)) {

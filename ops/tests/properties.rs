@@ -1,40 +1,15 @@
 //! Real jobs against a naive model: partitioning, chains, unions, forks and keyed results, at any
 //! parallelism, ring capacity and chaining.
 
+mod setting;
+
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 use slotflow::prelude::*;
 use slotflow_runtime::pipe::Pipe;
 
-/// What must not change a result.
-#[derive(Clone, Debug)]
-struct Setting {
-    /// The sources' parallelism.
-    from: usize,
-    /// The job's.
-    to: usize,
-    capacity: usize,
-    chaining: bool,
-}
-
-fn setting() -> impl Strategy<Value = Setting> {
-    (1..=4usize, 1..=4usize, 0..=6u32, any::<bool>()).prop_map(|(from, to, exponent, chaining)| Setting {
-        from,
-        to,
-        capacity: 1 << exponent,
-        chaining,
-    })
-}
-
-impl Setting {
-    fn environment(&self) -> Environment {
-        let mut env = Environment::with(Config::default()).parallelism(self.to);
-        env.config_mut().edges.capacity = Some(self.capacity);
-        env.config_mut().slots.chaining = self.chaining;
-        env
-    }
-}
+use setting::{Setting, setting};
 
 /// A job takes milliseconds, most of them for its threads.
 fn cases(cases: u32) -> ProptestConfig {
@@ -101,7 +76,7 @@ fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
             at.sink(arrived.sink());
         }
     }
-    env.run("partitioned").expect("the job runs");
+    setting.run(&env, "partitioned");
     arrived.take()
 }
 
@@ -215,7 +190,7 @@ proptest! {
         let collected = Collected::new();
         let source = env.source(from_iterator(input.clone())).boxed();
         links.iter().fold(source, |stream, link| link.behind(stream)).sink(collected.sink());
-        env.run("chain").unwrap();
+        setting.run(&env, "chain");
         prop_assert_eq!(collected.take(), links.iter().fold(input, |records, link| link.model(records)));
     }
 
@@ -230,7 +205,7 @@ proptest! {
         let union = if partitioned { a.rebalance().union((b.parallelism(setting.from), c)) }
         else { a.union((b.parallelism(setting.from), c)) };
         union.sink(collected.sink());
-        env.run("union").unwrap();
+        setting.run(&env, "union");
         let all = (0..).zip(counts).flat_map(|(stream, count)| (0..count).map(move |n| (stream, n)));
         let records = collected.take();
         if setting.to == 1 && setting.from == 1 {
@@ -254,7 +229,7 @@ proptest! {
             |odd| odd.map(|n| n * 10).sink(places[2].sink()),
             |odd| odd.filter(|n| n % 3 == 0).flat_map(|n| [n, n]).sink(places[3].sink()),
         );
-        env.run("fork").unwrap();
+        setting.run(&env, "fork");
         let [left, right, tenfold, twice] = places.map(|place| sorted(place.take()));
         prop_assert!(left.into_iter().eq((0..count).step_by(2)));
         prop_assert!(right.into_iter().eq((0..count).step_by(2).map(|n| n + 1)));
@@ -272,7 +247,7 @@ proptest! {
         let (left, right) = env.source(from_iterator(input.clone())).tee();
         left.key_by(|pair| pair.0).reduce(|sum, pair| (sum.0, sum.1 + pair.1)).sink(rolled.sink());
         right.key_by_ref(|pair| &pair.0).fold_at_end(0, |sum, pair| *sum += pair.1).sink(ended.sink());
-        env.run("keyed").unwrap();
+        setting.run(&env, "keyed");
         let (mut sums, mut rolling) = (BTreeMap::new(), BTreeMap::<u8, Vec<u64>>::new());
         for (key, value) in input {
             let sum = sums.entry(key).or_insert(0);

@@ -1,41 +1,22 @@
-//! Jobs with windows against a naive model: at any parallelism, ring capacity and chaining the same results.
+//! Jobs with windows and timers against a naive model: the same results however they are run.
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+mod setting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use setting::{Setting, cases, setting, timed};
 use slotflow::prelude::*;
+use slotflow::{MapState, Timer};
 
 /// A record: key, event time, value.
 type Reading = (u8, i64, u64);
 
 /// What windows have come to: key, start, sum.
 type Sums = BTreeMap<(u8, i64), u64>;
-
-/// What must not change a result.
-#[derive(Clone, Debug)]
-struct Setting {
-    from: usize,
-    to: usize,
-    capacity: usize,
-    chaining: bool,
-}
-
-fn setting() -> impl Strategy<Value = Setting> {
-    let setting = (1..=4usize, 1..=4usize, 0..=6u32, any::<bool>());
-    setting.prop_map(|(from, to, exponent, chaining)| Setting { from, to, capacity: 1 << exponent, chaining })
-}
-
-impl Setting {
-    fn environment(&self) -> Environment {
-        let mut env = Environment::with(Config::default()).parallelism(self.to);
-        env.config_mut().edges.capacity = Some(self.capacity);
-        env.config_mut().slots.chaining = self.chaining;
-        env
-    }
-}
 
 /// Later records later, in disorder of at most 10 ms.
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
@@ -50,19 +31,43 @@ fn ms(length: i64) -> Duration {
     Duration::from_millis(length as u64)
 }
 
-fn sums(setting: &Setting, windows: Sliding, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
+fn sums(setting: &Setting, sources: usize, windows: Sliding, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
     let (env, results) = (setting.environment(), Collected::new());
-    let (all, count) = (readings.to_vec(), readings.len() as u64);
-    // A source subtask has every so-manieth record, so its own disorder is no more than that of all.
-    env.source(generate(count, move |i| all[i as usize]))
-        .with_timestamps(|reading| reading.1, Watermarks::bounded_out_of_orderness(ms(10)))
-        .parallelism(setting.from)
+    timed(&env, setting, sources, readings, |reading| reading.1)
         .key_by(|reading| reading.0)
         .window(windows)
         .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
         .map(|window| (window.key, window.start, window.value.2))
         .sink(results.sink());
-    env.run("windows").unwrap();
+    setting.run(&env, "windows");
+    results.take()
+}
+
+/// Windows of 10 ms by hand, of states and timers.
+struct ByTimer(MapState<i64, u64>);
+
+impl KeyedProcessFunction<u8, Reading> for ByTimer {
+    type Out = (u8, i64, u64);
+
+    fn process(&mut self, reading: Reading, ctx: &mut ProcessContext<'_, u8, Self::Out>) {
+        let start = reading.1.div_euclid(10) * 10;
+        let sum = self.0.value(ctx, &start).copied().unwrap_or(0);
+        self.0.put(ctx, start, sum + reading.2);
+        ctx.register_event_time_timer(start + 9);
+    }
+
+    fn on_timer(&mut self, timer: Timer, ctx: &mut ProcessContext<'_, u8, Self::Out>) {
+        let start = timer.time - 9;
+        let sum = self.0.remove(ctx, &start).unwrap_or(0);
+        ctx.push((*ctx.key(), start, sum));
+    }
+}
+
+fn sums_by_timer(setting: &Setting, sources: usize, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
+    let (env, results) = (setting.environment(), Collected::new());
+    let keyed = timed(&env, setting, sources, readings, |reading| reading.1).key_by(|reading| reading.0);
+    keyed.process(|states| ByTimer(states.map("sums"))).sink(results.sink());
+    setting.run(&env, "timers");
     results.take()
 }
 
@@ -76,19 +81,29 @@ fn model((size, slide, offset): (i64, i64, i64), readings: &[Reading]) -> Sums {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(cases())]
 
     #[test]
-    fn windows_are_the_same_at_any_parallelism_capacity_and_chaining(
-        setting in setting(),
+    fn windows_are_the_same_however_the_job_is_run(
+        setting in setting(), sources in 1..=3usize,
         shape in prop::sample::select(vec![(10, 10, 0), (10, 10, 7), (10, 5, 0), (9, 6, 2), (12, 1, 0)]),
         readings in readings(),
     ) {
         let windows = Sliding::of(ms(shape.0), ms(shape.1)).offset_ms(shape.2);
-        let results = sums(&setting, windows, &readings);
+        let results = sums(&setting, sources, windows, &readings);
         let fired: Sums = results.iter().map(|(key, start, sum)| ((*key, *start), *sum)).collect();
         prop_assert_eq!(fired.len(), results.len(), "a window fired twice");
         prop_assert_eq!(fired, model(shape, &readings));
+    }
+
+    #[test]
+    fn timers_are_the_same_however_the_job_is_run(
+        setting in setting(), sources in 1..=3usize, readings in readings(),
+    ) {
+        let results = sums_by_timer(&setting, sources, &readings);
+        let fired: Sums = results.iter().map(|(key, start, sum)| ((*key, *start), *sum)).collect();
+        prop_assert_eq!(fired.len(), results.len(), "a timer fired twice");
+        prop_assert_eq!(fired, model((10, 10, 0), &readings));
     }
 }
 

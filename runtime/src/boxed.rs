@@ -12,8 +12,8 @@ use crate::install::Installer;
 use crate::pipe::Pipe;
 use crate::plan::Graph;
 use crate::{
-    Barrier, Consumer, Context, Downstream, Family, Flow, Flush, LatencyMark, Output, Result, SubtaskContext,
-    Tail, Time, Timestamp,
+    Barrier, Consumer, Context, Downstream, Family, Flow, Flush, LatencyMark, Measures, Output, Result,
+    SubtaskContext, Tail, Time, Timestamp,
 };
 
 /// A pipeline of which only the records and their time are known.
@@ -107,6 +107,9 @@ impl<F: Family> Consumer<F> for Box<dyn Consumer<F>> {
     }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         (**self).end(ctx)
+    }
+    fn measure(&self, measures: &mut Measures<'_>) {
+        (**self).measure(measures);
     }
 }
 

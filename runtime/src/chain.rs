@@ -6,7 +6,9 @@
 
 use crate::context::Blame;
 use crate::control::{Barrier, LatencyMark};
-use crate::{Build, Context, Family, Flow, Hint, Operator, Output, Result, SubtaskContext, Timestamp};
+use crate::{
+    Build, Context, Family, Flow, Hint, Measures, Operator, Output, Result, SubtaskContext, Timestamp,
+};
 
 /// Where a chain ends: a sink's writer, or the outlets towards other subtasks.
 ///
@@ -77,6 +79,8 @@ pub trait Consumer<F: Family>: Output<F> + Tail {
     }
     /// Lets every operator emit what is left, first to last.
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow;
+    /// Asks every operator what it has to tell; see [`Operator::measure`].
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// How the rest of a chain comes to be; the counterpart of [`Build`].
@@ -239,6 +243,11 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
             Flow::Done if !ctx.failed() => self.rest.end(ctx),
             flow => flow,
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.by(self.operator, |measures| self.head.measure(measures));
+        self.rest.measure(measures);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::slot::Waker;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Clock, Error, IoCores, StateMeter, Timestamp};
+use crate::{Arena, Clock, Error, IoCores, Timestamp};
 
 /// Where a subtask stands and what it may use there: handed to sources and sinks when they are opened, and to
 /// descriptions of operators. Operators themselves, and the factories of users, see its [`Place`].
@@ -28,8 +28,8 @@ pub struct SubtaskContext {
     /// How many bytes a sink may keep of what one record expands to beyond its room, the setting
     /// `edges.overflow_bytes`; more has to fail the job.
     pub overflow_bytes: usize,
-    /// Where its operators report what their state takes.
-    pub state: Arc<StateMeter>,
+    /// What the state of its operators may take, the setting `state.budget_bytes`; `None` for any amount.
+    pub state_budget_bytes: Option<usize>,
 }
 
 impl SubtaskContext {

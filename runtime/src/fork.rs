@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::control::{Barrier, LatencyMark};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Output, Owned, Result, SubtaskContext, Tail,
-    Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Owned, Result, SubtaskContext,
+    Tail, Timestamp,
 };
 
 /// Where a record goes.
@@ -155,7 +155,11 @@ impl<A: Tail, B: Tail, M: 'static> Tail for Fork<A, B, M> {
 
 /// Said again to a way that is done, which is harmless, as long as the other has more.
 fn both(first: Flow, second: Flow) -> Flow {
-    if first == Flow::Done { second } else { Flow::More }
+    match (first, second) {
+        (Flow::Done, Flow::Done) => Flow::Done,
+        (Flow::More, _) | (_, Flow::More) => Flow::More,
+        _ => Flow::Waits,
+    }
 }
 
 impl<F, A, B, M> Consumer<F> for Fork<A, B, M>
@@ -176,6 +180,10 @@ where
     }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         both(self.first.end(ctx), self.second.end(ctx))
+    }
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.first.measure(measures);
+        self.second.measure(measures);
     }
 }
 

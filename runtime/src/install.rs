@@ -16,7 +16,7 @@ use crate::plan::{EdgeId, OperatorId, Plan};
 use crate::sink_tail::SinkTail;
 use crate::slot::{Deployment, Waker};
 use crate::subtask::ChainSubtask;
-use crate::{Clock, Committer, Error, Family, IoCores, Result, Sink, StateMeter, SubtaskContext};
+use crate::{Clock, Committer, Error, Family, IoCores, Result, Sink, SubtaskContext};
 
 /// One thing for each subtask of a chain, taken once by each.
 pub struct Seats<X>(Arc<Mutex<Vec<Option<X>>>>);
@@ -63,8 +63,6 @@ pub struct SubtaskMeters {
     pub index: usize,
     /// Its meter.
     pub meter: Arc<SubtaskMeter>,
-    /// That of its state.
-    pub state: Arc<StateMeter>,
 }
 
 /// Everything a job runs with, once installed.
@@ -156,7 +154,7 @@ impl<'p> Installer<'p> {
             io: self.io.clone(),
             clock: self.clock.clone(),
             overflow_bytes: self.config.edges.overflow_bytes,
-            state: Arc::new(StateMeter::within(self.config.state.budget_bytes)),
+            state_budget_bytes: self.config.state.budget_bytes,
         }
     }
 
@@ -199,8 +197,7 @@ impl<'p> Installer<'p> {
     ) {
         let chain = self.plan.chain_of[operator as usize];
         let (index, meter) = (context.index, Arc::new(SubtaskMeter::default()));
-        let state = context.state.clone();
-        self.installed.subtasks.push(SubtaskMeters { chain, index, meter: meter.clone(), state });
+        self.installed.subtasks.push(SubtaskMeters { chain, index, meter: meter.clone() });
         let (names, own) = (self.names.clone(), meter.clone());
         self.installed.deployments.push(Deployment {
             job: self.control.clone(),

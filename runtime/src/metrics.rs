@@ -11,6 +11,7 @@ use std::sync::atomic::{
 use crossbeam_utils::CachePadded;
 
 use crate::Clock;
+pub use crate::measures::{Dropped, OperatorMeters, OperatorMetrics};
 
 /// Classes of a ring's fill, each an eighth of its capacity; the last one is the full ring.
 pub const FILL_CLASSES: usize = 9;
@@ -150,6 +151,8 @@ pub struct SubtaskMeter {
     pub step_max_ns: Count,
     /// Event time at its input.
     pub watermark: Count,
+    /// What its operators tell of themselves.
+    pub operators: OperatorMeters,
 }
 
 /// The way of latency marks to one sink subtask.

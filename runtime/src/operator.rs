@@ -1,6 +1,6 @@
 //! The operator: takes records, pushes records.
 
-use crate::{Context, Family, Hint, Place, Result, SubtaskContext, Timestamp};
+use crate::{Context, Family, Hint, Measures, Place, Result, SubtaskContext, Timestamp};
 
 /// Receives records.
 ///
@@ -38,6 +38,10 @@ pub enum Flow {
     Done,
     /// There is more: the engine comes back with the same call once there is room.
     More,
+    /// There is more, and nothing to be done about it before something comes from outside: the engine comes back with
+    /// the same call when the subtask is woken, or when what is [due](Operator::due_ns) has come. Said by a link of a
+    /// chain that waits for answers.
+    Waits,
 }
 
 /// How many records one call of [`Operator::watermark`], [`Operator::tick`] or [`Operator::end`] should emit at
@@ -153,6 +157,11 @@ pub trait Operator<F: Family>: 'static {
     fn end<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }
+
+    /// Tells how much state it keeps and what it has left out, all in all: the metrics of a job, and what
+    /// `state.budget_bytes` bounds. Asked between two steps, now and then: after some thousand records, and before
+    /// the subtask idles. The default has nothing to tell.
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// How the operator of one subtask comes to be; called once for each subtask.

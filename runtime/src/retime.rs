@@ -14,7 +14,8 @@ use crate::chain::Guard;
 use crate::control::{Barrier, LatencyMark};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Output, Result, SubtaskContext, Tail, Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Result, SubtaskContext, Tail,
+    Timestamp,
 };
 
 /// What there is to say about event time between two records.
@@ -93,7 +94,7 @@ impl<A, B> Retime<A, B> {
         match self.saying {
             Some(TimeSaid::Watermark(watermark)) => {
                 let flow = self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx));
-                if flow == Flow::More || ctx.failed() {
+                if flow != Flow::Done || ctx.failed() {
                     return flow;
                 }
                 self.watermark = watermark;
@@ -189,11 +190,15 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
         if self.ended && self.watermark != MAX_TIMESTAMP {
             self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));
             let flow = self.say(ctx);
-            if flow == Flow::More || ctx.failed() {
+            if flow != Flow::Done || ctx.failed() {
                 return flow;
             }
         }
         self.behind(ctx, |rest, ctx| rest.end(ctx))
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.rest.measure(measures);
     }
 }
 

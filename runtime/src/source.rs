@@ -104,6 +104,27 @@ pub trait SourceReader: Send + 'static {
         false
     }
 
+    /// How many of its splits have given all they ever will, while others go on: they hold event time up no longer.
+    /// Asked once a step; which they are is asked when there are more. By default only all of them end, at once.
+    fn ended_splits(&self) -> usize {
+        0
+    }
+
+    /// Whether this split is one of them.
+    fn has_ended(&self, _split: SplitId) -> bool {
+        false
+    }
+
+    /// Asks it to give nothing of this split until it is [resumed](SourceReader::resume), because its event time is
+    /// ahead of others'; what is on its way may still come. `false`, the default, if it cannot leave out one split:
+    /// then it is not polled at all while all of its splits are ahead.
+    fn pause(&mut self, _split: SplitId) -> bool {
+        false
+    }
+
+    /// Goes on with a split that was paused.
+    fn resume(&mut self, _split: SplitId) {}
+
     /// What makes offsets durable, taken once at the start. The default commits nowhere.
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         None

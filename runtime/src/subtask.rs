@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use crate::context::Blame;
 use crate::head::{Drive, Event, Head};
+use crate::measures::{Asked, measure};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Consumer, Context, Error, Flow, Result, SubtaskContext};
+use crate::{Arena, Consumer, Context, Error, Flow, Flush, Result, SubtaskContext};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
 /// answer takes, and a thousandth of a core).
@@ -90,6 +91,7 @@ pub struct ChainSubtask<H, C> {
     /// The names of the job's operators, by number.
     names: Arc<[Arc<str>]>,
     meter: Arc<SubtaskMeter>,
+    asked: Asked,
     /// For how long there was no room, all in all, and since when there is none; 0 when there is.
     blocked_ns: u64,
     blocked_since_ns: u64,
@@ -128,6 +130,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             context,
             names,
             meter,
+            asked: Asked::default(),
             blocked_ns: 0,
             blocked_since_ns: 0,
         }
@@ -243,7 +246,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             self.meter.watermark.set(watermark as u64);
         }
         self.phase = match (flow, event) {
-            (Flow::More, _) => Phase::Firing(event),
+            (Flow::More | Flow::Waits, _) => Phase::Firing(event),
             (Flow::Done, Event::End) => {
                 chain.close();
                 Phase::Closing
@@ -254,7 +257,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             // It goes out together with the records behind it, whose way it measures.
             return Ok(Step::Progress(0));
         }
-        self.flushed(0, turn)
+        if flow == Flow::Waits { self.waiting(turn) } else { self.flushed(0, turn) }
+    }
+
+    /// Nothing can go on before something comes from outside.
+    fn waiting(&mut self, turn: Turn) -> Result<Step> {
+        let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
+        let step = self.idle(turn);
+        Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
     fn closing(&mut self, turn: Turn) -> Result<Step> {
@@ -292,7 +302,14 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
 
 impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
     fn step(&mut self, turn: Turn) -> Step {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.advance(turn)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let step = self.advance(turn)?;
+            if self.asked.is_due(&step, turn.now_ns) {
+                let (meters, budget_bytes) = (&self.meter.operators, self.context.state_budget_bytes);
+                measure(self.chain.as_ref(), meters, budget_bytes, &self.blame)?;
+            }
+            Ok(step)
+        }));
         self.arena.reset();
         let error = match outcome {
             Ok(Ok(step)) => return step,
@@ -311,275 +328,4 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-    use crate::Flush;
-    use crate::testing::subtask;
-    use crate::{Barrier, Chain, LatencyMark, Operator, Output, Owned, Tail, Timestamp};
-
-    /// An input that has ended.
-    struct Ended;
-
-    impl Head for Ended {
-        type Item = Owned<u64>;
-        fn drive<'s>(
-            &'s mut self,
-            _: usize,
-            _: &mut Context<'s>,
-            _: &mut impl Output<Owned<u64>>,
-        ) -> Result<Drive> {
-            Ok(Drive { records: 0, event: Some(Event::End) })
-        }
-        fn fill(&self) -> usize {
-            0
-        }
-    }
-
-    /// An input of which the first record is one too many.
-    struct Failing;
-
-    impl Head for Failing {
-        type Item = Owned<u64>;
-        fn drive<'s>(
-            &'s mut self,
-            _: usize,
-            ctx: &mut Context<'s>,
-            out: &mut impl Output<Owned<u64>>,
-        ) -> Result<Drive> {
-            out.push(1, ctx);
-            ctx.fail(Error::user("one too many"));
-            Ok(Drive { records: 1, event: None })
-        }
-        fn fill(&self) -> usize {
-            0
-        }
-    }
-
-    /// Has two portions to emit at the end, and the room it is given.
-    struct Portions {
-        left: usize,
-        room: Arc<AtomicUsize>,
-        staged: usize,
-        sent: Arc<AtomicUsize>,
-    }
-
-    impl Portions {
-        fn new(room: &Arc<AtomicUsize>) -> Portions {
-            Portions { left: 2, room: room.clone(), staged: 0, sent: Arc::default() }
-        }
-    }
-
-    impl Output<Owned<u64>> for Portions {
-        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
-            self.staged += 1;
-        }
-    }
-
-    impl Tail for Portions {
-        fn room(&mut self) -> usize {
-            self.room.load(Ordering::Relaxed)
-        }
-        fn flush(&mut self, _: u64) -> Result<Flush> {
-            self.sent.fetch_add(std::mem::take(&mut self.staged), Ordering::Relaxed);
-            Ok(Flush::IDLE)
-        }
-        fn barrier(&mut self, _: Barrier) {}
-        fn mark(&mut self, _: LatencyMark, _: u64) {}
-        fn forward_watermark(&mut self, _: Timestamp) {}
-        fn forward_idle(&mut self) {}
-        fn close(&mut self) {}
-        fn finished(&mut self) -> bool {
-            true
-        }
-        fn charge_blocked(&mut self, _: u64) {}
-    }
-
-    impl Consumer<Owned<u64>> for Portions {
-        fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
-            Flow::Done
-        }
-        fn end(&mut self, _: &mut Context<'_>) -> Flow {
-            self.left -= 1;
-            if self.left > 0 { Flow::More } else { Flow::Done }
-        }
-    }
-
-    #[test]
-    fn firing_waits_for_room() {
-        let room = Arc::new(AtomicUsize::new(1));
-        let chain = Portions::new(&room);
-        let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
-        let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
-        assert!(matches!(step(), Step::Progress(_)));
-        room.store(0, Ordering::Relaxed);
-        assert!(matches!(step(), Step::Blocked(_)));
-        room.store(1, Ordering::Relaxed);
-        assert!(matches!(step(), Step::Progress(_)));
-        assert!(matches!(step(), Step::Done));
-    }
-
-    /// Nothing comes, and nothing ends.
-    struct Silent;
-
-    impl Head for Silent {
-        type Item = Owned<u64>;
-        fn drive<'s>(
-            &'s mut self,
-            _: usize,
-            _: &mut Context<'s>,
-            _: &mut impl Output<Owned<u64>>,
-        ) -> Result<Drive> {
-            Ok(Drive::NOTHING)
-        }
-        fn ready(&self) -> bool {
-            false
-        }
-        fn fill(&self) -> usize {
-            0
-        }
-    }
-
-    /// Wants to be called at 50, has two portions to emit then, and wants nothing more.
-    struct Alarm {
-        due_ns: u64,
-        portions: u64,
-        /// For how long the subtask could run until then.
-        ran_ns: Arc<AtomicUsize>,
-    }
-
-    impl Operator<Owned<u64>> for Alarm {
-        type Out = Owned<u64>;
-        fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {}
-        fn due_ns(&self) -> u64 {
-            self.due_ns
-        }
-        fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
-            out.push(self.portions, ctx);
-            self.ran_ns.store(ctx.running_ns() as usize, Ordering::Relaxed);
-            self.portions -= 1;
-            if self.portions > 0 {
-                return Flow::More;
-            }
-            self.due_ns = u64::MAX;
-            Flow::Done
-        }
-    }
-
-    #[test]
-    fn an_operator_is_called_when_its_time_has_come_although_nothing_comes() {
-        let (room, ran_ns) = (Arc::new(AtomicUsize::new(0)), Arc::<AtomicUsize>::default());
-        let head = Alarm { due_ns: 50, portions: 2, ran_ns: ran_ns.clone() };
-        let rest = Portions::new(&room);
-        let sent = rest.sent.clone();
-        let chain = Chain { operator: 0, head, rest };
-        let mut subtask = ChainSubtask::new(Silent, chain, subtask(), Arc::new([]), Arc::default());
-        let mut step = |now_ns| subtask.step(Turn { now_ns, budget: 1 });
-        room.store(1, Ordering::Relaxed);
-        assert!(matches!(step(49), Step::Idle(50)));
-        room.store(0, Ordering::Relaxed);
-        assert!(matches!(step(50), Step::Blocked(_)));
-        assert!(matches!(step(70), Step::Blocked(_)));
-        room.store(1, Ordering::Relaxed);
-        assert!(matches!(step(90), Step::Progress(0)));
-        let done = || (sent.load(Ordering::Relaxed), ran_ns.load(Ordering::Relaxed));
-        assert_eq!(done(), (1, 50), "the running clock stood still without room");
-        assert!(matches!(step(92), Step::Progress(0)));
-        assert_eq!(done(), (2, 52));
-        assert!(matches!(step(93), Step::Idle(u64::MAX)));
-    }
-
-    #[test]
-    fn what_a_failed_step_has_staged_is_never_sent() {
-        let chain = Portions::new(&Arc::new(AtomicUsize::new(1)));
-        let sent = chain.sent.clone();
-        let mut subtask = ChainSubtask::new(Failing, chain, subtask(), Arc::new([]), Arc::default());
-        let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
-        assert!(matches!(step(), Step::Failed(_)));
-        assert!(matches!(step(), Step::Done));
-        drop(subtask);
-        assert_eq!(sent.load(Ordering::Relaxed), 0);
-    }
-
-    /// Gives a mark, then one record.
-    struct Marked(usize);
-
-    impl Head for Marked {
-        type Item = Owned<u64>;
-        fn drive<'s>(
-            &'s mut self,
-            _: usize,
-            ctx: &mut Context<'s>,
-            out: &mut impl Output<Owned<u64>>,
-        ) -> Result<Drive> {
-            self.0 += 1;
-            match self.0 {
-                1 => Ok(Drive { records: 0, event: Some(Event::Mark(LatencyMark { sent_ns: 1 })) }),
-                _ => {
-                    out.push(7, ctx);
-                    Ok(Drive { records: 1, event: None })
-                }
-            }
-        }
-        fn fill(&self) -> usize {
-            0
-        }
-    }
-
-    /// Notes what is done with it.
-    #[derive(Clone, Default)]
-    struct Noted(Arc<Mutex<Vec<&'static str>>>);
-
-    impl Noted {
-        fn note(&self, what: &'static str) {
-            self.0.lock().unwrap().push(what);
-        }
-    }
-
-    impl Output<Owned<u64>> for Noted {
-        fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
-            self.note("record");
-        }
-    }
-
-    impl Tail for Noted {
-        fn room(&mut self) -> usize {
-            1
-        }
-        fn flush(&mut self, _: u64) -> Result<Flush> {
-            self.note("flush");
-            Ok(Flush::IDLE)
-        }
-        fn barrier(&mut self, _: Barrier) {}
-        fn mark(&mut self, _: LatencyMark, _: u64) {
-            self.note("mark");
-        }
-        fn forward_watermark(&mut self, _: Timestamp) {}
-        fn forward_idle(&mut self) {}
-        fn close(&mut self) {}
-        fn finished(&mut self) -> bool {
-            true
-        }
-        fn charge_blocked(&mut self, _: u64) {}
-    }
-
-    impl Consumer<Owned<u64>> for Noted {
-        fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
-            Flow::Done
-        }
-        fn end(&mut self, _: &mut Context<'_>) -> Flow {
-            Flow::Done
-        }
-    }
-
-    #[test]
-    fn a_latency_mark_goes_out_with_the_record_behind_it() {
-        let noted = Noted::default();
-        let mut subtask =
-            ChainSubtask::new(Marked(0), noted.clone(), subtask(), Arc::new([]), Arc::default());
-        assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 1 }), Step::Progress(1)));
-        assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //! made, asked, committed and closed on threads of the I/O cores. librdkafka's own threads inherit
 //! those cores.
 //!
-//! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`;
+//! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`, `pausing`;
 //! [`sink`](KafkaSink), [`writer`](KafkaWriter), `delivery`.
 
 mod batch;
@@ -19,6 +19,7 @@ mod lookup;
 mod message;
 mod mock;
 mod off_slot;
+mod pausing;
 mod reader;
 mod record;
 mod settings;

@@ -11,6 +11,7 @@ use super::batch::{Batch, RawMessage};
 use super::committer::KafkaCommitter;
 use super::failure::{self, Purpose};
 use super::message::{Message, Messages};
+use super::pausing::Pausing;
 use super::source::Client;
 use super::start::Partition;
 
@@ -25,6 +26,8 @@ pub struct KafkaReader {
     topic: Arc<str>,
     positions: Positions,
     committer: Option<KafkaCommitter>,
+    /// None where there is no partition to pause.
+    pausing: Option<Pausing>,
 }
 
 impl KafkaReader {
@@ -34,6 +37,7 @@ impl KafkaReader {
             topic: topic.into(),
             positions: Positions::new(&[], bounded),
             committer: None,
+            pausing: None,
         }
     }
 
@@ -43,10 +47,17 @@ impl KafkaReader {
         partitions: &[Partition],
         bounded: bool,
         committer: Option<KafkaCommitter>,
+        pausing: Pausing,
     ) -> Result<KafkaReader> {
         let batch = Batch::new(client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
         let positions = Positions::new(partitions, bounded);
-        Ok(KafkaReader { batch: Some(batch), topic: topic.into(), positions, committer })
+        Ok(KafkaReader {
+            batch: Some(batch),
+            topic: topic.into(),
+            positions,
+            committer,
+            pausing: Some(pausing),
+        })
     }
 }
 
@@ -98,6 +109,25 @@ impl SourceReader for KafkaReader {
         self.positions.is_behind(split)
     }
 
+    /// Partitions of a bounded source that have reached their end.
+    fn ended_splits(&self) -> usize {
+        self.positions.finished()
+    }
+
+    fn has_ended(&self, split: SplitId) -> bool {
+        self.positions.is_finished(split)
+    }
+
+    fn pause(&mut self, split: SplitId) -> bool {
+        let KafkaReader { topic, pausing, .. } = self;
+        pausing.as_mut().is_some_and(|pausing| pausing.pause(topic, split as i32))
+    }
+
+    fn resume(&mut self, split: SplitId) {
+        let KafkaReader { topic, pausing, .. } = self;
+        pausing.iter_mut().for_each(|pausing| pausing.resume(topic, split as i32));
+    }
+
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         Some(Box::new(self.committer.take()?))
     }
@@ -108,7 +138,8 @@ struct Positions {
     bounded: bool,
     /// By partition number; those of other subtasks stay unused.
     places: Vec<Place>,
-    /// How many partitions have not reached their end.
+    /// How many it reads, and how many of them have not reached their end.
+    partitions: usize,
     unfinished: usize,
 }
 
@@ -127,7 +158,8 @@ struct Place {
 impl Positions {
     fn new(partitions: &[Partition], bounded: bool) -> Positions {
         let unused = Place { next: -1, end: Offset::MAX, finished: true, at_end: false };
-        let mut positions = Positions { bounded, places: Vec::new(), unfinished: partitions.len() };
+        let (places, count) = (Vec::new(), partitions.len());
+        let mut positions = Positions { bounded, places, partitions: count, unfinished: count };
         for partition in partitions {
             let number = partition.number as usize;
             positions.places.resize(positions.places.len().max(number + 1), unused);
@@ -146,11 +178,12 @@ impl Positions {
         self.unfinished == 0
     }
 
-    /// Moves behind a message, if it is one to push: not those behind a bounded source's end.
+    /// Moves behind a message, if it is one to push: not those behind a bounded source's end, nor those that have come
+    /// before, which a pause may bring back.
     #[inline]
     fn pass(&mut self, partition: i32, offset: Offset) -> bool {
         let Some(place) = self.places.get_mut(partition as usize) else { return false };
-        if place.finished {
+        if place.finished || offset < place.next {
             return false;
         }
         place.at_end = false;
@@ -171,6 +204,17 @@ impl Positions {
         if self.bounded && offset >= place.end {
             self.finish(number as usize);
         }
+    }
+
+    /// How many partitions have reached their end.
+    #[inline]
+    fn finished(&self) -> usize {
+        self.partitions - self.unfinished
+    }
+
+    /// Whether this one has; those of other subtasks have from the start.
+    fn is_finished(&self, number: SplitId) -> bool {
+        self.places.get(number as usize).is_none_or(|place| place.finished)
     }
 
     fn is_behind(&self, number: SplitId) -> bool {
@@ -260,6 +304,8 @@ mod tests {
     fn the_last_record_before_the_end_ends_the_partition() {
         let mut positions = positions();
         assert!([3, 4, 5].into_iter().all(|offset| positions.pass(4, offset)));
+        let finished = [1, 4].map(|number| positions.is_finished(number));
+        assert_eq!((positions.finished(), finished), (1, [false, true]), "it holds event time up no longer");
         assert!((3..6).all(|offset| positions.pass(1, offset)) && positions.ended());
         assert_eq!(positions.offsets(), [(1, 6), (4, 6)]);
     }

@@ -12,6 +12,7 @@ use super::failure::Purpose;
 use super::log::ClientLog;
 use super::lookup::Lookup;
 use super::off_slot::OffSlot;
+use super::pausing::Pausing;
 use super::reader::KafkaReader;
 use super::settings::Settings;
 use super::start::{Beginning, Partition, Start, assignment};
@@ -233,6 +234,7 @@ impl Source for KafkaSource {
         let client = Arc::new(client);
         let committer =
             self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, topic, *connect_timeout));
-        KafkaReader::new(client, topic, &partitions, self.bounded, committer)
+        let pausing = Pausing::new(client.clone(), subtask.io.clone());
+        KafkaReader::new(client, topic, &partitions, self.bounded, committer, pausing)
     }
 }

@@ -26,7 +26,7 @@ pub fn subtask(index: usize, parallelism: usize) -> SubtaskContext {
         waker: Waker::default(),
         clock: Clock::system(),
         overflow_bytes: EdgesConfig::default().overflow_bytes,
-        state: Default::default(),
+        state_budget_bytes: None,
         io: IoCores::default(),
     }
 }

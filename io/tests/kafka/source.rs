@@ -122,3 +122,26 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     reading.read(4).unwrap();
     assert_eq!(reading.got.of(0), lines(0, 0..4));
 }
+
+#[test]
+fn a_partition_that_is_paused_gives_nothing_and_loses_nothing() {
+    let kafka = kafka("words", 2, 3_000);
+    let mut reading = Reading::open(kafka.source().topic("words").no_commit(), 0, 1).unwrap();
+    reading.read(100).unwrap();
+    assert!(reading.reader.pause(0));
+    // Carried out on another thread: sooner or later many lines of the other come, and none of this.
+    let (mut lines_each, mut got, mut rounds) = (3_000, 0, 0);
+    wait_for(|| {
+        lines_each += 1;
+        add_lines(&kafka, "words", 2, lines_each - 1..lines_each);
+        reading.poll_until(|reading, _| reading.got.of(1).len() as u32 == lines_each).unwrap();
+        let before = std::mem::replace(&mut got, reading.got.of(0).len());
+        rounds = if got == before { rounds + 1 } else { 0 };
+        (rounds == 20).then_some(())
+    });
+    assert!(got < lines_each as usize);
+    reading.reader.resume(0);
+    reading.poll_until(|reading, _| reading.got.of(0).len() as u32 == lines_each).unwrap();
+    assert_eq!(reading.got.of(0), lines(0, 0..lines_each), "each once, in order");
+    assert_eq!(reading.got.of(1), lines(1, 0..lines_each));
+}

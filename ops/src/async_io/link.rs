@@ -9,7 +9,7 @@ use std::future::Future;
 use slotflow_runtime::plan::OperatorId;
 use slotflow_runtime::{
     Barrier, Consumer, Context, Downstream, FIRING_BUDGET, Flow, Flush, Guard, LatencyMark, MIN_TIMESTAMP,
-    Output, Owned, Result, SubtaskContext, Tail, Timestamp,
+    Measures, Output, Owned, Result, SubtaskContext, Tail, Timestamp,
 };
 
 use super::answers::{Answer, Answers};
@@ -124,8 +124,9 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
     fn pass_on(&mut self, ctx: &mut Context<'_>) -> Flow {
         for _ in 0..FIRING_BUDGET {
             if let Some(boundary) = self.crossing {
-                if self.cross(boundary, ctx) == Flow::More {
-                    return Flow::More;
+                match self.cross(boundary, ctx) {
+                    Flow::Done => {}
+                    more => return more,
                 }
                 continue;
             }
@@ -147,8 +148,9 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
     fn cross(&mut self, boundary: Boundary, ctx: &mut Context<'_>) -> Flow {
         match boundary {
             Boundary::Watermark(watermark) => {
-                if self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx)) == Flow::More {
-                    return Flow::More;
+                match self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx)) {
+                    Flow::Done => {}
+                    more => return more,
                 }
                 self.watermark = watermark;
             }
@@ -256,8 +258,13 @@ where
         match flow {
             Flow::Done if ctx.failed() => Flow::Done,
             Flow::Done if all => self.behind(ctx, |rest, ctx| rest.end(ctx)),
-            _ => Flow::More,
+            Flow::Done => Flow::Waits,
+            more => more,
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.rest.measure(measures);
     }
 }
 
@@ -512,7 +519,7 @@ mod tests {
         let by_hand = ByHand::default();
         let script = vec![Push(1, 0), Time(9), End, Reply(0, Ok(11)), End];
         let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
-        assert_eq!(seen, "More 11@0>- |9 end Done");
+        assert_eq!(seen, "Waits 11@0>- |9 end Done");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::error::Cause;
 use slotflow_runtime::plan::OperatorId;
-use slotflow_runtime::{Context, Error};
+use slotflow_runtime::{Context, Error, Measures};
 use tracing::warn;
 
 use crate::tally::Tally;
@@ -13,6 +13,8 @@ pub trait OnError: 'static {
     fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>);
     /// The input has ended. Called again while an operator behind has more to emit.
     fn ended(&mut self, _ctx: &Context<'_>) {}
+    /// Tells how many records it has left out.
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// Fails the job at the first error.
@@ -50,5 +52,9 @@ impl OnError for Skip {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, skipped, "try_map has skipped records");
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.dropped("failed", self.skipped.count());
     }
 }

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::error::Cause;
 use slotflow_runtime::pipe::{Pipe, Then};
-use slotflow_runtime::{Cloned, Context, Family, Flow, Operator, Output, Owned};
+use slotflow_runtime::{Cloned, Context, Family, Flow, Measures, Operator, Output, Owned};
 
 use super::{Fail, OnError, Skip};
 use crate::Stream;
@@ -78,6 +78,10 @@ where
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
         self.on_error.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.on_error.measure(measures);
     }
 }
 

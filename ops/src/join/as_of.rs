@@ -1,24 +1,21 @@
 //! Joins each record with the version of the other side that was valid at its time.
 //!
 //! 1. A record waits until the watermark has reached its time, as no earlier version comes after that.
-//! 2. A version is kept until the watermark, and all that waits, have reached the next one of its key. So one stays for
-//!    each key.
-//! 3. A key has one alarm, for the first of its records to be joined or versions to be forgotten. So a watermark costs
-//!    as much as there is to do.
+//! 2. A version is kept until the watermark, and all that waits, have reached the next one of its key, or its retention
+//!    is over. So one stays for each key, unless a retention is set.
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, EventTime, FIRING_BUDGET, Flow, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, EventTime, Flow, Measures, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
 };
 
-use super::keep;
+use super::kept::{Keeps, Kept};
 use super::late::Late;
-use crate::alarm::Alarm;
-use crate::keyed::{Assigner, KeySelector, KeyedStream, Segments};
-use crate::{Either, Stream};
+use super::{Side, bytes, keep};
+use crate::keyed::{Assigner, KeySelector, KeyedStream};
+use crate::{Either, Stream, tally};
 
 /// What late records are warned of with.
 const LATE: &str = "an as-of join drops late records; `split_late` before `connect` keeps them";
@@ -31,7 +28,7 @@ where
     A: Send + 'static,
     B: Send + 'static,
     P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
 {
     /// Joins each record of the first of two [connected](Stream::connect) streams with the version of its key in the
     /// second that was valid at its event time: the last that is not later. Flink's event-time temporal join, also
@@ -42,10 +39,11 @@ where
     /// record's time.
     ///
     /// A record waits until the watermark of both streams has reached its time, so both need watermarks that move. A
-    /// version is forgotten once the watermark has reached the next one of its key; the last one of each key stays. A
-    /// record at or before the watermark is late: it is dropped and counted, with warnings;
-    /// [`split_late`](Stream::split_late) before `connect` keeps it. A late version is counted, too, and serves what
-    /// is not joined yet. What still waits when the job is drained is given up, as are windows.
+    /// version is forgotten once the watermark has reached the next one of its key; the last one of each key stays for
+    /// good, unless [`retain`](Stream::retain) says for how long. A record at or before the watermark is late: it is
+    /// dropped and counted, with warnings; [`split_late`](Stream::split_late) before `connect` keeps it. A late version
+    /// is counted, too, and serves what is not joined yet. What still waits when the job is drained is given up, as are
+    /// windows.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -73,7 +71,38 @@ where
         G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
     {
         let (selector, assigner) = (self.selector.clone(), self.assigner);
-        self.then("as_of_join", AsOfJoin { selector, assigner, join })
+        self.then("as_of_join", AsOfJoin { selector, assigner, join, retention: None })
+    }
+}
+
+impl<'env, P, S, G> Stream<'env, Then<P, AsOfJoin<S, G>>> {
+    /// For how long a version is valid, in event time and whole milliseconds: a record that is later than it by more
+    /// finds none, and the version is forgotten, a budget of them in a step, once the watermark says that no other
+    /// record can find it. By default the last version of each key is valid, and kept, for good: where keys come and
+    /// go, say how long they live.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # use std::time::Duration;
+    /// # let env = Environment::with(Config::default());
+    /// # let orders = env.source(from_iterator([('a', 15), ('a', 80)]));
+    /// # let rates = env.source(from_iterator([('a', 10)]));
+    /// # let orders = orders.with_timestamps(|order| order.1, Watermarks::monotonous());
+    /// # let rates = rates.with_timestamps(|rate| rate.1, Watermarks::monotonous());
+    /// # let rated = Collected::new();
+    /// # let keyed = orders.connect(rates).key_by(|either| match either {
+    /// #     Either::First(order) => order.0,
+    /// #     Either::Second(rate) => rate.0,
+    /// # });
+    /// let joined = keyed.as_of_join(|order, rate| Some((order.1, rate.is_some()))).retain(Duration::from_millis(60));
+    /// joined.sink(rated.sink());
+    /// env.run("rated")?;
+    /// assert_eq!(rated.take(), [(15, true), (80, false)]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn retain(mut self, versions: Duration) -> Self {
+        self.pipe.build.retention = Timestamp::try_from(versions.as_millis()).ok();
+        self
     }
 }
 
@@ -83,6 +112,8 @@ pub struct AsOfJoin<S, G> {
     selector: S,
     assigner: Assigner,
     join: G,
+    /// In milliseconds; `None` for good.
+    retention: Option<Timestamp>,
 }
 
 impl<A, B, U, S, G> Build<Owned<Either<A, B>>> for AsOfJoin<S, G>
@@ -90,7 +121,7 @@ where
     A: 'static,
     B: 'static,
     U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
     G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
 {
     type Out = Owned<U>;
@@ -98,13 +129,12 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let state = State {
-            keys: Segments::new(self.assigner.hashes_of(subtask)),
-            alarms: BinaryHeap::new(),
-            watermark: MIN_TIMESTAMP,
-            late: Late::new(LATE),
-            late_versions: Late::new(LATE_VERSION),
+            kept: Kept::new(self.assigner.hashes_of(subtask)),
+            late: Late::new(LATE, tally::LATE),
+            late_versions: Late::new(LATE_VERSION, "late version"),
         };
-        Ok(AsOfJoined { selector: self.selector, join: self.join, state: Box::new(state) })
+        let (selector, join, retention) = (self.selector, self.join, self.retention);
+        Ok(AsOfJoined { selector, join, retention, state: Box::new(state) })
     }
 }
 
@@ -112,91 +142,87 @@ where
 pub struct AsOfJoined<A, B, S: KeySelector<Either<A, B>>, G> {
     selector: S,
     join: G,
+    retention: Option<Timestamp>,
     /// Apart, because an operator is moved at each step, and best small.
     state: Box<State<S::Stored, A, B>>,
 }
 
 struct State<K, A, B> {
-    keys: Segments<K, History<A, B>>,
-    alarms: BinaryHeap<Alarm<K>>,
-    watermark: Timestamp,
+    kept: Kept<K, History<A, B>>,
     late: Late,
     late_versions: Late,
 }
 
-/// What is kept of a key, records and versions each in order of time.
+/// What is kept of a key.
 struct History<A, B> {
-    waiting: VecDeque<(Timestamp, A)>,
-    versions: VecDeque<(Timestamp, B)>,
-    /// When there is something to do, or a time before that: the key's alarm.
-    due: Timestamp,
+    waiting: Side<A>,
+    versions: Side<B>,
+}
+
+impl<A, B> Default for History<A, B> {
+    fn default() -> Self {
+        History { waiting: Side::new(), versions: Side::new() }
+    }
+}
+
+impl<A, B> Keeps for History<A, B> {
+    fn heap_bytes(&self) -> usize {
+        bytes(&self.waiting) + bytes(&self.versions)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.versions.is_empty()
+    }
 }
 
 impl<A, B> History<A, B> {
-    fn new() -> Self {
-        History { waiting: VecDeque::new(), versions: VecDeque::new(), due: Timestamp::MAX }
-    }
-
-    /// When the first record is to be joined, or the first version to be forgotten.
-    fn next(&self) -> Option<Timestamp> {
+    /// When the first record is to be joined, or the first version to be forgotten; `None` if neither will be.
+    fn due(&self, retention: Option<Timestamp>) -> Option<Timestamp> {
         let record = self.waiting.front().map(|(time, _)| *time);
-        let version = self.versions.get(1).map(|(since, _)| *since);
-        record.into_iter().chain(version).min()
+        let superseded = self.versions.get(1).map(|(since, _)| *since);
+        record.into_iter().chain(superseded).chain(self.over(retention)).min()
     }
 
-    /// Forgets the first version if the next one was valid already before all that waits. `false` if it was not.
-    fn forget(&mut self, watermark: Timestamp) -> bool {
-        let until = self.waiting.front().map_or(watermark, |(time, _)| watermark.min(*time));
+    /// The last time that the first version is valid for; `None` if it is for good.
+    fn over(&self, retention: Option<Timestamp>) -> Option<Timestamp> {
+        self.versions.front().and_then(|(since, _)| since.checked_add(retention?))
+    }
+
+    /// Forgets the first version if nothing that waits or is to come can need it: the next one was valid already, or
+    /// its retention is over. `false` if something can.
+    fn forget(&mut self, watermark: Timestamp, retention: Option<Timestamp>) -> bool {
+        let waiting = self.waiting.front().map(|(time, _)| *time);
+        let until = waiting.map_or(watermark, |time| watermark.min(time));
         let superseded = self.versions.get(1).is_some_and(|(since, _)| *since <= until);
-        if superseded {
+        let is_over = |last: Timestamp| last <= watermark && waiting.is_none_or(|time| last < time);
+        let over = self.over(retention).is_some_and(is_over);
+        if superseded || over {
             self.versions.pop_front();
         }
-        superseded
+        superseded || over
     }
 
-    /// The version that was valid at `time`, once those before it are forgotten.
+    /// The version that was valid at `time`, once what was not any more is forgotten.
     fn valid_at(&self, time: Timestamp) -> Option<&B> {
         self.versions.front().filter(|(since, _)| *since <= time).map(|(_, version)| version)
     }
-}
 
-impl<A, B, U, S, G> AsOfJoined<A, B, S, G>
-where
-    A: 'static,
-    B: 'static,
-    U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
-    G: FnMut(A, Option<&B>) -> Option<U> + 'static,
-{
-    /// Joins and forgets what an alarm is about, within the budget; what is left has an alarm again.
+    /// Joins and forgets what the watermark has reached, within the budget. Gives when there is more to do.
     fn look(
         &mut self,
-        alarm: Alarm<S::Stored>,
+        (watermark, retention): (Timestamp, Option<Timestamp>),
         budget: &mut usize,
-        ctx: &mut Context<'_>,
-        out: &mut impl Output<Owned<U>>,
-    ) {
-        let State { keys, alarms, watermark, .. } = &mut *self.state;
-        let Some(known) = keys.find_mut(&alarm.key).filter(|known| known.due == alarm.due) else {
-            return;
-        };
-        while *budget > 0 && known.next().is_some_and(|due| due <= *watermark) {
+        mut join: impl FnMut(Timestamp, A, Option<&B>),
+    ) -> Option<Timestamp> {
+        while *budget > 0 && self.due(retention).is_some_and(|due| due <= watermark) {
             *budget -= 1;
-            if known.forget(*watermark) {
+            if self.forget(watermark, retention) {
                 continue;
             }
-            let Some((time, record)) = known.waiting.pop_front() else { break };
-            if let Some(joined) = (self.join)(record, known.valid_at(time)) {
-                ctx.set_timestamp(time);
-                out.push(joined, ctx);
-            }
+            let Some((time, record)) = self.waiting.pop_front() else { break };
+            join(time, record, self.valid_at(time));
         }
-        known.due = known.next().unwrap_or(Timestamp::MAX);
-        if known.next().is_some() {
-            alarms.push(Alarm { due: known.due, key: alarm.key });
-        } else if known.versions.is_empty() {
-            keys.remove(&alarm.key);
-        }
+        self.due(retention)
     }
 }
 
@@ -205,30 +231,27 @@ where
     A: 'static,
     B: 'static,
     U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
     G: FnMut(A, Option<&B>) -> Option<U> + 'static,
 {
     type Out = Owned<U>;
 
     fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) {
-        let (time, key) = (ctx.timestamp(), S::store(self.selector.key(&record)));
-        let State { keys, alarms, watermark, late, late_versions } = &mut *self.state;
-        if time <= *watermark {
+        let (time, State { kept, late, late_versions }) = (ctx.timestamp(), &mut *self.state);
+        if time <= kept.watermark {
             match record {
                 Either::First(_) => return late.count(ctx),
                 Either::Second(_) => late_versions.count(ctx),
             }
         }
-        let make = |key: &S::Stored| (key.clone(), History::new());
-        let known = keys.value(&key, |known, key| known == *key, make);
+        let mut entered = kept.enter(self.selector.key(&record), S::same, S::store);
+        let history = entered.value();
         match record {
-            Either::First(record) => keep(&mut known.waiting, time, record),
-            Either::Second(version) => keep(&mut known.versions, time, version),
+            Either::First(record) => keep(&mut history.waiting, time, record),
+            Either::Second(version) => keep(&mut history.versions, time, version),
         }
-        if let Some(due) = known.next().filter(|due| *due < known.due) {
-            known.due = due;
-            alarms.push(Alarm { due, key });
-        }
+        let due = history.due(self.retention);
+        entered.due(due);
     }
 
     fn watermark<'s>(
@@ -237,23 +260,27 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<U>>,
     ) -> Flow {
-        self.state.watermark = watermark;
-        let mut budget = FIRING_BUDGET;
-        while self.state.alarms.peek().is_some_and(|alarm| alarm.due <= watermark) {
-            if budget == 0 {
-                return Flow::More;
-            }
-            // An alarm that another has replaced costs a look, too.
-            budget -= 1;
-            self.state.alarms.pop().into_iter().for_each(|alarm| self.look(alarm, &mut budget, ctx, out));
-        }
-        Flow::Done
+        let AsOfJoined { join, retention, state, .. } = self;
+        state.kept.reach(watermark, |history, budget| {
+            history.look((watermark, *retention), budget, |time, record, version| {
+                if let Some(joined) = join(record, version) {
+                    ctx.set_timestamp(time);
+                    out.push(joined, ctx);
+                }
+            })
+        })
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
         self.state.late.ended(ctx);
         self.state.late_versions.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.kept.size().tell(measures);
+        self.state.late.measure(measures);
+        self.state.late_versions.measure(measures);
     }
 }
 

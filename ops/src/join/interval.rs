@@ -2,23 +2,20 @@
 //!
 //! 1. A record meets those of the other side that are kept, and is kept itself.
 //! 2. It is forgotten once event time has passed the last time that one of the other side may have for it.
-//! 3. A key has one alarm, for the first of its records to be forgotten. So a watermark costs as much as there is to
-//!    forget, and a key without records is forgotten, too.
 
-use std::collections::{BinaryHeap, VecDeque};
 use std::ops::RangeInclusive;
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, EventTime, FIRING_BUDGET, Flow, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, Error, EventTime, Flow, Measures, Operator, Output, Owned, Result, SubtaskContext,
+    Timestamp,
 };
 
-use super::keep;
+use super::kept::{Keeps, Kept};
 use super::late::Late;
-use crate::alarm::Alarm;
-use crate::keyed::{Assigner, KeySelector, KeyedStream, Segments};
-use crate::{Either, Stream};
+use super::{Side, bytes, keep};
+use crate::keyed::{Assigner, KeySelector, KeyedStream};
+use crate::{Either, Stream, tally};
 
 /// Bounds and event times further from 0 than this are taken for this far, so that their sums are times, too.
 const FARTHEST: Timestamp = 1 << 60;
@@ -31,7 +28,7 @@ where
     A: Clone + Send + 'static,
     B: Clone + Send + 'static,
     P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
 {
     /// Joins each record of the first of two [connected](Stream::connect) streams with each of the second that has
     /// its key, and a time that is later by one of `between`, in milliseconds, both bounds among them: Flink's
@@ -103,26 +100,21 @@ where
     A: 'static,
     B: 'static,
     U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
     G: FnMut(&A, &B) -> U + Clone + Send + 'static,
 {
     type Out = Owned<U>;
     type Operator = IntervalJoined<A, B, S, G>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
-        let sides = Segments::new(self.assigner.hashes_of(subtask));
+        let kept = Kept::new(self.assigner.hashes_of(subtask));
         let (lower, upper) = self.between.into_inner();
         Ok(IntervalJoined {
             selector: self.selector,
             lower: lower.clamp(-FARTHEST, FARTHEST),
             upper: upper.clamp(-FARTHEST, FARTHEST),
             join: self.join,
-            state: Box::new(State {
-                sides,
-                alarms: BinaryHeap::new(),
-                watermark: MIN_TIMESTAMP,
-                late: Late::new(LATE),
-            }),
+            state: Box::new(State { kept, late: Late::new(LATE, tally::LATE) }),
         })
     }
 }
@@ -138,77 +130,61 @@ pub struct IntervalJoined<A, B, S: KeySelector<Either<A, B>>, G> {
 }
 
 struct State<K, A, B> {
-    sides: Segments<K, Sides<A, B>>,
-    alarms: BinaryHeap<Alarm<K>>,
-    watermark: Timestamp,
+    kept: Kept<K, Sides<A, B>>,
     late: Late,
 }
 
-/// What is kept of a key, each side in order of time.
+/// What is kept of a key.
 struct Sides<A, B> {
-    firsts: VecDeque<(Timestamp, A)>,
-    seconds: VecDeque<(Timestamp, B)>,
-    /// When the next of them is to be forgotten, or a time before that: the key's alarm.
-    due: Timestamp,
+    firsts: Side<A>,
+    seconds: Side<B>,
+}
+
+impl<A, B> Default for Sides<A, B> {
+    fn default() -> Self {
+        Sides { firsts: Side::new(), seconds: Side::new() }
+    }
+}
+
+impl<A, B> Keeps for Sides<A, B> {
+    fn heap_bytes(&self) -> usize {
+        bytes(&self.firsts) + bytes(&self.seconds)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.firsts.is_empty() && self.seconds.is_empty()
+    }
 }
 
 impl<A, B> Sides<A, B> {
-    fn new() -> Self {
-        Sides { firsts: VecDeque::new(), seconds: VecDeque::new(), due: Timestamp::MAX }
-    }
-
-    /// Forgets what none can meet that comes behind the watermark. Gives when the next is to be forgotten; `None` if
-    /// nothing is left.
-    fn forget(&mut self, watermark: Timestamp, lower: Timestamp, upper: Timestamp) -> Option<Timestamp> {
-        while self.firsts.pop_front_if(|(time, _)| *time + upper <= watermark).is_some() {}
-        while self.seconds.pop_front_if(|(time, _)| *time - lower <= watermark).is_some() {}
+    /// When the next record is to be forgotten; `None` if there is none.
+    fn due(&self, lower: Timestamp, upper: Timestamp) -> Option<Timestamp> {
         let first = self.firsts.front().map(|(time, _)| time + upper);
         let second = self.seconds.front().map(|(time, _)| time - lower);
         first.into_iter().chain(second).min()
     }
+
+    /// Forgets what none can meet that comes behind the watermark, as far as the budget goes. Gives when there is more.
+    fn forget(
+        &mut self,
+        watermark: Timestamp,
+        (lower, upper): (Timestamp, Timestamp),
+        budget: &mut usize,
+    ) -> Option<Timestamp> {
+        while *budget > 0
+            && (self.firsts.pop_front_if(|(time, _)| *time + upper <= watermark).is_some()
+                || self.seconds.pop_front_if(|(time, _)| *time - lower <= watermark).is_some())
+        {
+            *budget -= 1;
+        }
+        self.due(lower, upper)
+    }
 }
 
 /// The records of a stretch of time.
-fn within<T>(
-    side: &VecDeque<(Timestamp, T)>,
-    from: Timestamp,
-    to: Timestamp,
-) -> impl Iterator<Item = &(Timestamp, T)> {
+fn within<T>(side: &Side<T>, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &(Timestamp, T)> {
     let first = side.partition_point(|(time, _)| *time < from);
     side.range(first..).take_while(move |(time, _)| *time <= to)
-}
-
-impl<A, B, U, S, G> IntervalJoined<A, B, S, G>
-where
-    A: 'static,
-    B: 'static,
-    U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
-    G: FnMut(&A, &B) -> U + 'static,
-{
-    /// Sets a key's alarm, if what comes is to be forgotten before all that is there.
-    fn set_alarm(&mut self, key: S::Stored, due: Timestamp) {
-        let State { sides, alarms, .. } = &mut *self.state;
-        if let Some(known) = sides.find_mut(&key).filter(|known| due < known.due) {
-            known.due = due;
-            alarms.push(Alarm { due, key });
-        }
-    }
-
-    /// Forgets what an alarm is about.
-    fn look(&mut self, alarm: Alarm<S::Stored>) {
-        let (lower, upper, state) = (self.lower, self.upper, &mut *self.state);
-        let Some(known) = state.sides.find_mut(&alarm.key).filter(|known| known.due == alarm.due) else {
-            return;
-        };
-        match known.forget(state.watermark, lower, upper) {
-            Some(due) => {
-                known.due = due;
-                state.alarms.push(Alarm { due, ..alarm });
-            }
-            None => state.sides.remove(&alarm.key),
-        }
-    }
 }
 
 impl<A, B, U, S, G> Operator<Owned<Either<A, B>>> for IntervalJoined<A, B, S, G>
@@ -216,39 +192,37 @@ where
     A: 'static,
     B: 'static,
     U: 'static,
-    S: KeySelector<Either<A, B>, Stored: Clone + Eq>,
+    S: KeySelector<Either<A, B>>,
     G: FnMut(&A, &B) -> U + 'static,
 {
     type Out = Owned<U>;
 
     fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
-        if ctx.timestamp() <= self.state.watermark {
-            return self.state.late.count(ctx);
+        let IntervalJoined { selector, lower, upper, join, state } = self;
+        if ctx.timestamp() <= state.kept.watermark {
+            return state.late.count(ctx);
         }
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
-        let (lower, upper, key) = (self.lower, self.upper, S::store(self.selector.key(&record)));
-        let state = &mut *self.state;
-        let make = |key: &S::Stored| (key.clone(), Sides::new());
-        let sides = state.sides.value(&key, |known, key| known == *key, make);
-        let due = match record {
+        let mut entered = state.kept.enter(selector.key(&record), S::same, S::store);
+        let sides = entered.value();
+        match record {
             Either::First(first) => {
-                for (other, second) in within(&sides.seconds, time + lower, time + upper) {
+                for (other, second) in within(&sides.seconds, time + *lower, time + *upper) {
                     ctx.set_timestamp(time.max(*other));
-                    out.push((self.join)(&first, second), ctx);
+                    out.push(join(&first, second), ctx);
                 }
                 keep(&mut sides.firsts, time, first);
-                time + upper
             }
             Either::Second(second) => {
-                for (other, first) in within(&sides.firsts, time - upper, time - lower) {
+                for (other, first) in within(&sides.firsts, time - *upper, time - *lower) {
                     ctx.set_timestamp(time.max(*other));
-                    out.push((self.join)(first, &second), ctx);
+                    out.push(join(first, &second), ctx);
                 }
                 keep(&mut sides.seconds, time, second);
-                time - lower
             }
-        };
-        self.set_alarm(key, due);
+        }
+        let due = sides.due(*lower, *upper);
+        entered.due(due);
     }
 
     fn watermark<'s>(
@@ -257,20 +231,18 @@ where
         _: &mut Context<'s>,
         _: &mut impl Output<Owned<U>>,
     ) -> Flow {
-        self.state.watermark = watermark;
-        for _ in 0..FIRING_BUDGET {
-            match self.state.alarms.peek() {
-                Some(alarm) if alarm.due <= watermark => {}
-                _ => return Flow::Done,
-            }
-            self.state.alarms.pop().into_iter().for_each(|alarm| self.look(alarm));
-        }
-        Flow::More
+        let bounds = (self.lower, self.upper);
+        self.state.kept.reach(watermark, |sides, budget| sides.forget(watermark, bounds, budget))
     }
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
         self.state.late.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.kept.size().tell(measures);
+        self.state.late.measure(measures);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counts what comes too late for a join.
 
-use slotflow_runtime::Context;
+use slotflow_runtime::{Context, Measures};
 use tracing::warn;
 
 use crate::tally::Tally;
@@ -9,13 +9,14 @@ use crate::tally::Tally;
 /// late data cannot flood the log.
 pub(super) struct Late {
     what: &'static str,
+    reason: &'static str,
     count: Tally,
 }
 
 impl Late {
-    /// None yet; `what` happens to them and what the remedy is, for the warnings.
-    pub(super) fn new(what: &'static str) -> Self {
-        Late { what, count: Tally::default() }
+    /// None yet; `what` happens to them and what the remedy is, for the warnings; `reason` is their name in metrics.
+    pub(super) fn new(what: &'static str, reason: &'static str) -> Self {
+        Late { what, reason, count: Tally::default() }
     }
 
     /// Counts the record in hand.
@@ -40,5 +41,9 @@ impl Late {
     #[cfg(test)]
     pub(super) fn counted(&self) -> u64 {
         self.count.count()
+    }
+
+    pub(super) fn measure(&self, measures: &mut Measures<'_>) {
+        measures.dropped(self.reason, self.count.count());
     }
 }

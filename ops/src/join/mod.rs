@@ -3,6 +3,7 @@
 mod as_of;
 mod enrich;
 mod interval;
+mod kept;
 mod late;
 
 use std::collections::VecDeque;
@@ -13,8 +14,16 @@ pub use as_of::{AsOfJoin, AsOfJoined};
 pub use enrich::{Enrich, Enriched};
 pub use interval::{IntervalJoin, IntervalJoined};
 
+/// Records of one side of a join, in order of time.
+type Side<T> = VecDeque<(Timestamp, T)>;
+
 /// Keeps a record in its place, behind those of its time.
-fn keep<T>(side: &mut VecDeque<(Timestamp, T)>, time: Timestamp, record: T) {
+fn keep<T>(side: &mut Side<T>, time: Timestamp, record: T) {
     let at = side.partition_point(|(known, _)| *known <= time);
     side.insert(at, (time, record));
+}
+
+/// What the records of a side take.
+fn bytes<T>(side: &Side<T>) -> usize {
+    side.capacity() * size_of::<(Timestamp, T)>()
 }

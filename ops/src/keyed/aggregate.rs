@@ -45,6 +45,13 @@ pub trait Aggregate<T>: 'static {
     fn add(&self, acc: &mut Self::Acc, record: T);
     /// The result so far.
     fn result(&self, acc: &Self::Acc) -> Self::Out;
+    /// What an accumulator owns on the heap, in bytes, so that windows count it as their state: asked before and after
+    /// each change, so it has to be quick. The default, 0, is for those that own nothing there, and for those of which
+    /// it is not known.
+    #[inline(always)]
+    fn heap_bytes(&self, _acc: &Self::Acc) -> usize {
+        0
+    }
 }
 
 impl<'env, T, P, S> KeyedStream<'env, P, S>

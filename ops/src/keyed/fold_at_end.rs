@@ -2,7 +2,8 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned,
+    Result, SubtaskContext, Timestamp,
 };
 
 use super::table::Drain;
@@ -16,7 +17,8 @@ where
     S: KeySelector<T>,
 {
     /// Folds the records of each key into a value that begins as `init`, and emits key and value when
-    /// the input has truly ended, in no particular order.
+    /// the input has ended or the job is drained, in no particular order. Their event time is the last there is, and
+    /// they come in front of the last watermark: windows behind still take them.
     ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
@@ -114,10 +116,26 @@ where
         (self.fold)(value, record);
     }
 
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
+    }
+
+    /// In front of the last watermark, so that what is emitted is not late for those behind.
+    fn watermark<'s>(
+        &mut self,
+        watermark: Timestamp,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Out>,
+    ) -> Flow {
+        if watermark == MAX_TIMESTAMP { self.end(ctx, out) } else { Flow::Done }
+    }
+
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) -> Flow {
         let leaving = self.leaving.get_or_insert_with(|| self.table.drain());
         let mut emitted = 0;
         for entry in leaving.take(FIRING_BUDGET) {
+            // An operator behind may have given its records another time.
+            ctx.set_timestamp(MAX_TIMESTAMP);
             out.push(entry, ctx);
             emitted += 1;
         }
@@ -151,7 +169,8 @@ mod tests {
 
     #[test]
     fn nothing_comes_before_the_end() {
-        check(counting(|_| 7), "1@1 2@2 |2 3 #", "|2 7:3 #");
+        check(counting(|_| 7), "1@1 2@2 |2 3 #", "|2 7:3@9223372036854775807 #");
+        check(counting(|_| 7), "1@1 2@2 |2 3 #drain", "|2 7:3@9223372036854775807 #drain");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The shape that most keyed operators have: a record and its key's state in, a record out.
 
 use slotflow_runtime::{
-    Build, Cloned, Context, Family, Hint, Key, Operator, Output, Owned, Place, Result, SubtaskContext,
+    Build, Cloned, Context, Family, Hint, Key, Measures, Operator, Output, Owned, Place, Result,
+    SubtaskContext,
 };
 
 use super::{Assigner, KeySelector, Table};
@@ -114,5 +115,9 @@ where
         let (_, state) = table.entry(hint, key, || ctx.split(), S::same, make);
         let record = rule.step(state, record);
         out.push(record, ctx);
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
     }
 }

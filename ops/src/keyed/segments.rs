@@ -112,7 +112,7 @@ impl<K: Key, V> Segments<K, V> {
     }
 
     /// Notes where the keys of these hashes are to be looked for; what is there is asked for meanwhile, as far as it
-    /// pays. Hints hold until the first call after a key was added.
+    /// pays. Hints hold until the next call.
     #[inline(always)]
     pub(crate) fn hint(&mut self, hashes: impl Iterator<Item = u64>, hints: &mut [Hint]) {
         self.settle();
@@ -155,7 +155,7 @@ impl<K: Key, V> Segments<K, V> {
     }
 
     /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new one
-    /// by `make`.
+    /// by `make`. Without a hint it may split a segment, so no hint may be used after that which was given before.
     #[inline(always)]
     pub(crate) fn entry<Q: Key>(
         &mut self,
@@ -165,6 +165,7 @@ impl<K: Key, V> Segments<K, V> {
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut (K, V) {
         let Hint { hash, part } = hint.unwrap_or_else(|| self.unhinted(key.hash()));
+        debug_assert_eq!(part, self.segment_of(hash), "a hint was used after a split");
         let Segments { segments, full, .. } = self;
         let Segment { entries, first_bucket } = &mut segments[part as usize];
         match entries.find_entry(tag(hash), |(known, _)| same(known, &key)) {
@@ -308,22 +309,6 @@ impl<K: Key, V> Segments<K, V> {
         let hash = key.hash();
         let segment = &self.segments[self.segment_of(hash) as usize];
         segment.entries.find(tag(hash), |(known, _)| known == key).map(|(_, value)| value)
-    }
-
-    /// As [`find`](Segments::find), to change it.
-    pub(crate) fn find_mut(&mut self, key: &K) -> Option<&mut V>
-    where
-        K: Eq,
-    {
-        self.find_by(key.hash(), |(known, _)| known == key).map(|(_, value)| value)
-    }
-
-    /// Forgets a key.
-    pub(crate) fn remove(&mut self, key: &K)
-    where
-        K: Eq,
-    {
-        self.remove_by(key.hash(), |(known, _)| known == key);
     }
 }
 

@@ -62,6 +62,10 @@ impl<K, T: 'static> KeyedProcessFunction<K, T> for Distinct {
 mod tests {
     use std::time::Duration;
 
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use slotflow_runtime::MIN_TIMESTAMP;
     use slotflow_runtime::testing::Harness;
 
     use super::*;
@@ -84,5 +88,43 @@ mod tests {
         let ttl = Ttl::event_time(Duration::from_millis(10));
         assert_eq!(passed(ttl), [0, 10, 28]);
         assert_eq!(passed(ttl.renewed_by_reads()), [0, 28]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A record passes if none of its key has for a time to live; renewed by reads, if none has come for so long.
+        #[test]
+        fn those_pass_that_do_in_the_naive_model(
+            lives in 1..20i64, by_reads in any::<bool>(),
+            steps in prop::collection::vec((0..4u64, -6..1i64, 0..4i64, 0..6u8), 0..300),
+        ) {
+            let ttl = Ttl::event_time(Duration::from_millis(lives as u64));
+            let ttl = if by_reads { ttl.renewed_by_reads() } else { ttl };
+            let open = move |states: &mut StateDescriptors<'_>| Distinct {
+                seen: states.value(StateDescriptor::new("seen").ttl(ttl)),
+            };
+            let mut harness = Harness::new(keyed_process(|it: &(u64, i64)| it.0, open)).unwrap();
+            let (mut now, mut watermark, mut counts) = (0, MIN_TIMESTAMP, HashMap::<u64, i64>::new());
+            let mut expected = Vec::new();
+            for (key, behind, gap, kind) in steps {
+                now += gap;
+                if kind == 0 {
+                    watermark = watermark.max(now - 5);
+                    harness.watermark(watermark).unwrap();
+                    continue;
+                }
+                let record = (key, now + behind);
+                harness.push_at(record, record.1).unwrap();
+                let at = record.1.max(watermark);
+                let passes = counts.get(&key).is_none_or(|since| at - since >= lives);
+                expected.extend(passes.then_some(record));
+                if passes || by_reads {
+                    let before = counts.get(&key).copied().filter(|_| !passes).unwrap_or(MIN_TIMESTAMP);
+                    counts.insert(key, at.max(before));
+                }
+            }
+            prop_assert_eq!(harness.take(), expected);
+        }
     }
 }

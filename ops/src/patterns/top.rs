@@ -79,6 +79,8 @@ mod tests {
     use crate::keyed_process;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_best_are_those_of_all_records_sorted(
             n in 0..5usize, records in prop::collection::vec((0..3u8, 0..10u8, any::<u16>()), 0..60),

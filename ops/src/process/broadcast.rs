@@ -1,14 +1,16 @@
 //! Process functions with rules: a keyed stream, and one of which every subtask sees all.
 
-use std::marker::PhantomData;
+mod operator;
 
 use slotflow_runtime::pipe::{Cut, Merge, Pipe, Then};
 use slotflow_runtime::plan::Partitioner;
-use slotflow_runtime::{
-    Build, Context, Family, Flow, Hint, Key, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
-};
+use slotflow_runtime::{Build, Key, Owned, Result, SubtaskContext, Timestamp};
 
-use super::{KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessPlan, Timer};
+pub use operator::{BroadcastProcess, BroadcastState};
+
+use operator::Informed;
+
+use super::{ProcessContext, ProcessPlan, Timer};
 use crate::keyed::{Assigner, ByKeyOrAll, ByValue};
 use crate::state::State;
 use crate::{Either, KeySelector, StateDescriptors, Stream};
@@ -36,6 +38,10 @@ pub trait BroadcastProcessFunction<K, A, B>: 'static {
         ctx: &mut BroadcastContext<'_, Self::Out>,
     );
 
+    /// Visits a key that has states or timers, because [`BroadcastContext::apply_to_keyed_state`] has asked for it. The
+    /// default does nothing.
+    fn on_each_key(&mut self, _broadcast: &Self::Broadcast, _ctx: &mut ProcessContext<'_, K, Self::Out>) {}
+
     /// A timer that the key in hand has registered fires. The default does nothing.
     fn on_timer(
         &mut self,
@@ -51,6 +57,7 @@ pub struct BroadcastContext<'a, U> {
     push: &'a mut dyn FnMut(U),
     timestamp: Timestamp,
     subtask: usize,
+    applies: bool,
 }
 
 impl<U> BroadcastContext<'_, U> {
@@ -58,6 +65,33 @@ impl<U> BroadcastContext<'_, U> {
     /// all.
     pub fn push(&mut self, record: U) {
         (self.push)(record);
+    }
+
+    /// Has [`on_each_key`](BroadcastProcessFunction::on_each_key) called for each key of the subtask that has states or
+    /// timers, in no particular order: Flink's `applyToKeyedState`. A thousand keys or so are visited in a step, so a
+    /// large state holds nobody else up; what comes behind this record, records, timers and watermarks, waits until
+    /// all have been. What the visits give has the time of the record in hand.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, BroadcastContext, BroadcastProcessFunction, ValueState};
+    /// # struct Sums(ValueState<u64>);
+    /// impl BroadcastProcessFunction<u64, u64, ()> for Sums {
+    ///     type Out = (u64, u64);
+    ///     type Broadcast = ();
+    ///     fn process(&mut self, n: u64, _: &(), ctx: &mut ProcessContext<'_, u64, (u64, u64)>) {
+    ///         *self.0.value_or_default(ctx) += n;
+    ///     }
+    ///     fn process_broadcast(&mut self, _: (), _: &mut (), ctx: &mut BroadcastContext<'_, (u64, u64)>) {
+    ///         ctx.apply_to_keyed_state();
+    ///     }
+    ///     fn on_each_key(&mut self, _: &(), ctx: &mut ProcessContext<'_, u64, (u64, u64)>) {
+    ///         let sum = self.0.clear(ctx).unwrap_or(0);
+    ///         ctx.push((*ctx.key(), sum));
+    ///     }
+    /// }
+    /// ```
+    pub fn apply_to_keyed_state(&mut self) {
+        self.applies = true;
     }
 
     /// Event time of the record in hand, in milliseconds.
@@ -132,6 +166,15 @@ impl<'env, A: Send + 'static, P: Pipe<Out = Owned<A>>> Stream<'env, P> {
 /// Two connected streams, the first one by key and the second one to all.
 pub type Keyed<A, B, P, S> = Cut<Merge<Either<A, B>, <P as Pipe>::Time>, ByKeyOrAll<ByValue<S>>>;
 
+/// Describes the operator around a function with rules that `open` makes, without a stream: for a test of its own,
+/// where `key` finds the key of a record.
+pub fn broadcast_process<A, K, S, M>(key: S, open: M) -> BroadcastProcessPlan<ByValue<S>, M>
+where
+    S: FnMut(&A) -> K + Clone + Send + 'static,
+{
+    BroadcastProcessPlan { selector: ByValue(key), assigner: Assigner::Hash, open }
+}
+
 /// Describes [`BroadcastProcess`].
 #[derive(Clone)]
 pub struct BroadcastProcessPlan<S, M> {
@@ -153,113 +196,7 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let BroadcastProcessPlan { selector, assigner, open } = self;
-        let open = move |states: &mut StateDescriptors<'_>| Informed {
-            function: open(states),
-            broadcast: F::Broadcast::default(),
-            records: PhantomData,
-        };
-        Ok(BroadcastProcess(ProcessPlan { selector, assigner, open }.build(subtask)?))
-    }
-}
-
-/// A function and what the broadcast stream has told it.
-struct Informed<F, B, R> {
-    function: F,
-    broadcast: R,
-    records: PhantomData<fn(B)>,
-}
-
-impl<K, A, B, R, F> KeyedProcessFunction<K, A> for Informed<F, B, R>
-where
-    B: 'static,
-    R: 'static,
-    F: BroadcastProcessFunction<K, A, B, Broadcast = R>,
-{
-    type Out = F::Out;
-
-    #[inline(always)]
-    fn process(&mut self, record: A, ctx: &mut ProcessContext<'_, K, F::Out>) {
-        self.function.process(record, &self.broadcast, ctx);
-    }
-
-    fn on_timer(&mut self, timer: Timer, ctx: &mut ProcessContext<'_, K, F::Out>) {
-        self.function.on_timer(timer, &self.broadcast, ctx);
-    }
-}
-
-/// The operator of [`Stream::broadcast_process`].
-pub struct BroadcastProcess<A, B, S: KeySelector<A>, F, R>(KeyedProcess<A, S, Informed<F, B, R>>);
-
-impl<A, B, S, F, R> Operator<Owned<Either<A, B>>> for BroadcastProcess<A, B, S, F, R>
-where
-    R: 'static,
-    A: 'static,
-    B: 'static,
-    S: KeySelector<A>,
-    F: BroadcastProcessFunction<S::Stored, A, B, Broadcast = R>,
-{
-    type Out = Owned<F::Out>;
-
-    #[inline(always)]
-    fn process<'s>(
-        &mut self,
-        record: Either<A, B>,
-        ctx: &mut Context<'s>,
-        out: &mut impl Output<Owned<F::Out>>,
-    ) {
-        self.process_hinted(record, None, ctx, out);
-    }
-
-    #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r Either<A, B>>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
-        <Owned<Either<A, B>> as Family>::Of<'s>: 'r,
-    {
-        let first = |either: &'r Either<A, B>| match either {
-            Either::First(record) => Some(record),
-            Either::Second(_) => None,
-        };
-        self.0.hint_at(records.map(first), hints, ctx);
-    }
-
-    #[inline(always)]
-    fn process_hinted<'s>(
-        &mut self,
-        record: Either<A, B>,
-        hint: Option<Hint>,
-        ctx: &mut Context<'s>,
-        out: &mut impl Output<Owned<F::Out>>,
-    ) {
-        match record {
-            Either::First(record) => self.0.process_hinted(record, hint, ctx, out),
-            Either::Second(record) => {
-                let (timestamp, subtask) = (ctx.timestamp(), ctx.subtask().index);
-                let mut push = |record| out.push(record, ctx);
-                let mut ctx = BroadcastContext { push: &mut push, timestamp, subtask };
-                let Informed { function, broadcast, .. } = self.0.function();
-                function.process_broadcast(record, broadcast, &mut ctx);
-            }
-        }
-    }
-
-    fn watermark<'s>(
-        &mut self,
-        watermark: Timestamp,
-        ctx: &mut Context<'s>,
-        out: &mut impl Output<Owned<F::Out>>,
-    ) -> Flow {
-        self.0.watermark(watermark, ctx, out)
-    }
-
-    fn due_ns(&self) -> u64 {
-        self.0.due_ns()
-    }
-
-    fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
-        self.0.tick(ctx, out)
+        let open = move |states: &mut StateDescriptors<'_>| Informed::new(open(states));
+        Ok(BroadcastProcess::new(ProcessPlan { selector, assigner, open }.build(subtask)?))
     }
 }

@@ -7,7 +7,10 @@ mod function;
 mod operator;
 mod side_output;
 
-pub use broadcast::{BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan};
+pub use broadcast::{
+    BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, BroadcastState,
+    broadcast_process,
+};
 pub use co_process::{CoProcess, CoProcessFunction, CoProcessPlan};
 pub use context::ProcessContext;
 pub use function::{KeyedProcessFunction, Open, PerSubtask, ProcessFunction, Timer, Unkeyed};

@@ -2,13 +2,13 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
+    Result, SubtaskContext, Timestamp,
 };
 
 use super::context::Emitter;
 use super::{KeyedProcessFunction, PerSubtask, ProcessContext, ProcessFunction, Timer, Unkeyed};
-use crate::keyed::{Assigner, ByValue};
+use crate::keyed::{Assigner, ByValue, Round};
 use crate::state::{
     At, BothTimers, Columns, InMemory, Now, Row, State, StateBackend, StateDescriptors, TimeDomain,
 };
@@ -212,6 +212,31 @@ where
         &mut self.function
     }
 
+    /// Both, for a function that has something to be stored besides the states of its keys.
+    pub(super) fn state_and_function(&mut self) -> (&mut impl StateBackend, &mut F)
+    where
+        S::Stored: State,
+    {
+        self.due_ns = 0;
+        (&mut *self.state, &mut self.function)
+    }
+
+    /// Calls the function for some of the keys, and goes on where `round` is. `false` once all have been visited.
+    pub(super) fn visit<'s>(
+        &mut self,
+        round: &mut Round,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<F::Out>>,
+        mut call: impl FnMut(&mut F, &mut ProcessContext<'_, S::Stored, F::Out>),
+    ) -> bool {
+        let KeyedProcess { state, function, .. } = self;
+        let more = state.visit(round, |found| {
+            enter(found, ctx, out, |ctx| call(function, ctx));
+        });
+        self.note_due(ctx);
+        more
+    }
+
     /// Lets at most a budget of the timers fire that are due at `until`.
     fn fire<'s>(
         &mut self,
@@ -330,5 +355,9 @@ where
         let flow = self.fire(TimeDomain::ProcessingTime, ctx.processing_time(), ctx, out);
         self.note_due(ctx);
         flow
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.size().tell(measures);
     }
 }

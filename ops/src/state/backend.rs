@@ -1,6 +1,9 @@
 //! What whoever stores state may ask of it.
 
-use slotflow_runtime::Result;
+use std::iter::Sum;
+use std::ops::Add;
+
+use slotflow_runtime::{Measures, Result};
 
 /// How much state there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,6 +13,31 @@ pub struct StateSize {
     /// What all of it takes: table, states and timers, with lists and maps, but without what single values own on
     /// the heap, which only they know.
     pub bytes: usize,
+}
+
+impl StateSize {
+    /// Tells it as what an operator keeps.
+    pub(crate) fn tell(self, measures: &mut Measures<'_>) {
+        measures.state(self.keys, self.bytes);
+    }
+
+    /// The same keys, which have so many bytes more.
+    pub(crate) fn and_bytes(self, bytes: usize) -> StateSize {
+        StateSize { bytes: self.bytes + bytes, ..self }
+    }
+}
+
+impl Add for StateSize {
+    type Output = StateSize;
+    fn add(self, other: StateSize) -> StateSize {
+        StateSize { keys: self.keys + other.keys, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for StateSize {
+    fn sum<I: Iterator<Item = StateSize>>(sizes: I) -> StateSize {
+        sizes.fold(StateSize::default(), Add::add)
+    }
 }
 
 /// The state of one operator's subtask, as far as it can be stored and found again: key group by key group.
@@ -32,6 +60,23 @@ pub trait StateBackend {
     /// Bytes that are no snapshot, another format, a state of another version or not declared, each named. What was
     /// read before stays: the operator must not be used.
     fn restore(&mut self, group: usize, from: &[u8]) -> Result<()>;
+
+    /// Appends what is the same at every subtask, broadcast state: stored of one of them, and restored at each. By
+    /// default there is none.
+    ///
+    /// # Errors
+    /// What the `Serialize` of its type says.
+    fn snapshot_broadcast(&self, _into: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes in what [`snapshot_broadcast`](StateBackend::snapshot_broadcast) gave, in the place of what is there.
+    ///
+    /// # Errors
+    /// Bytes that are not of its type; what is there stays.
+    fn restore_broadcast(&mut self, _from: &[u8]) -> Result<()> {
+        Ok(())
+    }
 
     /// How much there is now.
     fn size(&self) -> StateSize;

@@ -1,18 +1,16 @@
 //! State in memory: a table of keys, a column for each state, and timers in both domains.
 
-use std::sync::Arc;
-
-use slotflow_runtime::{Context, Hint, Key, StateMeter, SubtaskContext, Timestamp};
+use slotflow_runtime::{Context, FIRING_BUDGET, Hint, Key, SubtaskContext, Timestamp};
 
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
 use crate::keyed::{Assigner, Round, Table};
 
 /// How many records pass between two pieces of clean-up.
-const EVERY: u32 = 64;
+pub(crate) const CLEAN_EVERY: u32 = 64;
 
 /// How many places of the table a piece looks at: with twice as many as there are records in between, a round over
 /// all keys takes half as many records as there are places.
-const PIECE: usize = 128;
+pub(crate) const CLEAN_PIECE: usize = 128;
 
 /// What the table knows of a key.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +32,6 @@ pub(crate) struct InMemory<K> {
     round: Round,
     since_clean: u32,
     has_ttl: bool,
-    meter: Arc<StateMeter>,
-    reported: StateSize,
     pub(super) assigner: Assigner,
     pub(super) groups: usize,
 }
@@ -77,8 +73,6 @@ impl<K: Key> InMemory<K> {
             keys: 0,
             round: Round::default(),
             since_clean: 0,
-            meter: subtask.state.clone(),
-            reported: StateSize::default(),
             assigner,
             groups: subtask.max_parallelism,
         }
@@ -128,28 +122,24 @@ impl<K: Key> InMemory<K> {
     /// Counts a record. Says whether it is time to [`clean`](InMemory::clean).
     #[inline(always)]
     pub(crate) fn is_cleaned_now(&mut self) -> bool {
-        self.since_clean += 1;
-        self.since_clean >= EVERY
+        if self.has_ttl {
+            self.since_clean += 1;
+        }
+        self.since_clean >= CLEAN_EVERY
     }
 
-    /// Gives back what some of the keys have had for too long, and says how much there is; fails the job if that is
-    /// more than may be.
+    /// Gives back what some of the keys have had for too long.
     #[cold]
-    pub(crate) fn clean(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn clean(&mut self, ctx: &Context<'_>) {
         self.since_clean = 0;
         if self.has_ttl {
             self.clean_piece(ctx);
-        }
-        let (before, now) = (self.reported, self.size());
-        self.reported = now;
-        if let Err(error) = self.meter.report((before.keys, before.bytes), (now.keys, now.bytes)) {
-            ctx.fail(error);
         }
     }
 
     fn clean_piece(&mut self, ctx: &Context<'_>) {
         let (now, InMemory { table, columns, round, free, keys, .. }) = (Now::of_watermark(ctx), self);
-        table.sweep(round, PIECE, |(_, row)| {
+        table.sweep(round, CLEAN_PIECE, |(_, row)| {
             let mut at = At { row: row.row, live: row.live, now };
             columns.iter_mut().filter(|column| column.has_ttl()).for_each(|column| column.clean(&mut at));
             row.live = at.live;
@@ -159,6 +149,24 @@ impl<K: Key> InMemory<K> {
             }
             row.live > 0
         });
+    }
+
+    /// Looks at some of the places of the table, visits the keys there, and forgets those that have nothing left.
+    /// `false` once all have been visited.
+    pub(crate) fn visit(
+        &mut self,
+        round: &mut Round,
+        mut visit: impl FnMut((&mut (K, Row), &mut Columns, &mut BothTimers)),
+    ) -> bool {
+        let InMemory { table, columns, timers, free, keys, .. } = self;
+        table.sweep(round, FIRING_BUDGET, |entry| {
+            visit((entry, columns, timers));
+            if entry.1.live == 0 {
+                free.push(entry.1.row);
+                *keys -= 1;
+            }
+            entry.1.live > 0
+        })
     }
 
     /// How much there is now.

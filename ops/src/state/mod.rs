@@ -24,7 +24,8 @@ pub use reducing::ReducingState;
 pub use ttl::{TimeDomain, Ttl};
 pub use value::ValueState;
 
+pub(crate) use bytes::{read, write};
 pub(crate) use column::{At, Columns};
-pub(crate) use memory::{BothTimers, InMemory, Row};
+pub(crate) use memory::{BothTimers, CLEAN_EVERY, CLEAN_PIECE, InMemory, Row};
 pub(crate) use timers::{Due, Timers};
 pub(crate) use ttl::Now;

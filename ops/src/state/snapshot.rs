@@ -22,6 +22,7 @@ struct Header {
 
 impl<K: Key + State> StateBackend for InMemory<K> {
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()> {
+        self.check(group)?;
         let described = self.columns.descriptors().iter();
         let states = described.map(|state| (state.name.clone(), state.version)).collect();
         let keys = self.table.group(group, self.groups).count();
@@ -30,13 +31,16 @@ impl<K: Key + State> StateBackend for InMemory<K> {
             [TimeDomain::EventTime, TimeDomain::ProcessingTime].map(|time| self.timers_of(group, time));
         for (key, row) in self.table.group(group, self.groups) {
             write(key, into)?;
-            self.columns.iter().try_for_each(|column| column.save(row.row, into))?;
+            for (column, state) in self.columns.iter().zip(self.columns.descriptors()) {
+                column.save(row.row, into).map_err(|error| in_state(&state.name, &error))?;
+            }
             timers.iter().try_for_each(|timers| write(&timers.get(&row.row), into))?;
         }
         Ok(())
     }
 
     fn restore(&mut self, group: usize, mut from: &[u8]) -> Result<()> {
+        self.check(group)?;
         let Header { format, states, keys } = read(&mut from)?;
         if format != FORMAT {
             let what = format!("stored state has format {format}, and this version reads {FORMAT}");
@@ -51,7 +55,20 @@ impl<K: Key + State> StateBackend for InMemory<K> {
     }
 }
 
+/// What is wrong with a state, by its name.
+fn in_state(name: &str, error: &Error) -> Error {
+    Error::user(format!("state \"{name}\": {error}"))
+}
+
 impl<K: Key + State> InMemory<K> {
+    fn check(&self, group: usize) -> Result<()> {
+        if group < self.groups {
+            return Ok(());
+        }
+        let what = format!("key group {group} is not one of the job's {}", self.groups);
+        Err(Error::world(what, "start with the `max_parallelism` that the state was stored with"))
+    }
+
     /// The timers of a key group by row: what each was registered for, and when it is due.
     fn timers_of(&self, group: usize, time: TimeDomain) -> BTreeMap<u32, Vec<(Timestamp, Timestamp)>> {
         let mut by_row = BTreeMap::<u32, Vec<_>>::new();
@@ -84,9 +101,20 @@ impl<K: Key + State> InMemory<K> {
     fn restore_key(&mut self, group: usize, columns: &[usize], from: &mut &[u8]) -> Result<()> {
         let (key, split, now) = (read::<K>(from)?, group as u32, Now::NEVER);
         let hash = key.hash();
+        let home = key_group(hash, self.groups);
+        if self.assigner == Assigner::Hash && home != group {
+            let what = format!("a key of group {home} was stored in group {group}");
+            return Err(Error::world(
+                what,
+                "start with the `max_parallelism` that the state was stored with",
+            ));
+        }
         let (entry, states, timers) = self.enter(None, key, split, |_, _| false, |key| key);
         let mut at = At { row: entry.1.row, live: 0, now };
-        columns.iter().try_for_each(|column| states.any(*column).load(&mut at, from))?;
+        for column in columns {
+            let loaded = states.any(*column).load(&mut at, from);
+            loaded.map_err(|error| in_state(&states.descriptors()[*column].name, &error))?;
+        }
         for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
             let times: Option<Vec<(Timestamp, Timestamp)>> = read(from)?;
             for (time, when) in times.unwrap_or_default() {

@@ -2,8 +2,9 @@
 //!
 //! 1. Each subtask of a group's sources has a member of the group's list, which only grows, and writes there how far
 //!    it has come. A subtask whose splits are all idle, or which has ended, counts as infinitely far.
-//! 2. A subtask that is ahead of the least of all by more than the group allows is not asked for records. It is looked
-//!    at again a little later; barriers, watermarks and the end of the job go through all the same.
+//! 2. A split that is ahead of the least of all by more than the group allows is paused, if its reader can do that. If
+//!    not, a subtask all of whose splits are ahead is not asked for records. It is looked at again a little later;
+//!    barriers, watermarks and the end of the job go through all the same.
 //! 3. The list is only walked by a subtask that is ahead of what it knew of the others. What it knew is a lower bound,
 //!    unless one comes back from idleness, which then catches up while the others stand where they are.
 
@@ -12,9 +13,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use slotflow_runtime::pipe::Begin;
-use slotflow_runtime::{MAX_TIMESTAMP, MIN_TIMESTAMP, Source, Timestamp};
+use slotflow_runtime::{MAX_TIMESTAMP, MIN_TIMESTAMP, Source, SourceReader, SplitId, Timestamp};
 
-use super::TimedSource;
+use super::{SplitTimes, TimedSource};
 use crate::Stream;
 
 /// How soon a subtask that is ahead looks again (a guess: a thousandth of a core at most, and well below what event
@@ -48,7 +49,7 @@ impl WatermarkAlignment {
             let Some(next) = last.next.get() else { break };
             last = next;
         }
-        Aligned { group: self.clone(), own, limit: MIN_TIMESTAMP }
+        Aligned { group: self.clone(), own, limit: MIN_TIMESTAMP, paused: Vec::new(), count: 0 }
     }
 }
 
@@ -71,18 +72,65 @@ pub(super) struct Aligned {
     own: Arc<Member>,
     /// How far it may go, as far as it knows.
     limit: Timestamp,
+    /// Which of its splits are paused, and how many.
+    paused: Vec<bool>,
+    count: usize,
 }
 
 impl Aligned {
-    /// Says how far this subtask has come, `None` if it is idle, and whether it has to wait for others.
-    pub(super) fn must_wait(&mut self, reached: Option<Timestamp>) -> bool {
+    /// Says how far this subtask has come, and pauses those of its splits that are ahead of others. `true` if all of
+    /// them are, and its reader cannot pause any.
+    pub(super) fn must_wait<G, R: SourceReader>(
+        &mut self,
+        times: &SplitTimes<G>,
+        ids: &[SplitId],
+        reader: &mut R,
+    ) -> bool {
+        let reached = (!times.is_idle()).then(|| times.reached());
+        let ahead = self.is_ahead(reached);
+        if self.count > 0 || self.passes(times.most()) {
+            self.hold_back(times, ids, reader);
+        }
+        ahead && self.count == 0
+    }
+
+    /// Whether one of its splits is paused.
+    pub(super) fn holds_back(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Whether the split at this place is paused: its silence is no idleness.
+    pub(super) fn is_paused(&self, split: usize) -> bool {
+        self.paused.get(split).copied().unwrap_or(false)
+    }
+
+    /// Says how far this subtask has come, `None` if it is idle, and whether that is too far.
+    fn is_ahead(&mut self, reached: Option<Timestamp>) -> bool {
         // A number by itself: nothing is read because of it that would have to be there.
         self.own.reached.store(reached.unwrap_or(MAX_TIMESTAMP), Ordering::Relaxed);
-        let reached = reached.unwrap_or(MIN_TIMESTAMP);
-        if reached > self.limit {
+        self.passes(reached.unwrap_or(MIN_TIMESTAMP))
+    }
+
+    /// Whether this is further than it may go.
+    fn passes(&mut self, time: Timestamp) -> bool {
+        if time > self.limit {
             self.limit = self.least().saturating_add(self.group.drift_ms);
         }
-        reached > self.limit
+        time > self.limit
+    }
+
+    /// Pauses the splits that are ahead, and lets those go on that are no more.
+    fn hold_back<G, R: SourceReader>(&mut self, times: &SplitTimes<G>, ids: &[SplitId], reader: &mut R) {
+        self.paused.resize(ids.len(), false);
+        for (split, id) in ids.iter().enumerate() {
+            let (ahead, paused) = (self.passes(times.watermark_of(split)), self.paused[split]);
+            if ahead && !paused && reader.pause(*id) {
+                (self.paused[split], self.count) = (true, self.count + 1);
+            } else if paused && !ahead {
+                reader.resume(*id);
+                (self.paused[split], self.count) = (false, self.count - 1);
+            }
+        }
     }
 
     fn least(&self) -> Timestamp {
@@ -101,9 +149,11 @@ impl<'env, S: Source, A, G> Stream<'env, Begin<TimedSource<S, A, G>>>
 where
     TimedSource<S, A, G>: Source,
 {
-    /// Keeps the source's watermark from getting ahead of the others of a group by more than the group allows: a
-    /// subtask that is ahead reads nothing until the slowest has caught up. One that is idle or has ended is not
-    /// waited for, so a source of the group must not be [`never_idle`](crate::Watermarks::never_idle) and silent.
+    /// Keeps the source's event time from getting ahead of the others of a group by more than the group allows: a
+    /// split that is ahead is paused until the slowest has caught up, where the source
+    /// [can](slotflow_runtime::SourceReader::pause); elsewhere a subtask reads nothing while all of its splits are
+    /// ahead. What is idle or has ended is not waited for, so a source of the group must not be
+    /// [`never_idle`](crate::Watermarks::never_idle) and silent.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -132,25 +182,25 @@ mod tests {
     fn whoever_is_ahead_waits_until_the_slowest_is_near_idle_or_gone() {
         let group = WatermarkAlignment::within(Duration::from_millis(10));
         let [mut a, mut b, mut c] = [group.join(), group.join(), group.join()];
-        assert!(a.must_wait(Some(5)), "nobody knows how far the others are");
-        assert!(b.must_wait(Some(0)), "c has said nothing");
-        assert!(!c.must_wait(Some(0)));
-        assert!(!a.must_wait(Some(10)));
-        assert!(a.must_wait(Some(11)));
-        assert!(!b.must_wait(Some(7)));
-        assert!(a.must_wait(Some(11)), "c is at 0");
-        assert!(!c.must_wait(None));
-        assert!(!a.must_wait(Some(17)));
-        assert!(a.must_wait(Some(18)));
+        assert!(a.is_ahead(Some(5)), "nobody knows how far the others are");
+        assert!(b.is_ahead(Some(0)), "c has said nothing");
+        assert!(!c.is_ahead(Some(0)));
+        assert!(!a.is_ahead(Some(10)));
+        assert!(a.is_ahead(Some(11)));
+        assert!(!b.is_ahead(Some(7)));
+        assert!(a.is_ahead(Some(11)), "c is at 0");
+        assert!(!c.is_ahead(None));
+        assert!(!a.is_ahead(Some(17)));
+        assert!(a.is_ahead(Some(18)));
         drop(b);
-        assert!(!a.must_wait(Some(18)), "alone with one that is idle");
+        assert!(!a.is_ahead(Some(18)), "alone with one that is idle");
     }
 
     #[test]
     fn the_bounds_of_time_do_not_turn_round() {
         let group = WatermarkAlignment::within(Duration::MAX);
         let (mut a, _b) = (group.join(), group.join());
-        assert!(!a.must_wait(Some(-1)));
+        assert!(!a.is_ahead(Some(-1)));
         assert!(WatermarkAlignment::within(Duration::ZERO).join().limit == MIN_TIMESTAMP);
     }
 }

@@ -151,21 +151,25 @@ where
     ) -> Result<Polled> {
         let TimedReader { reader, timestamps, ids, current, times, aligned } = self;
         if let Some(aligned) = aligned
-            && aligned.must_wait((!times.is_idle()).then(|| times.reached()))
+            && aligned.must_wait(times, ids, reader)
         {
             times.pause(ctx);
             return Ok(Polled::Until(ctx.now_ns() + LOOK_AGAIN_NS));
         }
         times.resume(ctx);
         let before = (times.reached(), times.is_idle());
-        times.look(ctx, |split| reader.is_behind(ids[split]));
+        times.end(reader.ended_splits(), |split| reader.has_ended(ids[split]));
+        let is_paused = |split| aligned.as_ref().is_some_and(|aligned| aligned.is_paused(split));
+        times.look(ctx, |split| is_paused(split) || reader.is_behind(ids[split]));
         if (times.reached(), times.is_idle()) != before {
             // It is said before the next record.
             return Ok(Polled::Until(ctx.now_ns()));
         }
         let polled = reader.poll(budget, ctx, &mut Timing { out, timestamps, current, times })?;
         current.settle(times, ctx);
-        let due_ns = times.due_ns(ctx);
+        let again_ns =
+            aligned.as_ref().filter(|it| it.holds_back()).map_or(u64::MAX, |_| ctx.now_ns() + LOOK_AGAIN_NS);
+        let due_ns = times.due_ns(ctx).min(again_ns);
         Ok(match polled {
             Polled::Idle if due_ns < u64::MAX => Polled::Until(due_ns),
             Polled::Until(until_ns) => Polled::Until(until_ns.min(due_ns)),
@@ -187,6 +191,14 @@ where
 
     fn is_behind(&self, split: SplitId) -> bool {
         self.reader.is_behind(split)
+    }
+
+    fn ended_splits(&self) -> usize {
+        self.reader.ended_splits()
+    }
+
+    fn has_ended(&self, split: SplitId) -> bool {
+        self.reader.has_ended(split)
     }
 
     fn committer(&mut self) -> Option<Box<dyn Committer>> {

@@ -16,6 +16,10 @@ pub(super) struct SplitTimes<G> {
     idle: usize,
     /// How far event time has come.
     reached: Timestamp,
+    /// The greatest watermark of a split.
+    most: Timestamp,
+    /// How many splits have ended, as far as it has been told.
+    ended: usize,
     idle_after_ns: u64,
     /// When the first split may have become idle, by the running clock.
     silent_ns: u64,
@@ -54,6 +58,8 @@ impl<G> SplitTimes<G> {
             least: Minimum::new(count, MIN_TIMESTAMP),
             idle: 0,
             reached: MIN_TIMESTAMP,
+            most: MIN_TIMESTAMP,
+            ended: 0,
             idle_after_ns: watermarks.idle_after_ns(),
             silent_ns: 0,
             paused_ns: 0,
@@ -66,6 +72,25 @@ impl<G> SplitTimes<G> {
     /// How far event time has come: it never goes back.
     pub(super) fn reached(&self) -> Timestamp {
         self.reached
+    }
+
+    /// The greatest watermark of a split, idle or not.
+    pub(super) fn most(&self) -> Timestamp {
+        self.most
+    }
+
+    /// How far event time has come in one split.
+    pub(super) fn watermark_of(&self, split: usize) -> Timestamp {
+        self.splits[split].watermark
+    }
+
+    /// So many splits have ended; `has_ended` says which. Those hold nobody up from now on.
+    pub(super) fn end(&mut self, count: usize, has_ended: impl Fn(usize) -> bool) {
+        if count != self.ended {
+            self.ended = count;
+            (0..self.splits.len()).filter(|split| has_ended(*split)).for_each(|split| self.set_idle(split));
+            self.rise();
+        }
     }
 
     /// Whether no split counts, so that nobody must wait for this subtask. Without splits that is so at once.
@@ -154,6 +179,7 @@ impl<G> SplitTimes<G> {
         // The greatest watermark is that of the true end.
         let watermark = it.generator.periodic(processing_time).min(MAX_TIMESTAMP - 1);
         it.watermark = it.watermark.max(watermark);
+        self.most = self.most.max(it.watermark);
         if !it.idle {
             self.least.set(split, it.watermark);
         }
@@ -343,7 +369,7 @@ mod tests {
         struct Naive(Option<i64>, u64, bool);
 
         proptest! {
-            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
             #[test]
             fn time_is_the_least_of_the_splits_that_count(

@@ -9,17 +9,19 @@
 //! call that has used up its budget says so, and the next goes on behind it.
 
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Operator, Output, Owned, Result,
-    SubtaskContext, Timestamp,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
+    Result, SubtaskContext, Timestamp,
 };
 
 use super::late::Late;
+use super::merge::Heap;
 use super::panes::Panes;
 use super::processing_time::Due;
 use super::retained::Retained;
 use super::shape::Shape;
-use super::stacks::Stacks;
+use super::stacks::{Stacks, stack_of};
 use super::{Fired, Merge, Sliding, WindowPlan, emit};
+use crate::StateSize;
 use crate::keyed::{Cursor, KeySelector, Segments, Visited};
 
 impl<T, S, A, L> Build<Owned<T>> for WindowPlan<Sliding, S, A, L>
@@ -41,6 +43,8 @@ where
             panes: Panes::new(shape, hashes),
             stacks: Segments::new(hashes),
             retained: Retained::new(hashes),
+            stacked: 0,
+            heap: Heap::default(),
             closed_to: MIN_TIMESTAMP,
             watermark: MIN_TIMESTAMP,
             phase: Phase::Waiting,
@@ -66,6 +70,9 @@ struct State<K, A> {
     /// Of sliding windows: what the closed panes have for each key.
     stacks: Segments<K, Stacks<A>>,
     retained: Retained<K, A>,
+    /// How many panes all stacks have.
+    stacked: usize,
+    heap: Heap,
     /// The last end of a window that event time has passed.
     closed_to: Timestamp,
     watermark: Timestamp,
@@ -136,10 +143,16 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
     }
 
     /// Forgets more of the oldest retained pane.
-    fn forget(&mut self, cursor: &mut Cursor, keys: &mut usize, budget: &mut usize) -> Flow {
+    fn forget<T, M: Merge<T, Acc = A>>(
+        &mut self,
+        (cursor, keys): (&mut Cursor, &mut usize),
+        budget: &mut usize,
+        aggregate: &M,
+    ) -> Flow {
         let Some(table) = self.retained.oldest_table() else { return Flow::Done };
-        let flow = table.empty(cursor, budget, |_, _, _| {
+        let flow = table.empty(cursor, budget, |_, acc, _| {
             *keys += 1;
+            self.heap.remove(aggregate, acc);
             Visited::Kept
         });
         if flow == Flow::Done {
@@ -147,6 +160,12 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
             pane.into_iter().for_each(|pane| self.panes.recycle(pane.table, *keys));
         }
         flow
+    }
+
+    /// How much there is; of sliding windows without what the copies in the stacks own on the heap.
+    fn size(&self) -> StateSize {
+        let tables = self.panes.size() + self.stacks.size() + self.retained.size();
+        tables.and_bytes(self.stacked * size_of::<(Timestamp, A)>() + self.heap.bytes())
     }
 
     /// Makes the pane of this time the current one; `false` if it is closed.
@@ -196,7 +215,7 @@ where
                 (flow, Phase::Firing(end, cursor))
             }
             Phase::Forgetting(mut cursor, mut keys) => {
-                let flow = self.state.forget(&mut cursor, &mut keys, budget);
+                let flow = self.state.forget((&mut cursor, &mut keys), budget, &self.aggregate);
                 (flow, Phase::Forgetting(cursor, keys))
             }
         }
@@ -211,7 +230,7 @@ where
         out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let AlignedWindows { aggregate, state, .. } = self;
-        let State { shape, panes, stacks, lateness, .. } = &mut **state;
+        let State { shape, panes, stacks, stacked, heap, lateness, .. } = &mut **state;
         let (Some(start), tumbling) = (panes.oldest(), shape.is_tumbling()) else { return Flow::Done };
         let Some(table) = panes.oldest_table() else { return Flow::Done };
         let visit = |key: &S::Stored, acc: &mut A::Acc, _: &mut usize| {
@@ -221,6 +240,10 @@ where
                 emit::<L, _, _, _>(key.clone(), (start, start + shape.size), value, ctx, out);
             } else {
                 stack_of(stacks, key).push(start, acc, aggregate);
+                *stacked += 1;
+            }
+            if *lateness == 0 {
+                heap.remove(aggregate, acc);
             }
             Visited::Kept
         };
@@ -237,9 +260,12 @@ where
         out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let AlignedWindows { aggregate, state, .. } = self;
-        let start = end - state.shape.size;
-        state.stacks.visit(cursor, budget, |key, stack, spent| {
+        let State { shape, stacks, stacked, .. } = &mut **state;
+        let start = end - shape.size;
+        stacks.visit(cursor, budget, |key, stack, spent| {
+            let before = stack.len();
             *spent += stack.evict(start, aggregate);
+            *stacked -= before - stack.len();
             match stack.value(aggregate) {
                 Some(value) => {
                     emit::<L, _, _, _>(key.clone(), (start, end), value, ctx, out);
@@ -264,10 +290,13 @@ where
         let mut acc = aggregate.create();
         aggregate.add(&mut acc, record);
         if *state.shape.ends_of(start).end() > state.closed_to {
-            stack_of(&mut state.stacks, &key).push_behind(start, &acc, aggregate);
+            let stack = stack_of(&mut state.stacks, &key);
+            let before = stack.len();
+            stack.push_behind(start, &acc, aggregate);
+            state.stacked += stack.len() - before;
         }
         if state.lateness > 0 {
-            state.retained.add(start, key.clone(), &acc, aggregate);
+            state.retained.add((start, key.clone()), &acc, aggregate, &mut state.heap);
             self.fire_again(start, key, ctx, out);
         }
     }
@@ -289,14 +318,6 @@ where
             }
         }
     }
-}
-
-/// The stacks of a key.
-fn stack_of<'a, K: Key + Eq + Clone, A>(
-    stacks: &'a mut Segments<K, Stacks<A>>,
-    key: &K,
-) -> &'a mut Stacks<A> {
-    stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
 }
 
 impl<T, S: KeySelector<T, Stored: Clone + Eq>, A: Merge<T>, L> Due for AlignedWindows<T, S, A, L> {
@@ -341,8 +362,9 @@ where
             return self.behind(record, ctx, out);
         }
         let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
-        let acc = state.panes.value(hint, selector.key(&record), S::same, make);
-        aggregate.add(acc, record);
+        let State { panes, heap, .. } = &mut **state;
+        let acc = panes.value(hint, selector.key(&record), S::same, make);
+        heap.change(aggregate, acc, |acc| aggregate.add(acc, record));
     }
 
     fn watermark<'s>(
@@ -369,5 +391,10 @@ where
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.late.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.size().tell(measures);
+        self.late.measure(measures);
     }
 }

@@ -34,6 +34,9 @@ impl<A: Clone + 'static, B: Clone + 'static> Aggregate<Either<A, B>> for Sides<A
     fn result(&self, acc: &Self::Acc) -> Self::Out {
         acc.clone()
     }
+    fn heap_bytes(&self, (first, second): &Self::Acc) -> usize {
+        first.capacity() * size_of::<A>() + second.capacity() * size_of::<B>()
+    }
 }
 
 impl<A: Clone + 'static, B: Clone + 'static> Merge<Either<A, B>> for Sides<A, B> {

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Hint, Key, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, Error, Family, Hint, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
 };
 
 use super::merge::Joining;
@@ -151,6 +151,10 @@ where
         let (_, mut full) = std::mem::replace(window, (0, aggregate.create()));
         aggregate.add(&mut full, record);
         out.push((key, aggregate.result(&full)), ctx);
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.table.size().tell(measures);
     }
 }
 

@@ -1,9 +1,9 @@
 //! What becomes of records that come after their windows are gone.
 
-use slotflow_runtime::{Context, Routed};
+use slotflow_runtime::{Context, Measures, Routed};
 use tracing::warn;
 
-use crate::tally::Tally;
+use crate::tally::{LATE, Tally};
 
 /// What a window operator emits, and what it does about late records.
 pub trait Late<R, T>: Clone + Send + 'static {
@@ -15,6 +15,8 @@ pub trait Late<R, T>: Clone + Send + 'static {
     fn late(&mut self, record: T, ctx: &Context<'_>) -> Option<Self::Out>;
     /// The input has ended. Called again while an operator behind has more to emit.
     fn ended(&mut self, _ctx: &Context<'_>) {}
+    /// Tells how many it has left out.
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// Late records are dropped and counted. Warnings tell the count at the first, at every doubling, and at the
@@ -50,6 +52,10 @@ impl<R: 'static, T> Late<R, T> for Dropped {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, dropped, "a window has dropped late records");
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.dropped(LATE, self.dropped.count());
     }
 }
 

@@ -39,6 +39,40 @@ pub trait Merge<T>: Aggregate<T, Acc: Clone> {
     fn merge(&self, into: &mut Self::Acc, other: &Self::Acc);
 }
 
+/// What the accumulators of an operator own on the heap, as far as their aggregate tells; of no cost where it tells
+/// nothing. Counts round, so that an aggregate which contradicts itself spoils a number and nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heap(usize);
+
+impl Heap {
+    /// Changes an accumulator.
+    #[inline(always)]
+    pub(super) fn change<T, A: Aggregate<T>>(
+        &mut self,
+        aggregate: &A,
+        acc: &mut A::Acc,
+        change: impl FnOnce(&mut A::Acc),
+    ) {
+        let before = aggregate.heap_bytes(acc);
+        change(acc);
+        self.0 = self.0.wrapping_add(aggregate.heap_bytes(acc)).wrapping_sub(before);
+    }
+
+    /// An accumulator has come.
+    pub(super) fn add<T, A: Aggregate<T>>(&mut self, aggregate: &A, acc: &A::Acc) {
+        self.0 = self.0.wrapping_add(aggregate.heap_bytes(acc));
+    }
+
+    /// An accumulator goes.
+    pub(super) fn remove<T, A: Aggregate<T>>(&mut self, aggregate: &A, acc: &A::Acc) {
+        self.0 = self.0.wrapping_sub(aggregate.heap_bytes(acc));
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        self.0
+    }
+}
+
 /// Joins records two by two, as an aggregate: what [`reduce`](super::WindowedStream::reduce) is made of.
 #[derive(Clone)]
 pub struct Joining<G>(G);
@@ -105,6 +139,9 @@ impl<T: Clone + 'static> Aggregate<T> for All<T> {
     }
     fn result(&self, acc: &Vec<T>) -> Vec<T> {
         acc.clone()
+    }
+    fn heap_bytes(&self, acc: &Vec<T>) -> usize {
+        acc.capacity() * size_of::<T>()
     }
 }
 

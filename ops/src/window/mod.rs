@@ -34,7 +34,8 @@ use crate::{Aggregate, Map, Split, Stream};
 /// What a window has come to for a key. Its event time is the window's last, `end - 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowResult<K, V> {
-    /// The key.
+    /// The key: a clone of the one that is kept, as a table is emptied as a whole. Of a `String` that is an allocation
+    /// for each result; a key that is an `Arc<str>` is shared.
     pub key: K,
     /// The window's first time, in milliseconds.
     pub start: Timestamp,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use slotflow_runtime::{Hint, Key, Timestamp};
 
 use super::shape::Shape;
+use crate::StateSize;
 use crate::keyed::Segments;
 
 /// How many empty panes are kept for the next ones (a guess: disorder seldom spans more).
@@ -126,6 +127,12 @@ impl<K: Key, A> Panes<K, A> {
     pub(super) fn close(&mut self) -> Option<Pane<K, A>> {
         self.length = 0;
         self.open.pop_front()
+    }
+
+    /// How many keys all of them have, a key counting for each, and what their tables take.
+    pub(super) fn size(&self) -> StateSize {
+        let open = self.open.iter().map(|pane| pane.table.size());
+        open.chain(self.spare.iter().map(Segments::size)).sum()
     }
 
     /// Keeps a table that has been emptied, in which there were `keys`, for a pane to come.

@@ -5,7 +5,7 @@
 //! clock as each record's time, and as their watermark.
 
 use slotflow_runtime::{
-    Build, Context, EventTime, Family, Flow, Hint, MAX_TIMESTAMP, Operator, Output, Owned, Result,
+    Build, Context, EventTime, Family, Flow, Hint, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Time, Timestamp,
 };
 
@@ -176,6 +176,10 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<O::Out>) -> Flow {
         self.windows.end(ctx, out)
     }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.windows.measure(measures);
+    }
 }
 
 #[cfg(test)]
@@ -311,7 +315,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn the_clock_makes_the_windows_that_event_time_makes(

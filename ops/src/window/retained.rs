@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use slotflow_runtime::{Key, Timestamp};
 
 use super::Merge;
+use super::merge::Heap;
 use super::panes::Pane;
 use super::stacks::join;
+use crate::StateSize;
 use crate::keyed::Segments;
 
 /// Fired panes, the oldest first.
@@ -36,13 +38,24 @@ impl<K: Key + Eq + Clone, A: Clone> Retained<K, A> {
         self.panes.front_mut().map(|pane| &mut pane.table)
     }
 
+    /// How many keys all panes have, a key counting for each, and what their tables take.
+    pub(super) fn size(&self) -> StateSize {
+        self.panes.iter().map(|pane| pane.table.size()).sum()
+    }
+
     /// Forgets the oldest pane.
     pub(super) fn forget(&mut self) -> Option<Pane<K, A>> {
         self.panes.pop_front()
     }
 
     /// Adds to what a pane has for a key.
-    pub(super) fn add<T, M: Merge<T, Acc = A>>(&mut self, start: Timestamp, key: K, acc: &A, aggregate: &M) {
+    pub(super) fn add<T, M: Merge<T, Acc = A>>(
+        &mut self,
+        (start, key): (Timestamp, K),
+        acc: &A,
+        aggregate: &M,
+        heap: &mut Heap,
+    ) {
         let at = match self.panes.binary_search_by_key(&start, |pane| pane.start) {
             Ok(known) => known,
             Err(at) => {
@@ -52,7 +65,7 @@ impl<K: Key + Eq + Clone, A: Clone> Retained<K, A> {
         };
         let table = &mut self.panes[at].table;
         let known = table.value(&key, |known, key| known == *key, |key| (key.clone(), aggregate.create()));
-        aggregate.merge(known, acc);
+        heap.change(aggregate, known, |known| aggregate.merge(known, acc));
     }
 
     /// What the panes from `start` up to `end` have for a key.

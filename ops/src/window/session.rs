@@ -8,14 +8,16 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use slotflow_runtime::{
-    Build, Context, Error, EventTime, FIRING_BUDGET, Flow, Key, MIN_TIMESTAMP, Operator, Output, Owned,
-    Result, SubtaskContext, Timestamp,
+    Build, Context, Error, EventTime, FIRING_BUDGET, Flow, Key, MIN_TIMESTAMP, Measures, Operator, Output,
+    Owned, Result, SubtaskContext, Timestamp,
 };
 
 use super::late::Late;
+use super::merge::Heap;
 use super::processing_time::Due;
 use super::shape::{FARTHEST, milliseconds};
 use super::{Fired, Merge, WindowPlan, Windows, emit};
+use crate::StateSize;
 use crate::alarm::Alarm;
 use crate::keyed::{KeySelector, Segments};
 
@@ -62,7 +64,13 @@ where
             lateness: self.lateness_ms,
             aggregate: self.aggregate,
             late: self.late,
-            state: Box::new(State { sessions, alarms: BinaryHeap::new(), watermark: MIN_TIMESTAMP }),
+            state: Box::new(State {
+                sessions,
+                open: 0,
+                heap: Heap::default(),
+                alarms: BinaryHeap::new(),
+                watermark: MIN_TIMESTAMP,
+            }),
         })
     }
 }
@@ -81,7 +89,10 @@ pub struct SessionWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
 struct State<K, A> {
     /// Those of each key, in order; no two of them touch.
     sessions: Segments<K, Vec<Open<A>>>,
-    alarms: BinaryHeap<Alarm<K>>,
+    /// How many there are.
+    open: usize,
+    heap: Heap,
+    alarms: BinaryHeap<Alarm>,
     watermark: Timestamp,
 }
 
@@ -96,35 +107,22 @@ struct Open<A> {
     due: Timestamp,
 }
 
-impl<K: Key + Eq + Clone, A> State<K, A> {
-    /// From where to where a session would reach that has these times.
-    fn reach(&self, key: &K, mut start: Timestamp, mut end: Timestamp) -> (Timestamp, Timestamp) {
-        let (first, last) = (start, end);
-        let known = self.sessions.find(key).into_iter().flatten();
-        for open in known.filter(|open| open.start <= last && first <= open.end) {
-            (start, end) = (start.min(open.start), end.max(open.end));
-        }
-        (start, end)
+/// From where to where a session would reach that has these times.
+fn reach<A>(sessions: &[Open<A>], first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+    let touched = sessions.iter().filter(|open| open.start <= last && first <= open.end);
+    touched.fold((first, last), |(start, end), open| (start.min(open.start), end.max(open.end)))
+}
+
+impl<K: Key, A> State<K, A> {
+    /// Forgets a key of this hash that has no session.
+    fn forget(&mut self, hash: u64) {
+        self.sessions.remove_by(hash, |(_, sessions)| sessions.is_empty());
     }
 
-    /// Puts a session in place of those that it touches, and sets its alarm.
-    fn merge<T, M: Merge<T, Acc = A>>(&mut self, key: &K, mut new: Open<A>, aggregate: &M) -> &Open<A> {
-        let State { sessions, alarms, .. } = self;
-        alarms.push(Alarm { due: new.due, key: key.clone() });
-        let known = sessions.value(key, |known, key| known == *key, |key| (key.clone(), Vec::new()));
-        let at = known.partition_point(|open| open.end < new.start);
-        while known.get(at).is_some_and(|open| open.start <= new.end) {
-            aggregate.merge(&mut new.acc, &known.remove(at).acc);
-        }
-        known.insert(at, new);
-        &known[at]
-    }
-
-    /// Forgets a key that has no session.
-    fn forget(&mut self, key: &K) {
-        if self.sessions.find(key).is_some_and(Vec::is_empty) {
-            self.sessions.remove(key);
-        }
+    /// How much there is.
+    fn size(&self) -> StateSize {
+        let open = self.open * size_of::<Open<A>>() + self.alarms.capacity() * size_of::<Alarm>();
+        self.sessions.size().and_bytes(open + self.heap.bytes())
     }
 }
 
@@ -135,12 +133,8 @@ where
     A: Merge<T>,
     L: Late<Fired<T, S, A>, T>,
 {
-    /// Whether a session that ends here may still change.
-    fn is_over(&self, end: Timestamp) -> bool {
-        end - 1 + self.lateness <= self.state.watermark
-    }
-
-    /// A record that no session is there for, or several, or one that has fired.
+    /// A record that no session is there for, or several, or one that has fired: a session of it alone takes the place
+    /// of those that it touches.
     #[inline(never)]
     fn join<'s>(
         &mut self,
@@ -149,41 +143,53 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) {
-        let key = S::store(self.selector.key(&record));
-        let (start, end) = self.state.reach(&key, start, start + self.gap);
-        if self.is_over(end) {
-            self.state.forget(&key);
-            self.late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
+        let SessionWindows { selector, aggregate, late, gap, lateness, state } = self;
+        let State { sessions, open, heap, alarms, watermark } = &mut **state;
+        // What the selector says now, should it say something else each time.
+        let key = selector.key(&record);
+        let hash = key.hash();
+        let (known, sessions) = sessions.entry(None, key, S::same, |key| (S::store(key), Vec::new()));
+        let (start, end) = reach(sessions, start, start + *gap);
+        if end - 1 + *lateness <= *watermark {
+            state.forget(hash);
+            late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
             return;
         }
-        let SessionWindows { aggregate, state, lateness, .. } = self;
         let mut acc = aggregate.create();
         aggregate.add(&mut acc, record);
-        let fired = end - 1 <= state.watermark;
+        let at = sessions.partition_point(|open| open.end < start);
+        while sessions.get(at).is_some_and(|open| open.start <= end) {
+            let merged = sessions.remove(at);
+            *open -= 1;
+            heap.remove(aggregate, &merged.acc);
+            aggregate.merge(&mut acc, &merged.acc);
+        }
+        let fired = end - 1 <= *watermark;
         let due = if fired { end + *lateness } else { end };
-        let open = state.merge(&key, Open { start, end, acc, fired, due }, aggregate);
-        if fired {
-            let value = aggregate.result(&open.acc);
-            emit::<L, _, _, _>(key, (start, end), value, ctx, out);
+        *open += 1;
+        heap.add(aggregate, &acc);
+        alarms.push(Alarm { due, hash });
+        let value = fired.then(|| aggregate.result(&acc));
+        sessions.insert(at, Open { start, end, acc, fired, due });
+        if let Some(value) = value {
+            emit::<L, _, _, _>(known.clone(), (start, end), value, ctx, out);
         }
     }
 
-    /// Looks at the sessions of a key whose alarm this is: they fire, wait for their new end, or go.
-    fn look<'s>(
-        &mut self,
-        alarm: Alarm<S::Stored>,
-        ctx: &mut Context<'s>,
-        out: &mut impl Output<Owned<L::Out>>,
-    ) {
+    /// Looks at the session whose alarm this is: it fires, waits for its new end, or goes.
+    fn look<'s>(&mut self, alarm: Alarm, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
         let SessionWindows { aggregate, state, lateness, .. } = self;
-        let State { sessions, alarms, .. } = &mut **state;
-        let Some(known) = sessions.find_mut(&alarm.key) else { return };
-        let Some(at) = known.iter().position(|open| open.due == alarm.due) else { return };
+        let State { sessions, alarms, open: count, heap, .. } = &mut **state;
+        let has = |open: &Open<A::Acc>| open.due == alarm.due;
+        let Some((key, known)) = sessions.find_by(alarm.hash, |(_, known)| known.iter().any(has)) else {
+            return;
+        };
+        let Some(at) = known.iter().position(has) else { return };
         let open = &mut known[at];
         if !open.fired && open.end == alarm.due {
             open.fired = true;
             let value = aggregate.result(&open.acc);
-            emit::<L, _, _, _>(alarm.key.clone(), (open.start, open.end), value, ctx, out);
+            emit::<L, _, _, _>(key.clone(), (open.start, open.end), value, ctx, out);
         }
         let due = if open.fired { open.end + *lateness } else { open.end };
         if due > alarm.due {
@@ -191,8 +197,9 @@ where
             alarms.push(Alarm { due, ..alarm });
             return;
         }
-        known.remove(at);
-        state.forget(&alarm.key);
+        heap.remove(aggregate, &known.remove(at).acc);
+        *count -= 1;
+        state.forget(alarm.hash);
     }
 }
 
@@ -215,16 +222,20 @@ where
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let SessionWindows { selector, aggregate, gap, state, .. } = self;
-        let key = selector.key(&record);
-        let known = state.sessions.value(key, S::same, |key| (S::store(key), Vec::new()));
-        if let [open] = &mut known[..]
+        let State { sessions, heap, .. } = &mut **state;
+        let known = {
+            let key = selector.key(&record);
+            sessions.find_by(key.hash(), |(known, _)| S::same(known, &key))
+        };
+        if let Some((_, known)) = known
+            && let [open] = &mut known[..]
             && !open.fired
             && open.start <= time
             && time <= open.end
         {
             // Its end may be past the alarm, which will find that out.
             open.end = open.end.max(time + *gap);
-            aggregate.add(&mut open.acc, record);
+            heap.change(aggregate, &mut open.acc, |acc| aggregate.add(acc, record));
             return;
         }
         self.join(record, time, ctx, out);
@@ -252,6 +263,11 @@ where
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.late.ended(ctx);
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.state.size().tell(measures);
+        self.late.measure(measures);
     }
 }
 
@@ -336,7 +352,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         /// With time enough for all that is late, what has fired last are the sessions of all records, whatever
         /// their order.

@@ -5,9 +5,10 @@
 //! and once the front is used up the back is turned into a new one: about three merges for each pane, however
 //! many windows it is in (Tangwongsan, Hirzel, Schneider: Low-Latency Sliding-Window Aggregation, DEBS 2017).
 
-use slotflow_runtime::Timestamp;
+use slotflow_runtime::{Key, Timestamp};
 
 use super::Merge;
+use crate::keyed::Segments;
 
 /// The panes of one key, by their starts.
 pub(super) struct Stacks<A> {
@@ -26,6 +27,11 @@ impl<A> Default for Stacks<A> {
 }
 
 impl<A: Clone> Stacks<A> {
+    /// How many panes it has.
+    pub(super) fn len(&self) -> usize {
+        self.front.len() + self.back.len()
+    }
+
     /// A pane that is newer than all others.
     pub(super) fn push<T>(&mut self, pane: Timestamp, acc: &A, aggregate: &impl Merge<T, Acc = A>) {
         join(&mut self.sum, acc, aggregate);
@@ -96,6 +102,14 @@ pub(super) fn join<T, M: Merge<T>>(into: &mut Option<M::Acc>, other: &M::Acc, ag
     }
 }
 
+/// The stacks of a key.
+pub(super) fn stack_of<'a, K: Key + Eq + Clone, A>(
+    stacks: &'a mut Segments<K, Stacks<A>>,
+    key: &K,
+) -> &'a mut Stacks<A> {
+    stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -106,6 +120,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_value_is_that_of_the_panes_in_the_window(
             steps in prop::collection::vec((0..6i64, 0..5i64, prop::option::of(0..9i64)), 0..60),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use slotflow_runtime::testing::{Marble, check, subtask};
+use slotflow_runtime::testing::{Harness, Marble, check, subtask};
 use slotflow_runtime::{
     Arena, Blame, Build, Context, FIRING_BUDGET, Flow, Hint, MAX_TIMESTAMP, Operator, Output, Owned, Routed,
     Timestamp,
@@ -71,6 +71,43 @@ fn with<L>(windows: Sliding, lateness: u64, late: L) -> WindowPlan<Sliding, Sele
 
 fn sums(windows: Sliding) -> WindowPlan<Sliding, Selector, Sum, Dropped> {
     with(windows, 0, Dropped::default())
+}
+
+fn all<W>(windows: W, lateness_ms: i64) -> WindowPlan<W, Selector, All<Pair>, Dropped> {
+    let (selector, late, aggregate) = (selector(), Dropped::default(), All::new());
+    WindowPlan { selector, assigner: Assigner::Hash, windows, lateness_ms, aggregate, late }
+}
+
+/// Keys and bytes while 100 records of each of ten keys are in windows, and once these are gone.
+fn sizes(plan: impl Build<Owned<Pair>, Out = Owned<WindowResult<char, Vec<Pair>>>>) -> [(usize, usize); 2] {
+    let mut harness = Harness::new(plan).unwrap();
+    (0..1000)
+        .for_each(|n| harness.push_at((char::from(b'a' + (n % 10) as u8), n), 5 + n as i64 % 3).unwrap());
+    harness.watermark(5).unwrap();
+    let full = harness.measured();
+    harness.watermark(1000).unwrap();
+    let empty = harness.measured();
+    harness.push_at(('a', 1), 9).unwrap();
+    assert_eq!(harness.measured().dropped("late"), 1);
+    [(full.state_keys, full.state_bytes), (empty.state_keys, empty.state_bytes)]
+}
+
+#[test]
+fn what_windows_keep_is_measured_with_the_records_they_keep_and_given_back() {
+    let records = 1000 * size_of::<Pair>();
+    for lateness_ms in [0, 50] {
+        let tumbling = sizes(all(Tumbling::of(ms(10)), lateness_ms));
+        let sessions = sizes(all(Session::with_gap(ms(10)), lateness_ms));
+        for [full, empty] in [tumbling, sessions] {
+            assert_eq!((full.0, empty.0), (10, 0));
+            assert!(
+                (records..10 * records).contains(&full.1) && empty.1 <= full.1 - records,
+                "{full:?} {empty:?}"
+            );
+        }
+    }
+    let [full, empty] = sizes(all(Sliding::of(ms(10), ms(2)), 0));
+    assert!(full.0 >= 10 && empty.0 == 0 && empty.1 < full.1 - 10 * size_of::<Vec<Pair>>());
 }
 
 #[test]
@@ -297,7 +334,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The last result of each window is the model's; a result comes when its window is over, and after that
     /// only as often as a record has changed it; what is in no window any more is late.

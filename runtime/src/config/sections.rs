@@ -191,9 +191,10 @@ pub struct IoConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateConfig {
-    /// What the states and timers of process functions may take in one subtask; more fails the job, before the
-    /// process is killed for its memory. Looked at every 64 records. What single values own on the heap does not
-    /// count. Default no bound.
+    /// What all state may take in one subtask: that of process functions with their timers, of keyed operators,
+    /// windows and joins. More fails the job, before the process is killed for its memory. Looked at before the
+    /// subtask idles, and while it is busy every 16 Ki records or tenth of a second. What single keys and values own
+    /// on the heap does not count. Default no bound.
     pub budget_bytes: Option<usize>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::shares::SlotMetrics;
 use crate::install::Installed;
-use crate::metrics::{Latencies, RingSnapshot, Stall};
+use crate::metrics::{Latencies, OperatorMetrics, RingSnapshot, Stall};
 use crate::plan::{Partitioner, Plan};
 use crate::slot::Slots;
 
@@ -46,10 +46,13 @@ pub struct SubtaskMetrics {
     pub waited_ns: u64,
     /// Its longest step.
     pub step_max_ns: u64,
-    /// Keys that have a state or a timer in its process functions.
+    /// Keys that have state, of all its operators.
     pub state_keys: usize,
-    /// What these take, as [`StateMeter`](crate::StateMeter) is told.
+    /// What all its state takes, which `state.budget_bytes` bounds.
     pub state_bytes: usize,
+    /// Of each operator that has told of itself: its state, and what it has left out. Some milliseconds old, a tenth
+    /// of a second while the subtask is busy.
+    pub operators: Vec<OperatorMetrics>,
 }
 
 /// One ring's measurements.
@@ -116,6 +119,13 @@ impl JobMetrics {
         now
     }
 
+    /// Records that operators have left out, whatever the reason; which, where and why is in
+    /// [`SubtaskMetrics::operators`].
+    pub fn dropped(&self) -> u64 {
+        let operators = self.subtasks.iter().flat_map(|subtask| &subtask.operators);
+        operators.flat_map(|operator| &operator.dropped).map(|dropped| dropped.records).sum()
+    }
+
     /// Records that the sources have read.
     pub fn records_in(&self) -> u64 {
         self.subtasks.iter().filter(|subtask| subtask.is_source).map(|subtask| subtask.records).sum()
@@ -128,6 +138,8 @@ impl SubtaskMetrics {
         self.busy_ns = self.busy_ns.saturating_sub(earlier.busy_ns);
         self.blocked_ns = self.blocked_ns.saturating_sub(earlier.blocked_ns);
         self.waited_ns = self.waited_ns.saturating_sub(earlier.waited_ns);
+        // There may be more of them now, behind those of before.
+        self.operators.iter_mut().zip(&earlier.operators).for_each(|(now, then)| now.subtract(then));
     }
 }
 
@@ -143,8 +155,9 @@ fn subtasks(plan: &Plan, installed: &Installed, lease: &[usize], names: &[String
         blocked_ns: subtask.meter.blocked_ns.value(),
         waited_ns: subtask.meter.waited_ns.value(),
         step_max_ns: subtask.meter.step_max_ns.value(),
-        state_keys: subtask.state.keys(),
-        state_bytes: subtask.state.bytes(),
+        state_keys: subtask.meter.operators.state().0,
+        state_bytes: subtask.meter.operators.state().1,
+        operators: subtask.meter.operators.snapshot(|it| plan.graph.operators[it as usize].name.to_string()),
     };
     installed.subtasks.iter().map(of).collect()
 }

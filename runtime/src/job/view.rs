@@ -1,5 +1,6 @@
 //! A live view of a job, for a terminal or a log.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -132,7 +133,10 @@ impl JobMetrics {
         let (busy, blocked) = (self.mean(chain, |it| it.busy_ns), self.mean(chain, |it| it.blocked_ns));
         let (name, parallelism) = (&chain[0].chain, chain.len());
         let name = format!("{name} x {parallelism}");
-        writeln!(f, "  {name:<40} {records_per_s:>9}/s  busy {busy:>3.0} %  backpressured {blocked:>3.0} %")
+        writeln!(f, "  {name:<40} {records_per_s:>9}/s  busy {busy:>3.0} %  backpressured {blocked:>3.0} %")?;
+        dropped(chain).into_iter().try_for_each(|((operator, reason), records)| {
+            writeln!(f, "    {operator:<38} left out, {reason}: {}", amount(records as f64))
+        })
     }
 
     fn edge(&self, f: &mut Formatter<'_>, rings: &[&EdgeMetrics]) -> fmt::Result {
@@ -145,7 +149,7 @@ impl JobMetrics {
 }
 
 impl Display for JobMetrics {
-    /// A line for the job, one for each chain, edge and slot.
+    /// A line for the job, one for each chain and what its operators have left out, one for each edge and slot.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.line())?;
         let chains = self.subtasks.iter().map(|subtask| subtask.chain_number);
@@ -160,6 +164,17 @@ impl Display for JobMetrics {
         }
         self.slots.iter().try_for_each(|slot| writeln!(f, "  {}", shares(slot)))
     }
+}
+
+/// What the operators of a chain have left out, by operator and reason.
+fn dropped<'m>(chain: &[&'m SubtaskMetrics]) -> BTreeMap<(&'m str, &'static str), u64> {
+    let mut sums = BTreeMap::new();
+    for operator in chain.iter().flat_map(|subtask| &subtask.operators) {
+        for dropped in operator.dropped.iter().filter(|dropped| dropped.records > 0) {
+            *sums.entry((&*operator.operator, dropped.reason)).or_insert(0) += dropped.records;
+        }
+    }
+    sums
 }
 
 fn distinct<X: Ord>(items: impl Iterator<Item = X>) -> Vec<X> {

@@ -235,6 +235,7 @@ mod tests {
             step_max_ns: 0,
             state_keys: 0,
             state_bytes: 0,
+            operators: Vec::new(),
         }
     }
 

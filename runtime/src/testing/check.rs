@@ -76,7 +76,7 @@ pub fn subtask() -> SubtaskContext {
         io: IoCores::default(),
         clock: Clock::manual(),
         overflow_bytes: EdgesConfig::default().overflow_bytes,
-        state: Arc::default(),
+        state_budget_bytes: None,
     }
 }
 

@@ -3,8 +3,11 @@
 use std::marker::PhantomData;
 
 use super::subtask;
+use crate::metrics::{OperatorMeters, OperatorMetrics};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
-use crate::{Arena, Blame, Build, Context, Flow, Operator, Output, Owned, Result, SubtaskContext, Timestamp};
+use crate::{
+    Arena, Blame, Build, Context, Flow, Measures, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
+};
 
 /// One operator without a job around it, with a clock and a watermark that a test moves by hand: Flink's test
 /// harness. Described as for `Stream::then`; it stands where [`subtask`](super::subtask) says.
@@ -137,6 +140,13 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     /// Takes what was given so far, with its event times.
     pub fn take_timed(&mut self) -> Vec<(U, Timestamp)> {
         std::mem::take(&mut self.given.0)
+    }
+
+    /// What the operator tells of itself: its state, and what it has left out.
+    pub fn measured(&self) -> OperatorMetrics {
+        let meters = OperatorMeters::default();
+        self.operator.measure(&mut Measures::of(&meters));
+        meters.snapshot(|_| self.place.operator.to_string()).pop().unwrap_or_default()
     }
 
     /// The operator itself.

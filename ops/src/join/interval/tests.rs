@@ -1,8 +1,8 @@
 //! Tests of the interval join, by marbles and against all pairs.
 
 use proptest::prelude::*;
-use slotflow_runtime::testing::{check, subtask};
-use slotflow_runtime::{Arena, Blame, MAX_TIMESTAMP};
+use slotflow_runtime::testing::{Harness, check, subtask};
+use slotflow_runtime::{Arena, Blame, FIRING_BUDGET, MAX_TIMESTAMP};
 
 use super::*;
 use crate::keyed::ByValue;
@@ -48,6 +48,38 @@ fn the_ends_of_time_and_of_bounds_can_be_added() {
     check(joined(Timestamp::MIN..=Timestamp::MAX), "1:11@5 2:12@-7", "11:12@5");
 }
 
+#[test]
+fn what_it_keeps_is_measured_and_given_back() {
+    let mut harness = Harness::new(joined(0..=5)).unwrap();
+    for n in 0..100 {
+        harness.push_at(Either::First(n * 10), 7).unwrap();
+        harness.push_at(Either::Second(n * 10 + 1000), 7).unwrap();
+    }
+    let full = harness.measured();
+    assert_eq!(full.state_keys, 100);
+    assert!(full.state_bytes > 200 * size_of::<(Timestamp, u64)>());
+    harness.watermark(12).unwrap();
+    let empty = harness.measured();
+    assert_eq!(empty.state_keys, 0);
+    assert!(empty.state_bytes <= full.state_bytes - 200 * size_of::<(Timestamp, u64)>());
+    harness.push_at(Either::First(10), 12).unwrap();
+    assert_eq!(harness.measured().dropped("late"), 1);
+}
+
+#[test]
+fn a_key_of_many_records_is_forgotten_a_budget_at_a_time() {
+    let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+    let mut ctx = Context::new(&arena, &place, &blame, 1);
+    let (mut operator, mut given) = (joined(0..=5).build(&subtask()).unwrap(), Given(Vec::new()));
+    let (records, mut calls) = (3 * FIRING_BUDGET as u64, 0);
+    ctx.set_timestamp(1);
+    (0..records).for_each(|n| operator.process(Either::First(n * 1000), &mut ctx, &mut given));
+    while operator.watermark(MAX_TIMESTAMP, &mut ctx, &mut given) == Flow::More {
+        calls += 1;
+    }
+    assert!(calls >= 3 && operator.state.kept.size().keys == 0, "{calls}");
+}
+
 struct Given(Vec<(u64, u64)>);
 
 impl Output<Owned<(u64, u64)>> for Given {
@@ -57,7 +89,7 @@ impl Output<Owned<(u64, u64)>> for Given {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// All pairs of records that were not late, each once; and nothing is kept in the end.
     #[test]
@@ -98,6 +130,7 @@ proptest! {
         given.0.sort_unstable();
         prop_assert_eq!(&given.0, &expected);
         while operator.watermark(MAX_TIMESTAMP, &mut ctx, &mut given) == Flow::More {}
-        prop_assert!(operator.state.sides.is_empty() && operator.state.alarms.is_empty());
+        let size = operator.state.kept.size();
+        prop_assert!(size.keys == 0 && operator.state.kept.is_settled());
     }
 }

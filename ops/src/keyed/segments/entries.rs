@@ -1,6 +1,7 @@
 //! Entries with their keys: found, taken out, looked through a few at a time.
 
 use super::{Cursor, Key, Segments, tag};
+use crate::StateSize;
 
 impl<K: Key, V> Segments<K, V> {
     /// The entry among those of `hash` that `is` the one.
@@ -38,6 +39,13 @@ impl<K: Key, V> Segments<K, V> {
             cursor.bucket += 1;
         }
         true
+    }
+
+    /// How many keys there are, and what the table takes, in bytes. Costs a look at each segment.
+    pub(crate) fn size(&self) -> StateSize {
+        let keys = self.segments.iter().map(|segment| segment.entries.len()).sum();
+        let tables: usize = self.segments.iter().map(|segment| segment.entries.allocation_size()).sum();
+        StateSize { keys, bytes: tables + self.directory.capacity() * size_of::<u32>() }
     }
 
     /// The entries of the segments that have hashes from `first` to `last`, and their neighbours there.

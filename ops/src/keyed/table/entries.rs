@@ -2,7 +2,8 @@
 
 use slotflow_runtime::{Key, key_group};
 
-use super::{Parts, Table};
+use super::{Parts, Segments, Table};
+use crate::StateSize;
 use crate::keyed::segments::Cursor;
 
 /// Where a round over all entries is.
@@ -29,8 +30,13 @@ impl<K: Key, V> Table<K, V> {
     }
 
     /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.
-    /// After the last place the round begins again.
-    pub(crate) fn sweep(&mut self, round: &mut Round, buckets: usize, keep: impl FnMut(&mut (K, V)) -> bool) {
+    /// After the last place the round begins again, and this says `false`.
+    pub(crate) fn sweep(
+        &mut self,
+        round: &mut Round,
+        buckets: usize,
+        keep: impl FnMut(&mut (K, V)) -> bool,
+    ) -> bool {
         let (part, parts) = match &mut self.parts {
             Parts::Hash(segments) => (segments, 1),
             Parts::SourcePartition(groups) => {
@@ -40,7 +46,18 @@ impl<K: Key, V> Table<K, V> {
         };
         if !part.sweep(&mut round.cursor, buckets, keep) {
             *round = Round { part: (round.part + 1) % parts, cursor: Cursor::default() };
+            return round.part > 0;
         }
+        true
+    }
+
+    /// As [`Segments::size`].
+    pub(crate) fn size(&self) -> StateSize {
+        let parts = match &self.parts {
+            Parts::Hash(segments) => std::slice::from_ref(segments),
+            Parts::SourcePartition(groups) => groups,
+        };
+        parts.iter().map(Segments::size).sum()
     }
 
     /// The entries of key group `group` among `groups`.

@@ -1,0 +1,93 @@
+//! What operators tell of themselves in a job's metrics: what they have left out, and how much they keep.
+
+#![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
+
+use std::time::Duration;
+
+use slotflow::prelude::*;
+use slotflow::runtime::job::JobMetrics;
+
+/// Runs a job to its end, and gives its last metrics.
+fn ended(env: Environment) -> JobMetrics {
+    let job = env.start("ended").unwrap();
+    while !job.has_ended() {
+        std::thread::yield_now();
+    }
+    job.metrics()
+}
+
+/// How many records the operators of this name have left out for a reason.
+fn dropped(metrics: &JobMetrics, name: &str, reason: &str) -> u64 {
+    let operators = metrics.subtasks.iter().flat_map(|subtask| &subtask.operators);
+    operators.filter(|operator| operator.operator == name).map(|operator| operator.dropped(reason)).sum()
+}
+
+#[test]
+fn late_records_are_in_the_metrics_by_operator_and_reason() {
+    let env = Environment::with(Config::default());
+    // The first record says that all up to 50 has come, and only what is far behind it is before that.
+    let says = Watermarks::punctuated(|n: &i64, _| (*n == 0).then_some(50));
+    let records = env.source(generate(400_000, |n| n as i64));
+    let timed = records.with_timestamps(|n| if *n < 300_000 { 60 } else { 7 }, says);
+    let windows = timed.key_by(|n| n % 10).window(Tumbling::of(Duration::from_millis(10)));
+    let sums = windows.reduce(|a, _| a).name("sums");
+    sums.try_map_or_skip(|it| if it.key < 3 { Err("few") } else { Ok(it) }).sink(callback(|_| ()));
+    let metrics = ended(env);
+    assert_eq!(dropped(&metrics, "sums", "late"), 100_000, "{metrics}");
+    assert_eq!(dropped(&metrics, "try_map", "failed"), 3);
+    assert_eq!(metrics.dropped(), 100_003);
+    let shown = metrics.to_string();
+    assert!(shown.contains("left out, late: ") && shown.contains("left out, failed: 3"), "{shown}");
+    let since = metrics.since(&metrics);
+    assert_eq!(since.dropped(), 0, "nothing has come since");
+    assert!(!since.to_string().contains("left out"));
+}
+
+/// Pairs of numbers with themselves, which are counted, within a budget.
+fn with_budget(budget_bytes: usize) -> Result<Job> {
+    let mut env = Environment::with(Config::default());
+    env.config_mut().state.budget_bytes = Some(budget_bytes);
+    let side = || env.source(generate(20_000, |n| n as i64)).with_timestamps(|_| 7, Watermarks::monotonous());
+    let both = side().connect(side()).key_by(|either| match either {
+        Either::First(n) | Either::Second(n) => *n,
+    });
+    let joined = both.interval_join(0..=5, |a, _| *a).name("pairs");
+    joined.key_by(|n| n % 2).fold(0u64, |sum, _| *sum += 1).sink(callback(|_| ()));
+    env.start("budget")
+}
+
+#[test]
+fn joined_state_beyond_its_budget_fails_the_job_by_name() {
+    let refused = with_budget(500_000).unwrap().wait().unwrap_err().to_string();
+    for said in ["operator \"pairs\", subtask 0", "state.budget_bytes = 500000", "let state expire"] {
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn each_operator_tells_its_keys_and_bytes() {
+    let job = with_budget(50_000_000).unwrap();
+    while !job.has_ended() {
+        std::thread::yield_now();
+    }
+    let metrics = job.metrics();
+    let operators = metrics.subtasks.iter().flat_map(|subtask| &subtask.operators);
+    let sizes: Vec<_> = operators.map(|it| (&*it.operator, it.state_keys, it.state_bytes > 0)).collect();
+    assert_eq!(
+        sizes,
+        [("pairs", 0, true), ("fold", 2, true)],
+        "time has ended, and with it what pairs are kept for"
+    );
+}
+
+#[test]
+fn what_is_emitted_at_the_end_is_not_late_for_those_behind() {
+    let env = Environment::with(Config::default()).parallelism(2);
+    let timed = env.source(generate(10_000, |n| n as i64)).with_timestamps(|n| *n, Watermarks::monotonous());
+    let counts = timed.key_by(|n| n % 3_000).fold_at_end(0u64, |count, _| *count += 1);
+    let windows = counts.key_by(|it| it.0 % 2).window(Tumbling::of(Duration::from_millis(10)));
+    let sums = Collected::new();
+    windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|window| window.value.1).sink(sums.sink());
+    let metrics = ended(env);
+    assert_eq!((sums.take().iter().sum::<u64>(), metrics.dropped()), (10_000, 0));
+}

@@ -1,0 +1,325 @@
+//! Tests of the subtask.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::testing::subtask;
+use crate::{Barrier, Chain, LatencyMark, Operator, Output, Owned, Tail, Timestamp};
+
+/// An input that has ended.
+struct Ended;
+
+impl Head for Ended {
+    type Item = Owned<u64>;
+    fn drive<'s>(
+        &'s mut self,
+        _: usize,
+        _: &mut Context<'s>,
+        _: &mut impl Output<Owned<u64>>,
+    ) -> Result<Drive> {
+        Ok(Drive { records: 0, event: Some(Event::End) })
+    }
+    fn fill(&self) -> usize {
+        0
+    }
+}
+
+/// An input of which the first record is one too many.
+struct Failing;
+
+impl Head for Failing {
+    type Item = Owned<u64>;
+    fn drive<'s>(
+        &'s mut self,
+        _: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<u64>>,
+    ) -> Result<Drive> {
+        out.push(1, ctx);
+        ctx.fail(Error::user("one too many"));
+        Ok(Drive { records: 1, event: None })
+    }
+    fn fill(&self) -> usize {
+        0
+    }
+}
+
+/// Has two portions to emit at the end, and the room it is given.
+struct Portions {
+    left: usize,
+    room: Arc<AtomicUsize>,
+    staged: usize,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Portions {
+    fn new(room: &Arc<AtomicUsize>) -> Portions {
+        Portions { left: 2, room: room.clone(), staged: 0, sent: Arc::default() }
+    }
+}
+
+impl Output<Owned<u64>> for Portions {
+    fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+        self.staged += 1;
+    }
+}
+
+impl Tail for Portions {
+    fn room(&mut self) -> usize {
+        self.room.load(Ordering::Relaxed)
+    }
+    fn flush(&mut self, _: u64) -> Result<Flush> {
+        self.sent.fetch_add(std::mem::take(&mut self.staged), Ordering::Relaxed);
+        Ok(Flush::IDLE)
+    }
+    fn barrier(&mut self, _: Barrier) {}
+    fn mark(&mut self, _: LatencyMark, _: u64) {}
+    fn forward_watermark(&mut self, _: Timestamp) {}
+    fn forward_idle(&mut self) {}
+    fn close(&mut self) {}
+    fn finished(&mut self) -> bool {
+        true
+    }
+    fn charge_blocked(&mut self, _: u64) {}
+}
+
+impl Consumer<Owned<u64>> for Portions {
+    fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        self.left -= 1;
+        if self.left > 0 { Flow::More } else { Flow::Done }
+    }
+}
+
+#[test]
+fn firing_waits_for_room() {
+    let room = Arc::new(AtomicUsize::new(1));
+    let chain = Portions::new(&room);
+    let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+    assert!(matches!(step(), Step::Progress(_)));
+    room.store(0, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Blocked(_)));
+    room.store(1, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Progress(_)));
+    assert!(matches!(step(), Step::Done));
+}
+
+/// Nothing comes, and nothing ends.
+struct Silent;
+
+impl Head for Silent {
+    type Item = Owned<u64>;
+    fn drive<'s>(
+        &'s mut self,
+        _: usize,
+        _: &mut Context<'s>,
+        _: &mut impl Output<Owned<u64>>,
+    ) -> Result<Drive> {
+        Ok(Drive::NOTHING)
+    }
+    fn ready(&self) -> bool {
+        false
+    }
+    fn fill(&self) -> usize {
+        0
+    }
+}
+
+/// Wants to be called at 50, has two portions to emit then, and wants nothing more.
+struct Alarm {
+    due_ns: u64,
+    portions: u64,
+    /// For how long the subtask could run until then.
+    ran_ns: Arc<AtomicUsize>,
+}
+
+impl Operator<Owned<u64>> for Alarm {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {}
+    fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+    fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+        out.push(self.portions, ctx);
+        self.ran_ns.store(ctx.running_ns() as usize, Ordering::Relaxed);
+        self.portions -= 1;
+        if self.portions > 0 {
+            return Flow::More;
+        }
+        self.due_ns = u64::MAX;
+        Flow::Done
+    }
+}
+
+#[test]
+fn an_operator_is_called_when_its_time_has_come_although_nothing_comes() {
+    let (room, ran_ns) = (Arc::new(AtomicUsize::new(0)), Arc::<AtomicUsize>::default());
+    let head = Alarm { due_ns: 50, portions: 2, ran_ns: ran_ns.clone() };
+    let rest = Portions::new(&room);
+    let sent = rest.sent.clone();
+    let chain = Chain { operator: 0, head, rest };
+    let mut subtask = ChainSubtask::new(Silent, chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = |now_ns| subtask.step(Turn { now_ns, budget: 1 });
+    room.store(1, Ordering::Relaxed);
+    assert!(matches!(step(49), Step::Idle(50)));
+    room.store(0, Ordering::Relaxed);
+    assert!(matches!(step(50), Step::Blocked(_)));
+    assert!(matches!(step(70), Step::Blocked(_)));
+    room.store(1, Ordering::Relaxed);
+    assert!(matches!(step(90), Step::Progress(0)));
+    let done = || (sent.load(Ordering::Relaxed), ran_ns.load(Ordering::Relaxed));
+    assert_eq!(done(), (1, 50), "the running clock stood still without room");
+    assert!(matches!(step(92), Step::Progress(0)));
+    assert_eq!(done(), (2, 52));
+    assert!(matches!(step(93), Step::Idle(u64::MAX)));
+}
+
+#[test]
+fn what_a_failed_step_has_staged_is_never_sent() {
+    let chain = Portions::new(&Arc::new(AtomicUsize::new(1)));
+    let sent = chain.sent.clone();
+    let mut subtask = ChainSubtask::new(Failing, chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+    assert!(matches!(step(), Step::Failed(_)));
+    assert!(matches!(step(), Step::Done));
+    drop(subtask);
+    assert_eq!(sent.load(Ordering::Relaxed), 0);
+}
+
+/// Gives a mark, then one record.
+struct Marked(usize);
+
+impl Head for Marked {
+    type Item = Owned<u64>;
+    fn drive<'s>(
+        &'s mut self,
+        _: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<u64>>,
+    ) -> Result<Drive> {
+        self.0 += 1;
+        match self.0 {
+            1 => Ok(Drive { records: 0, event: Some(Event::Mark(LatencyMark { sent_ns: 1 })) }),
+            _ => {
+                out.push(7, ctx);
+                Ok(Drive { records: 1, event: None })
+            }
+        }
+    }
+    fn fill(&self) -> usize {
+        0
+    }
+}
+
+/// Notes what is done with it.
+#[derive(Clone, Default)]
+struct Noted(Arc<Mutex<Vec<&'static str>>>);
+
+impl Noted {
+    fn note(&self, what: &'static str) {
+        self.0.lock().unwrap().push(what);
+    }
+}
+
+impl Output<Owned<u64>> for Noted {
+    fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+        self.note("record");
+    }
+}
+
+impl Tail for Noted {
+    fn room(&mut self) -> usize {
+        1
+    }
+    fn flush(&mut self, _: u64) -> Result<Flush> {
+        self.note("flush");
+        Ok(Flush::IDLE)
+    }
+    fn barrier(&mut self, _: Barrier) {}
+    fn mark(&mut self, _: LatencyMark, _: u64) {
+        self.note("mark");
+    }
+    fn forward_watermark(&mut self, _: Timestamp) {}
+    fn forward_idle(&mut self) {}
+    fn close(&mut self) {}
+    fn finished(&mut self) -> bool {
+        true
+    }
+    fn charge_blocked(&mut self, _: u64) {}
+}
+
+impl Consumer<Owned<u64>> for Noted {
+    fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+}
+
+#[test]
+fn a_latency_mark_goes_out_with_the_record_behind_it() {
+    let noted = Noted::default();
+    let mut subtask = ChainSubtask::new(Marked(0), noted.clone(), subtask(), Arc::new([]), Arc::default());
+    assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 1 }), Step::Progress(1)));
+    assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
+}
+
+/// Waits at the end for an answer, which comes at the second call.
+struct Waiting {
+    asked: usize,
+    moved: Arc<AtomicUsize>,
+}
+
+impl Output<Owned<u64>> for Waiting {
+    fn push<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+}
+
+impl Tail for Waiting {
+    fn room(&mut self) -> usize {
+        1
+    }
+    fn flush(&mut self, _: u64) -> Result<Flush> {
+        Ok(Flush { clear: true, moved: self.moved.swap(0, Ordering::Relaxed) > 0 })
+    }
+    fn barrier(&mut self, _: Barrier) {}
+    fn mark(&mut self, _: LatencyMark, _: u64) {}
+    fn forward_watermark(&mut self, _: Timestamp) {}
+    fn forward_idle(&mut self) {}
+    fn close(&mut self) {}
+    fn finished(&mut self) -> bool {
+        true
+    }
+    fn charge_blocked(&mut self, _: u64) {}
+}
+
+impl Consumer<Owned<u64>> for Waiting {
+    fn watermark(&mut self, _: Timestamp, _: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
+    fn due_ns(&self) -> u64 {
+        77
+    }
+    fn end(&mut self, _: &mut Context<'_>) -> Flow {
+        self.asked += 1;
+        if self.asked < 4 { Flow::Waits } else { Flow::Done }
+    }
+}
+
+#[test]
+fn what_waits_for_an_answer_idles_until_it_is_due_or_woken() {
+    let moved = Arc::new(AtomicUsize::new(0));
+    let chain = Waiting { asked: 0, moved: moved.clone() };
+    let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
+    assert!(matches!(step(), Step::Idle(77)), "its core may sleep until then");
+    moved.store(1, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Progress(0)), "what has gone out meanwhile wakes whoever reads it");
+    assert!(matches!(step(), Step::Idle(77)));
+    assert!(matches!(step(), Step::Progress(0)));
+    assert!(matches!(step(), Step::Done));
+}
