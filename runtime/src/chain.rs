@@ -6,7 +6,9 @@
 
 use crate::context::Blame;
 use crate::control::{Barrier, LatencyMark};
-use crate::{Build, Context, Family, Flow, Measures, Operator, Output, Result, SubtaskContext, Timestamp};
+use crate::{
+    Build, Context, Family, Flow, Hint, Measures, Operator, Output, Result, SubtaskContext, Timestamp,
+};
 
 /// Where a chain ends: a sink's writer, or the outlets towards other subtasks.
 ///
@@ -144,12 +146,26 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r F::Of<'s>>, ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r F::Of<'s>>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
         F::Of<'s>: 'r,
     {
         let guard = Guard::new(self.operator, ctx);
-        self.head.expect(records, ctx);
+        self.head.hint(records, hints, ctx);
+        guard.clear(ctx);
+    }
+
+    #[inline(always)]
+    fn push_hinted<'s>(&mut self, record: F::Of<'s>, hint: Hint, ctx: &mut Context<'s>) {
+        if ctx.failed() {
+            return;
+        }
+        let guard = Guard::new(self.operator, ctx);
+        self.head.process_hinted(record, Some(hint), ctx, &mut self.rest);
         guard.clear(ctx);
     }
 }

@@ -11,6 +11,7 @@
 //! 3. Wider integers: XXH3-64 of their little-endian bytes.
 //! 4. Tuples: XXH3-64 of their parts' hashes, eight little-endian bytes each.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -149,12 +150,16 @@ pub fn key_group(hash: u64, groups: usize) -> usize {
 #[derive(Clone, Debug)]
 pub struct KeyGroups {
     owner: Arc<[u16]>,
+    /// The parallelism, if it divides the number of groups.
+    even: Option<NonZeroU64>,
 }
 
 impl KeyGroups {
     /// Spreads `groups` over `parallelism` subtasks: group `g` goes to `g * parallelism / groups`.
     pub fn new(groups: usize, parallelism: usize) -> KeyGroups {
-        KeyGroups { owner: (0..groups).map(|group| (group * parallelism / groups) as u16).collect() }
+        let owner = (0..groups).map(|group| (group * parallelism / groups) as u16).collect();
+        let even = groups.is_multiple_of(parallelism).then_some(parallelism as u64);
+        KeyGroups { owner, even: even.and_then(NonZeroU64::new) }
     }
 
     /// The hashes that a subtask owns: the first one, and how many more follow it. Of a subtask without key
@@ -173,7 +178,11 @@ impl KeyGroups {
     /// The subtask that owns a hash.
     #[inline(always)]
     pub fn subtask_of(&self, hash: u64) -> usize {
-        self.owner[key_group(hash, self.owner.len())] as usize
+        match self.even {
+            // Where each subtask owns as many groups, the division of the hashes among the groups drops out.
+            Some(parallelism) => ((u128::from(hash) * u128::from(parallelism.get())) >> 64) as usize,
+            None => self.owner[key_group(hash, self.owner.len())] as usize,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The operator: takes records, pushes records.
 
-use crate::{Context, Family, Measures, Place, Result, SubtaskContext, Timestamp};
+use crate::{Context, Family, Hint, Measures, Place, Result, SubtaskContext, Timestamp};
 
 /// Receives records.
 ///
@@ -10,13 +10,23 @@ pub trait Output<F: Family> {
     /// Takes one record.
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>);
 
-    /// Says that these records will be pushed next: see [`Operator::expect`].
+    /// Shows records that will be pushed next, and asks for a hint at each: see [`Operator::hint`].
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, _records: impl Iterator<Item = &'r F::Of<'s>>, _ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        _records: impl Iterator<Item = &'r F::Of<'s>>,
+        _hints: &mut [Hint],
+        _ctx: &mut Context<'s>,
+    ) where
         Self: Sized,
         F::Of<'s>: 'r,
     {
+    }
+
+    /// Takes a record that was shown.
+    #[inline(always)]
+    fn push_hinted<'s>(&mut self, record: F::Of<'s>, _hint: Hint, ctx: &mut Context<'s>) {
+        self.push(record, ctx);
     }
 }
 
@@ -38,7 +48,7 @@ pub enum Flow {
 /// most before it returns [`Flow::More`] (a guess: a quarter of a ring).
 pub const FIRING_BUDGET: usize = 1024;
 
-/// How many records an inlet lets its first operator [`expect`](Operator::expect) before it hands them over:
+/// How many records an inlet shows its first operator ([`Operator::hint`]) before it hands them over:
 /// as many as a core can wait for at once, and some more (16 and 64 were slower; PERF.md, keyed).
 pub const LOOK_AHEAD: usize = 32;
 
@@ -82,15 +92,33 @@ pub trait Operator<F: Family>: 'static {
     /// Handles one record.
     fn process<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
 
-    /// These records will be processed next, in this order, so what they need can be fetched from memory
-    /// meanwhile. At most [`LOOK_AHEAD`] are told of before they are processed, in one call or in several; and
-    /// none at all to an operator that is not the first behind an exchange. It must change nothing that anybody
-    /// can see. The default does nothing.
+    /// These records will be processed next, in this order: notes in `hints`, of which there are as many, where the
+    /// state of each is, and lets the core fetch it from memory meanwhile. An inlet shows its first operator up to
+    /// [`LOOK_AHEAD`] records, in one call or in two, before it hands them over to
+    /// [`process_hinted`](Operator::process_hinted); other operators are shown none. It must change nothing that
+    /// anybody can see. By default nothing is noted.
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, _records: impl Iterator<Item = &'r F::Of<'s>>, _ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        _records: impl Iterator<Item = &'r F::Of<'s>>,
+        _hints: &mut [Hint],
+        _ctx: &mut Context<'s>,
+    ) where
         F::Of<'s>: 'r,
     {
+    }
+
+    /// Handles a record of which [`hint`](Operator::hint) has noted this, if it was shown. The same as
+    /// [`process`](Operator::process), which is the default, only faster.
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: F::Of<'s>,
+        _hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Out>,
+    ) {
+        self.process(record, ctx, out);
     }
 
     /// Event time has reached `watermark`; [`MAX_TIMESTAMP`](crate::MAX_TIMESTAMP) when the input has truly ended,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Build, Context, Key, Measures, Operator, Output, Owned, Result, SubtaskContext};
 
-use crate::keyed::{Assigner, ByValue, KeySelector, KeyedStream, Place, Segments};
+use crate::keyed::{Assigner, ByValue, Cursor, KeySelector, KeyedStream, Segments};
 use crate::state::{CLEAN_EVERY, CLEAN_PIECE};
 use crate::{Either, Stream};
 
@@ -151,7 +151,7 @@ where
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let hashes = self.assigner.map_or((0, u64::MAX), |assigner| assigner.hashes_of(subtask));
         let rows = Segments::new(hashes);
-        let rows = Rows { rows, retention_ns: self.retention_ns, place: Place::default(), since_clean: 0 };
+        let rows = Rows { rows, retention_ns: self.retention_ns, cursor: Cursor::default(), since_clean: 0 };
         Ok(Enriched { selector: self.selector, join: self.join, rows: Box::new(rows) })
     }
 }
@@ -169,7 +169,7 @@ struct Rows<K, B> {
     rows: Segments<K, Row<B>>,
     retention_ns: u64,
     /// Where the next piece of clean-up begins, and how many records have passed since the last one.
-    place: Place,
+    cursor: Cursor,
     since_clean: u32,
 }
 
@@ -190,10 +190,10 @@ impl<K: Key, B> Rows<K, B> {
     /// Gives back some of the rows whose time is over.
     #[cold]
     fn clean(&mut self, now_ns: u64) {
-        let Rows { rows, retention_ns, place, since_clean } = self;
+        let Rows { rows, retention_ns, cursor, since_clean } = self;
         *since_clean = 0;
-        if !rows.sweep(place, CLEAN_PIECE, |(_, row)| !row.is_over(*retention_ns, now_ns)) {
-            *place = Place::default();
+        if !rows.sweep(cursor, CLEAN_PIECE, |(_, row)| !row.is_over(*retention_ns, now_ns)) {
+            *cursor = Cursor::default();
         }
     }
 
@@ -256,7 +256,6 @@ fn row_of<'r, A, B, S: KeySelector<Either<A, B>>>(
             known.map(|(_, row)| row)
         }
         Either::Second(_) => {
-            rows.settle();
             Some(rows.value(key, S::same, |key| (S::store(key), Row { row: None, came_ns: 0 })))
         }
     }

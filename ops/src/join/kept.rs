@@ -55,7 +55,6 @@ impl<K: Key, V: Keeps> Kept<K, V> {
         store: impl FnOnce(Q) -> K,
     ) -> Entered<'_, V> {
         let hash = key.hash();
-        self.keys.settle();
         let make = |key| (store(key), Entry { value: V::default(), alarm: None });
         let entry = self.keys.value(key, same, make);
         let before = entry.value.heap_bytes();

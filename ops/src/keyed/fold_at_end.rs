@@ -2,7 +2,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned,
     Result, SubtaskContext, Timestamp,
 };
 
@@ -85,20 +85,35 @@ where
     type Out = Owned<(S::Stored, A)>;
 
     #[inline(always)]
-    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, _: &mut impl Output<Self::Out>) {
-        let KeyedFold { selector, table, init, .. } = self;
-        let key = selector.key(&record);
-        let value = table.value(key, || ctx.split(), S::same, |key| (S::store(key), init.clone()));
-        (self.fold)(value, record);
+    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+        let hashes = records.map(|record| self.selector.key(record).hash());
+        self.table.hint(hashes, hints, || ctx.split());
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        _: &mut impl Output<Self::Out>,
+    ) {
+        let KeyedFold { selector, table, init, .. } = self;
+        let make = |key| (S::store(key), init.clone());
+        let (_, value) = table.entry(hint, selector.key(&record), || ctx.split(), S::same, make);
+        (self.fold)(value, record);
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

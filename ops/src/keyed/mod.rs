@@ -21,9 +21,9 @@ pub use fold_at_end::{KeyedFold, KeyedFoldAtEnd};
 pub use map_with_state::MapWithState;
 pub use reduce::Reduce;
 pub use rolling::{Rolled, Rolling, RollingPlan};
-pub(crate) use segments::{Cursor, Place, Segments, Visited};
+pub(crate) use segments::{Cursor, Segments, Visited};
 pub use selector::{ByKey, ByKeyOrAll, ByReference, ByValue, Hash, HashOrAll, KeySelector};
-pub(crate) use table::{Ahead, Assigner, Round, Table};
+pub(crate) use table::{Assigner, Round, Table};
 
 use crate::Stream;
 

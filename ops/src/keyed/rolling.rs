@@ -1,7 +1,8 @@
 //! The shape that most keyed operators have: a record and its key's state in, a record out.
 
 use slotflow_runtime::{
-    Build, Cloned, Context, Family, Key, Measures, Operator, Output, Owned, Place, Result, SubtaskContext,
+    Build, Cloned, Context, Family, Hint, Key, Measures, Operator, Output, Owned, Place, Result,
+    SubtaskContext,
 };
 
 use super::{Assigner, KeySelector, Table};
@@ -84,20 +85,36 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<R::Out>>) {
-        let Rolled { selector, table, rule } = self;
-        let key = selector.key(&record);
-        let state = table.value(key, || ctx.split(), S::same, |key| (S::store(key), rule.begin()));
-        let record = rule.step(state, record);
-        out.push(record, ctx);
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+        let hashes = records.map(|record| self.selector.key(record).hash());
+        self.table.hint(hashes, hints, || ctx.split());
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<R::Out>>,
+    ) {
+        let Rolled { selector, table, rule } = self;
+        let key = selector.key(&record);
+        let make = |key| (S::store(key), rule.begin());
+        let (_, state) = table.entry(hint, key, || ctx.split(), S::same, make);
+        let record = rule.step(state, record);
+        out.push(record, ctx);
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

@@ -9,30 +9,31 @@
 //! first cache (PERF.md, keyed).
 
 mod entries;
+mod visit;
 
 use std::ops::Range;
 
 use hashbrown::HashTable;
 use slotflow_runtime::machine::prefetch;
-use slotflow_runtime::{Flow, Key, LOOK_AHEAD};
+use slotflow_runtime::{Hint, Key, LOOK_AHEAD};
+pub(crate) use visit::{Cursor, Visited};
 
 /// How large a segment may be: it should be split in less than a tenth of a step's budget.
 const SEGMENT_BYTES: usize = 128 * 1024;
 
-/// State up to this size is found sooner than asked for ahead: a core overlaps the look-ups of several records by
-/// itself. With a million keys, asking ahead was 1.7 times as fast; with a thousand, 0.9 times (PERF.md, keyed).
-const CACHED_BYTES: usize = 2 * 1024 * 1024;
+/// State up to this size is in the core's own caches: asking for it ahead costs more than it saves (PERF.md, keyed).
+const CACHED_BYTES: usize = 256 * 1024;
+
+/// The tags of state up to this size, a small part of it, are in the core's own caches; those of more state are worth
+/// being asked for as well, and the entry itself is then found by them (PERF.md, keyed).
+const TAGS_CACHED_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much memory a core fetches at once: 64 bytes on all that we know.
+const CACHE_LINE: usize = 64;
 
 /// The directory may be this many times as long as there are segments. A hash that spreads keys badly
 /// would make it longer and longer; past this, segments outgrow their size instead.
 const SPARSE_DIRECTORY: usize = 8;
-
-/// The segment of a key, and where in it the key seems to be: a guess, checked when it is used.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Place {
-    segment: u32,
-    bucket: u32,
-}
 
 /// Values by key.
 pub(crate) struct Segments<K, V> {
@@ -44,9 +45,50 @@ pub(crate) struct Segments<K, V> {
     more: u64,
     /// How many hashes a stretch has, as a power of two.
     shift: u32,
-    segments: Vec<HashTable<(K, V)>>,
+    segments: Vec<Segment<K, V>>,
     /// A hash whose segment is to be split.
     full: Option<u64>,
+}
+
+/// The keys of some stretches.
+struct Segment<K, V> {
+    entries: HashTable<(K, V)>,
+    /// Where the entry in the first bucket is, or would be; those behind it are below. For guesses.
+    first_bucket: *const (K, V),
+}
+
+impl<K, V> Segment<K, V> {
+    fn new(entries: HashTable<(K, V)>) -> Self {
+        Segment { entries, first_bucket: std::ptr::null() }
+    }
+
+    /// The bucket that the search for `hash` begins at.
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        tag(hash) as usize & self.entries.num_buckets().wrapping_sub(1)
+    }
+
+    /// Lets the core fetch where the entry of `hash` most likely is: at home or a few buckets behind.
+    #[inline(always)]
+    fn prefetch_near(&self, hash: u64) {
+        let home = self.first_bucket.wrapping_sub(self.home(hash));
+        prefetch(home);
+        prefetch(home.wrapping_byte_sub(CACHE_LINE));
+    }
+
+    /// Lets the core fetch the tags that the search for `hash` begins with; they lie above the first bucket.
+    #[inline(always)]
+    fn prefetch_tags(&self, hash: u64) {
+        prefetch(self.first_bucket.wrapping_add(1).cast::<u8>().wrapping_add(self.home(hash)));
+    }
+
+    /// Lets the core fetch the entry of `hash`, where the tags say that it seems to be.
+    #[inline(always)]
+    fn prefetch_entry(&self, hash: u64) {
+        if let Some(bucket) = self.entries.find_bucket_index(tag(hash), |_| true) {
+            prefetch(self.first_bucket.wrapping_sub(bucket));
+        }
+    }
 }
 
 impl<K: Key, V> Segments<K, V> {
@@ -60,33 +102,45 @@ impl<K: Key, V> Segments<K, V> {
         if holds > 8 * LOOK_AHEAD { holds - LOOK_AHEAD } else { holds }
     };
 
-    /// Whether there is so much that looking ahead pays.
-    #[inline(always)]
-    pub(crate) fn is_large(&self) -> bool {
-        self.segments.len() > CACHED_BYTES / SEGMENT_BYTES
-    }
-
     /// An empty table for hashes from `first` on, of which there are `more` besides. A hash outside is taken
     /// for the first or the last: correct, but not fast.
     pub(crate) fn new((first, more): (u64, u64)) -> Self {
         let shift = more.checked_ilog2().unwrap_or(0).clamp(1, 63);
         let directory = vec![0; (more >> shift) as usize + 1];
-        Segments { directory, first, more, shift, segments: vec![HashTable::new()], full: None }
+        let segments = vec![Segment::new(HashTable::new())];
+        Segments { directory, first, more, shift, segments, full: None }
     }
 
-    /// Where the key of `hash` seems to be, going by the table's tags alone, whose lines are mostly in the
-    /// core's cache; its entry is asked for meanwhile.
+    /// Notes where the keys of these hashes are to be looked for; what is there is asked for meanwhile, as far as it
+    /// pays. Hints hold until the next call.
     #[inline(always)]
-    pub(crate) fn locate(&self, hash: u64) -> Place {
-        let segment = self.segment_of(hash);
-        let entries = &self.segments[segment as usize];
-        let Some(bucket) = entries.find_bucket_index(tag(hash), |_| true) else {
-            return Place { segment, bucket: 0 };
-        };
-        if let Some(entry) = entries.get_bucket(bucket) {
-            prefetch(entry);
+    pub(crate) fn hint(&mut self, hashes: impl Iterator<Item = u64>, hints: &mut [Hint]) {
+        self.settle();
+        let segments = &self.segments[..];
+        let bytes = segments.len() * SEGMENT_BYTES;
+        if bytes <= CACHED_BYTES {
+            self.note(hashes, hints, |_, _| {});
+        } else if bytes <= TAGS_CACHED_BYTES {
+            self.note(hashes, hints, |part, hash| segments[part].prefetch_near(hash));
+        } else {
+            self.note(hashes, hints, |part, hash| segments[part].prefetch_tags(hash));
+            hints.iter().for_each(|hint| segments[hint.part as usize].prefetch_entry(hint.hash));
         }
-        Place { segment, bucket: bucket as u32 }
+    }
+
+    /// Notes the segment of each hash, and calls `fetch` with it.
+    #[inline(always)]
+    fn note(&self, hashes: impl Iterator<Item = u64>, hints: &mut [Hint], mut fetch: impl FnMut(usize, u64)) {
+        // Local variables, because the compiler cannot know that these fields stay what they are.
+        let (directory, first, shift) = (&self.directory[..], self.first, self.shift);
+        for (hint, hash) in hints.iter_mut().zip(hashes) {
+            let part = match directory.get((hash.wrapping_sub(first) >> shift) as usize) {
+                Some(segment) => *segment,
+                None => directory[self.stretch_of(hash)],
+            };
+            fetch(part as usize, hash);
+            *hint = Hint { hash, part };
+        }
     }
 
     /// The value of `key`, which is `same` as a known one, or made a new one by `make`.
@@ -97,36 +151,43 @@ impl<K: Key, V> Segments<K, V> {
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut V {
-        let hash = key.hash();
-        let segment = self.segment_of(hash);
-        let Segments { segments, full, .. } = self;
-        match segments[segment as usize].find_entry(tag(hash), |(known, _)| same(known, &key)) {
-            Ok(entry) => &mut entry.into_mut().1,
-            Err(absent) => insert(absent.into_table(), hash, make(key), full),
-        }
+        &mut self.entry(None, key, same, make).1
     }
 
-    /// As [`value`](Segments::value), for a key that was located since [`settle`](Segments::settle).
+    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new one
+    /// by `make`. Without a hint it may split a segment, so no hint may be used after that which was given before.
     #[inline(always)]
-    pub(crate) fn value_at<Q: Key>(
+    pub(crate) fn entry<Q: Key>(
         &mut self,
-        place: Place,
+        hint: Option<Hint>,
         key: Q,
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
-    ) -> &mut V {
+    ) -> &mut (K, V) {
+        let Hint { hash, part } = hint.unwrap_or_else(|| self.unhinted(key.hash()));
+        debug_assert_eq!(part, self.segment_of(hash), "a hint was used after a split");
         let Segments { segments, full, .. } = self;
-        let segment = match segments[place.segment as usize].get_bucket_entry(place.bucket as usize) {
-            Ok(entry) if same(&entry.get().0, &key) => return &mut entry.into_mut().1,
-            Ok(entry) => entry.into_table(),
-            Err(absent) => absent.into_table(),
-        };
-        search(segment, key, same, make, full)
+        let Segment { entries, first_bucket } = &mut segments[part as usize];
+        match entries.find_entry(tag(hash), |(known, _)| same(known, &key)) {
+            Ok(entry) => entry.into_mut(),
+            Err(absent) => insert((absent.into_table(), first_bucket), hash, make(key), full),
+        }
     }
 
-    /// Splits what has become too large. Not while there are places that are still to be used.
+    /// Asks for the entry while its tag is still being looked for.
     #[inline(always)]
-    pub(crate) fn settle(&mut self) {
+    fn unhinted(&mut self, hash: u64) -> Hint {
+        self.settle();
+        let part = self.segment_of(hash);
+        if self.segments.len() > CACHED_BYTES / SEGMENT_BYTES {
+            self.segments[part as usize].prefetch_near(hash);
+        }
+        Hint { hash, part }
+    }
+
+    /// Splits what has become too large.
+    #[inline(always)]
+    fn settle(&mut self) {
         if self.full.is_some() {
             self.split_full();
         }
@@ -135,7 +196,8 @@ impl<K: Key, V> Segments<K, V> {
     #[cold]
     fn split_full(&mut self) {
         while let Some(hash) = self.full.take() {
-            if self.segments[self.segment_of(hash) as usize].len() >= Self::CAPACITY && self.split(hash) {
+            let segment = &self.segments[self.segment_of(hash) as usize];
+            if segment.entries.len() >= Self::CAPACITY && self.split(hash) {
                 self.full = Some(hash);
             }
         }
@@ -168,17 +230,21 @@ impl<K: Key, V> Segments<K, V> {
         let segment = self.directory[stretches.start] as usize;
         let middle = stretches.start + stretches.len() / 2;
         self.directory[middle..stretches.end].fill(self.segments.len() as u32);
-        let full = std::mem::replace(
-            &mut self.segments[segment],
-            HashTable::with_capacity(Self::CAPACITY + LOOK_AHEAD),
-        );
-        self.segments.push(HashTable::with_capacity(Self::CAPACITY + LOOK_AHEAD));
-        for entry in full {
+        let full = std::mem::replace(&mut self.segments[segment], Segment::new(Self::with_room()));
+        self.segments.push(Segment::new(Self::with_room()));
+        let mut unnoted = None;
+        for entry in full.entries {
             let hash = entry.0.hash();
             let segment = self.segment_of(hash) as usize;
-            self.segments[segment].insert_unique(tag(hash), entry, |(key, _)| tag(key.hash()));
+            let Segment { entries, first_bucket } = &mut self.segments[segment];
+            insert((entries, first_bucket), hash, entry, &mut unnoted);
         }
         true
+    }
+
+    /// A table for a segment that will become full.
+    fn with_room() -> HashTable<(K, V)> {
+        HashTable::with_capacity(Self::CAPACITY + LOOK_AHEAD)
     }
 
     /// The directory's entries for the segment of `hash`, which lie side by side.
@@ -202,33 +268,22 @@ impl<K: Key, V> Segments<K, V> {
     }
 }
 
-/// A key whose entry is not where it seemed to be: it is elsewhere in its segment, or new.
-#[inline(never)]
-fn search<'s, K: Key, V, Q: Key>(
-    segment: &'s mut HashTable<(K, V)>,
-    key: Q,
-    same: impl Fn(&K, &Q) -> bool,
-    make: impl FnOnce(Q) -> (K, V),
-    full: &mut Option<u64>,
-) -> &'s mut V {
-    let hash = key.hash();
-    match segment.find_entry(tag(hash), |(known, _)| same(known, &key)) {
-        Ok(entry) => &mut entry.into_mut().1,
-        Err(absent) => insert(absent.into_table(), hash, make(key), full),
-    }
-}
-
+/// Adds an entry to a segment, and notes if that is full now.
 #[cold]
 fn insert<'s, K: Key, V>(
-    segment: &'s mut HashTable<(K, V)>,
+    (entries, first_bucket): (&'s mut HashTable<(K, V)>, &mut *const (K, V)),
     hash: u64,
     entry: (K, V),
     full: &mut Option<u64>,
-) -> &'s mut V {
-    if segment.len() + 1 >= Segments::<K, V>::CAPACITY {
+) -> &'s mut (K, V) {
+    if entries.len() + 1 >= Segments::<K, V>::CAPACITY {
         *full = Some(hash);
     }
-    &mut segment.insert_unique(tag(hash), entry, |(key, _)| tag(key.hash())).into_mut().1
+    let entry = entries.insert_unique(tag(hash), entry, |(key, _)| tag(key.hash()));
+    let bucket = entry.bucket_index();
+    let entry = entry.into_mut();
+    *first_bucket = std::ptr::from_ref(entry).wrapping_add(bucket);
+    entry
 }
 
 impl<K, V> IntoIterator for Segments<K, V> {
@@ -237,31 +292,13 @@ impl<K, V> IntoIterator for Segments<K, V> {
 
     /// All keys and values, one segment after the other.
     fn into_iter(self) -> Entries<K, V> {
-        self.segments.into_iter().flatten()
+        let tables = self.segments.into_iter().map(|segment| segment.entries).collect::<Vec<_>>();
+        tables.into_iter().flatten()
     }
 }
 
 /// What [`Segments::into_iter`] gives.
 pub(crate) type Entries<K, V> = std::iter::Flatten<std::vec::IntoIter<HashTable<(K, V)>>>;
-
-/// How far a visit has come: the segment, and the bucket in it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cursor {
-    segment: usize,
-    bucket: usize,
-}
-
-/// What becomes of an entry that was visited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Visited {
-    /// It stays.
-    Kept,
-    /// It goes.
-    Removed,
-}
-
-/// Passing this many buckets counts as one visit: an empty one costs a look at its tag.
-const BUCKETS_PER_VISIT: usize = 16;
 
 impl<K: Key, V> Segments<K, V> {
     /// The value of a key that may not be there.
@@ -271,60 +308,7 @@ impl<K: Key, V> Segments<K, V> {
     {
         let hash = key.hash();
         let segment = &self.segments[self.segment_of(hash) as usize];
-        segment.find(tag(hash), |(known, _)| known == key).map(|(_, value)| value)
-    }
-
-    /// Visits the entries behind `cursor`, until all were, or `budget` is used up, of which each visit takes one,
-    /// and more if it says so. Nothing may be added before all have been visited.
-    pub(crate) fn visit(
-        &mut self,
-        cursor: &mut Cursor,
-        budget: &mut usize,
-        mut visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
-    ) -> Flow {
-        while let Some(segment) = self.segments.get_mut(cursor.segment) {
-            while cursor.bucket < segment.num_buckets() {
-                if *budget == 0 {
-                    return Flow::More;
-                }
-                let mut spent = usize::from(cursor.bucket.is_multiple_of(BUCKETS_PER_VISIT));
-                if let Ok(mut entry) = segment.get_bucket_entry(cursor.bucket) {
-                    let (key, value) = entry.get_mut();
-                    spent += 1;
-                    if visit(key, value, &mut spent) == Visited::Removed {
-                        entry.remove();
-                    }
-                }
-                cursor.bucket += 1;
-                *budget = budget.saturating_sub(spent);
-            }
-            *cursor = Cursor { segment: cursor.segment + 1, bucket: 0 };
-        }
-        Flow::Done
-    }
-
-    /// Visits all entries as [`visit`](Segments::visit) does, and leaves the table empty, with room for as many
-    /// as it had.
-    pub(crate) fn empty(
-        &mut self,
-        cursor: &mut Cursor,
-        budget: &mut usize,
-        visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
-    ) -> Flow {
-        let begun = cursor.segment;
-        let flow = self.visit(cursor, budget, visit);
-        self.segments[begun..cursor.segment].iter_mut().for_each(HashTable::clear);
-        flow
-    }
-
-    /// How many keys there is room for, and then some.
-    pub(crate) fn buckets(&self) -> usize {
-        self.segments.iter().map(HashTable::num_buckets).sum()
-    }
-
-    /// Whether there is no key.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.segments.iter().all(HashTable::is_empty)
+        segment.entries.find(tag(hash), |(known, _)| known == key).map(|(_, value)| value)
     }
 }
 
@@ -362,22 +346,20 @@ mod tests {
         let (mut segments, mut model) = (Segments::new(hashes), HashMap::new());
         for round in 0..rounds {
             for ahead in keys.chunks(LOOK_AHEAD) {
-                segments.settle();
-                let places: Vec<_> = ahead.iter().map(|key| segments.locate(Key::hash(key))).collect();
-                for (key, place) in ahead.iter().zip(places) {
+                let mut hints = vec![Hint::default(); ahead.len()];
+                segments.hint(ahead.iter().map(Key::hash), &mut hints);
+                for (key, hint) in ahead.iter().zip(hints) {
                     let (same, make) = (|known: &K, key: &&K| known == *key, |key: &K| (key.clone(), 0));
                     // Every other round looks keys up as they come.
-                    *match round % 2 {
-                        0 => segments.value_at(place, key, same, make),
-                        _ => segments.value(key, same, make),
-                    } += 1;
+                    let hint = (round % 2 == 0).then_some(hint);
+                    segments.entry(hint, key, same, make).1 += 1;
                     *model.entry(key.clone()).or_insert(0) += 1;
                 }
             }
         }
         let mut seen = HashMap::new();
         for segment in &segments.segments {
-            for (key, count) in segment {
+            for (key, count) in &segment.entries {
                 assert_eq!(seen.insert(key.clone(), *count), None);
             }
         }
@@ -399,12 +381,14 @@ mod tests {
             segments
                 .segments
                 .iter()
-                .all(|entries| entries.len() < Segments::<u64, u64>::CAPACITY + LOOK_AHEAD)
+                .all(|segment| segment.entries.len() < Segments::<u64, u64>::CAPACITY + LOOK_AHEAD)
         );
         let fewest = 200_000 / Segments::<u64, u64>::CAPACITY;
         assert!((fewest..4 * fewest).contains(&segments.segments.len()), "{}", segments.segments.len());
         for (index, segment) in segments.segments.iter().enumerate() {
-            assert!(segment.iter().all(|(key, _)| segments.segment_of(Key::hash(key)) as usize == index));
+            assert!(
+                segment.entries.iter().all(|(key, _)| segments.segment_of(Key::hash(key)) as usize == index)
+            );
         }
         let mut in_order = segments.directory.clone();
         in_order.dedup();

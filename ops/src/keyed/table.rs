@@ -1,10 +1,10 @@
-//! State for each key of one subtask, and the look ahead at what comes next.
+//! State for each key of one subtask.
 
 mod entries;
 
-use slotflow_runtime::{Key, KeyGroups, LOOK_AHEAD, SubtaskContext};
+use slotflow_runtime::{Hint, Key, KeyGroups, SubtaskContext};
 
-use super::segments::{Place, Segments};
+use super::segments::Segments;
 pub(crate) use entries::Round;
 
 /// Which key group a record's state is kept in.
@@ -34,8 +34,6 @@ pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<Segments<K, 
 /// The values of the keys of one subtask.
 pub(crate) struct Table<K, V> {
     parts: Parts<K, V>,
-    /// Apart, because an operator is moved at each step, and best small.
-    ahead: Box<Ahead>,
 }
 
 /// Where the values are, by what assigns the key group.
@@ -58,43 +56,6 @@ impl<K, V> Parts<K, V> {
     }
 }
 
-/// Where the keys of the next records are: the next one last.
-#[derive(Default)]
-pub(crate) struct Ahead {
-    places: [Place; LOOK_AHEAD],
-    left: usize,
-}
-
-impl Ahead {
-    #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.left == 0
-    }
-
-    /// Notes where the keys of records are that come behind those noted already.
-    #[inline(always)]
-    pub(crate) fn extend(&mut self, places: impl Iterator<Item = Place>) {
-        // A local array first: it leaves the compiler free to keep the table's fields in registers.
-        let mut noted = [Place::default(); LOOK_AHEAD];
-        let mut count = 0;
-        for (noted, place) in noted.iter_mut().rev().zip(places) {
-            *noted = place;
-            count += 1;
-        }
-        let count = count.min(LOOK_AHEAD - self.left);
-        self.places.copy_within(..self.left, count);
-        self.places[..count].copy_from_slice(&noted[LOOK_AHEAD - count..]);
-        self.left += count;
-    }
-
-    #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Option<Place> {
-        self.left = self.left.checked_sub(1)?;
-        // Never more than there are: the remainder only spares a check.
-        Some(self.places[self.left % LOOK_AHEAD])
-    }
-}
-
 impl<K: Key, V> Table<K, V> {
     /// An empty table for the keys of `subtask`.
     pub(crate) fn new(subtask: &SubtaskContext, assigner: Assigner) -> Self {
@@ -108,40 +69,33 @@ impl<K: Key, V> Table<K, V> {
                 Parts::SourcePartition((0..groups).map(|_| Segments::new((0, u64::MAX))).collect())
             }
         };
-        Table { parts, ahead: Box::default() }
+        Table { parts }
     }
 
-    /// Records whose keys have these hashes come next: as [`Operator::expect`](slotflow_runtime::Operator::expect).
+    /// Notes where the keys of these hashes are to be looked for, as
+    /// [`Operator::hint`](slotflow_runtime::Operator::hint) does. `split` gives the records' source partition.
     #[inline(always)]
-    pub(crate) fn expect(&mut self, hashes: impl Iterator<Item = u64>, split: impl FnOnce() -> u32) {
-        let part = self.parts.of(split);
-        if self.ahead.is_empty() {
-            part.settle();
-        }
-        if !part.is_large() {
-            return;
-        }
-        self.ahead.extend(hashes.map(|hash| part.locate(hash)));
-    }
-
-    /// The value of `key`, which is `same` as a known one, or made a new one by `make`. `split` gives
-    /// the record's source partition.
-    #[inline(always)]
-    pub(crate) fn value<Q: Key>(
+    pub(crate) fn hint(
         &mut self,
+        hashes: impl Iterator<Item = u64>,
+        hints: &mut [Hint],
+        split: impl FnOnce() -> u32,
+    ) {
+        self.parts.of(split).hint(hashes, hints);
+    }
+
+    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new
+    /// one by `make`.
+    #[inline(always)]
+    pub(crate) fn entry<Q: Key>(
+        &mut self,
+        hint: Option<Hint>,
         key: Q,
         split: impl FnOnce() -> u32,
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
-    ) -> &mut V {
-        let part = self.parts.of(split);
-        match self.ahead.pop() {
-            Some(place) => part.value_at(place, key, same, make),
-            None => {
-                part.settle();
-                part.value(key, same, make)
-            }
-        }
+    ) -> &mut (K, V) {
+        self.parts.of(split).entry(hint, key, same, make)
     }
 
     /// Takes all keys and values out, one key group after the other.
@@ -157,6 +111,7 @@ impl<K: Key, V> Table<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::LOOK_AHEAD;
     use slotflow_runtime::testing::subtask;
 
     use super::*;
@@ -167,22 +122,22 @@ mod tests {
         let keys: Vec<u64> = keys.collect();
         for (round, stretch) in keys.chunks(LOOK_AHEAD).enumerate() {
             let (first, second) = stretch.split_at(round % stretch.len());
-            for part in [first, second] {
-                table.expect(part.iter().map(Key::hash), || 0);
+            let mut hints = [Hint::default(); LOOK_AHEAD];
+            let (before, behind) = hints.split_at_mut(first.len());
+            for (part, hints) in [(first, before), (second, behind)] {
+                table.hint(part.iter().map(Key::hash), hints, || 0);
             }
-            for key in stretch {
-                *table.value(*key, || 0, |known, key| known == key, |key| (key, 0)) += 1;
+            for (key, hint) in stretch.iter().zip(hints) {
+                table.entry(Some(hint), *key, || 0, |known, key| known == key, |key| (key, 0)).1 += 1;
             }
         }
     }
 
     #[test]
-    fn a_large_table_looks_ahead_and_counts_as_a_small_one_does() {
-        for keys in [10, 200_000] {
+    fn a_large_table_counts_as_a_small_one_does() {
+        for keys in [10, 20_000, 1_000_000] {
             let mut table = Table::new(&subtask(), Assigner::Hash);
             (0..3).for_each(|round| count(&mut table, (0..keys).map(|key| key * (round + 1) % keys)));
-            let looked_ahead = matches!(&table.parts, Parts::Hash(segments) if segments.is_large());
-            assert_eq!(looked_ahead, keys > 10);
             let mut counts: Vec<(u64, u64)> = table.drain().collect();
             counts.sort();
             let mut model = vec![0; keys as usize];

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
     Result, SubtaskContext, Timestamp,
 };
 
@@ -194,6 +194,20 @@ where
         &mut *self.state
     }
 
+    /// As [`Operator::hint`], where some of the records are not its own: a hint at these means nothing.
+    #[inline(always)]
+    pub(super) fn hint_at<'r>(
+        &mut self,
+        records: impl Iterator<Item = Option<&'r T>>,
+        hints: &mut [Hint],
+        ctx: &Context<'_>,
+    ) where
+        T: 'r,
+    {
+        let hashes = records.map(|record| record.map_or(0, |record| self.selector.key(record).hash()));
+        self.state.table.hint(hashes, hints, || ctx.split());
+    }
+
     pub(super) fn function(&mut self) -> &mut F {
         &mut self.function
     }
@@ -283,9 +297,32 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) {
+        self.process_hinted(record, None, ctx, out);
+    }
+
+    #[inline(always)]
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        self.hint_at(records.map(Some), hints, ctx);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<F::Out>>,
+    ) {
         let KeyedProcess { selector, state, function, .. } = self;
         let (key, split) = (selector.key(&record), ctx.split());
-        let found = state.enter(key, split, S::same, S::store);
+        let found = state.enter(hint, key, split, S::same, S::store);
         let left = enter(found, ctx, out, |ctx| function.process(record, ctx));
         if let Some((hash, row)) = left {
             self.state.forget(hash, split, row);
@@ -296,15 +333,6 @@ where
         if self.state.is_cleaned_now() {
             self.state.clean(ctx);
         }
-    }
-
-    #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
-        <Owned<T> as Family>::Of<'s>: 'r,
-    {
-        let selector = &mut self.selector;
-        self.state.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
     }
 
     fn watermark<'s>(

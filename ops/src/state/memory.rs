@@ -1,6 +1,6 @@
 //! State in memory: a table of keys, a column for each state, and timers in both domains.
 
-use slotflow_runtime::{Context, FIRING_BUDGET, Key, SubtaskContext, Timestamp};
+use slotflow_runtime::{Context, FIRING_BUDGET, Hint, Key, SubtaskContext, Timestamp};
 
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
 use crate::keyed::{Assigner, Round, Table};
@@ -78,21 +78,29 @@ impl<K: Key> InMemory<K> {
         }
     }
 
-    /// The entry of `key`, which is `same` as a known one or is stored by `store`, and what its states need.
+    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or is stored by
+    /// `store`, and what its states need.
     #[inline(always)]
     pub(crate) fn enter<Q: Key>(
         &mut self,
+        hint: Option<Hint>,
         key: Q,
         split: u32,
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
     ) -> (&mut (K, Row), &mut Columns, &mut BothTimers) {
         let InMemory { table, columns, timers, free, keys, .. } = self;
-        let entry = table.entry(key, split, same, |key| {
-            *keys += 1;
-            let row = free.pop().unwrap_or_else(|| columns.add_row());
-            (store(key), Row { row, live: 0 })
-        });
+        let entry = table.entry(
+            hint,
+            key,
+            || split,
+            same,
+            |key| {
+                *keys += 1;
+                let row = free.pop().unwrap_or_else(|| columns.add_row());
+                (store(key), Row { row, live: 0 })
+            },
+        );
         (entry, columns, timers)
     }
 

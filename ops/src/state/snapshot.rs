@@ -109,7 +109,7 @@ impl<K: Key + State> InMemory<K> {
                 "start with the `max_parallelism` that the state was stored with",
             ));
         }
-        let (entry, states, timers) = self.enter(key, split, |_, _| false, |key| key);
+        let (entry, states, timers) = self.enter(None, key, split, |_, _| false, |key| key);
         let mut at = At { row: entry.1.row, live: 0, now };
         for column in columns {
             let loaded = states.any(*column).load(&mut at, from);

@@ -78,7 +78,6 @@ impl Timers {
 
     /// Registers a timer that is due at `when`, whatever fires, unless there is the same. Says whether it is new.
     pub(crate) fn restore(&mut self, due: Due, when: Timestamp) -> bool {
-        self.known.settle();
         let (identity, next) = (Identity(due.time, due.row), self.free.last().copied());
         let id = next.unwrap_or(self.timers.len() as u32);
         let known = self.known.value(identity, |known, asked| known == asked, |identity| (identity, id));

@@ -9,7 +9,7 @@
 //! call that has used up its budget says so, and the next goes on behind it.
 
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
     Result, SubtaskContext, Timestamp,
 };
 
@@ -19,7 +19,7 @@ use super::panes::Panes;
 use super::processing_time::Due;
 use super::retained::Retained;
 use super::shape::Shape;
-use super::stacks::Stacks;
+use super::stacks::{Stacks, stack_of};
 use super::{Fired, Merge, Sliding, WindowPlan, emit};
 use crate::StateSize;
 use crate::keyed::{Cursor, KeySelector, Segments, Visited};
@@ -320,15 +320,6 @@ where
     }
 }
 
-/// The stacks of a key.
-fn stack_of<'a, K: Key + Eq + Clone, A>(
-    stacks: &'a mut Segments<K, Stacks<A>>,
-    key: &K,
-) -> &'a mut Stacks<A> {
-    stacks.settle();
-    stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
-}
-
 impl<T, S: KeySelector<T, Stored: Clone + Eq>, A: Merge<T>, L> Due for AlignedWindows<T, S, A, L> {
     fn due(&self) -> Option<Timestamp> {
         self.state.next_end()
@@ -346,24 +337,34 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
-        let AlignedWindows { selector, aggregate, state, .. } = self;
-        let place = state.panes.place();
-        if !state.panes.is_current(ctx.timestamp()) && !state.turn_to(ctx.timestamp()) {
-            return self.behind(record, ctx, out);
-        }
-        let key = selector.key(&record);
-        let State { panes, heap, .. } = &mut **state;
-        let acc = panes.value(place, key, S::same, |key| (S::store(key), aggregate.create()));
-        heap.change(aggregate, acc, |acc| aggregate.add(acc, record));
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, _: &mut Context<'s>)
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, hints: &mut [Hint], _: &mut Context<'s>)
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.state.panes.expect(records.map(|record| selector.key(record).hash()));
+        self.state.panes.hint(records.map(|record| selector.key(record).hash()), hints);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<L::Out>>,
+    ) {
+        let AlignedWindows { selector, aggregate, state, .. } = self;
+        if !state.panes.is_current(ctx.timestamp()) && !state.turn_to(ctx.timestamp()) {
+            return self.behind(record, ctx, out);
+        }
+        let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
+        let State { panes, heap, .. } = &mut **state;
+        let acc = panes.value(hint, selector.key(&record), S::same, make);
+        heap.change(aggregate, acc, |acc| aggregate.add(acc, record));
     }
 
     fn watermark<'s>(

@@ -2,7 +2,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, Error, Family, Hint, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
 };
 
 use super::merge::Joining;
@@ -131,10 +131,33 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
+        self.process_hinted(record, None, ctx, out);
+    }
+
+    #[inline(always)]
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        let hashes = records.map(|record| self.selector.key(record).hash());
+        self.table.hint(hashes, hints, || ctx.split());
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Out>,
+    ) {
         let CountWindows { selector, table, size, aggregate } = self;
-        let key = selector.key(&record);
         let make = |key: S::Key<'_>| (S::store(key), (0, aggregate.create()));
-        let window = table.value(key, || ctx.split(), S::same, make);
+        let (_, window) = table.entry(hint, selector.key(&record), || ctx.split(), S::same, make);
         window.0 += 1;
         if window.0 < *size {
             aggregate.add(&mut window.1, record);
@@ -144,15 +167,6 @@ where
         let (_, mut full) = std::mem::replace(window, (0, aggregate.create()));
         aggregate.add(&mut full, record);
         out.push((key, aggregate.result(&full)), ctx);
-    }
-
-    #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
-        <Owned<T> as Family>::Of<'s>: 'r,
-    {
-        let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

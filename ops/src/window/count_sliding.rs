@@ -5,7 +5,8 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Key, Measures, Operator, Output, Owned, Result, SubtaskContext, Timestamp,
+    Build, Context, Error, Family, Hint, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
+    Timestamp,
 };
 
 use super::CountWindowed;
@@ -192,22 +193,36 @@ where
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
-        let SlidingCountWindows { selector, table, panes, aggregate, stacked } = self;
-        let key = selector.key(&record);
-        let make = |key: S::Key<'_>| (S::store(key), Counted::new(aggregate));
-        let (key, counted) = table.entry(key, ctx.split(), S::same, make);
-        if let Some(value) = counted.add(record, *panes, aggregate, stacked) {
-            out.push((key.clone(), value), ctx);
-        }
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let selector = &mut self.selector;
-        self.table.expect(records.map(|record| selector.key(record).hash()), || ctx.split());
+        let hashes = records.map(|record| self.selector.key(record).hash());
+        self.table.hint(hashes, hints, || ctx.split());
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Self::Out>,
+    ) {
+        let SlidingCountWindows { selector, table, panes, aggregate, stacked } = self;
+        let make = |key: S::Key<'_>| (S::store(key), Counted::new(aggregate));
+        let (key, counted) = table.entry(hint, selector.key(&record), || ctx.split(), S::same, make);
+        if let Some(value) = counted.add(record, *panes, aggregate, stacked) {
+            out.push((key.clone(), value), ctx);
+        }
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use slotflow_runtime::{Key, Timestamp};
+use slotflow_runtime::{Hint, Key, Timestamp};
 
 use super::shape::Shape;
 use crate::StateSize;
-use crate::keyed::{Ahead, Place, Segments};
+use crate::keyed::Segments;
 
 /// How many empty panes are kept for the next ones (a guess: disorder seldom spans more).
 const SPARE: usize = 4;
@@ -38,9 +38,8 @@ pub(super) struct Panes<K, A> {
     start: Timestamp,
     length: u64,
     spare: Vec<Segments<K, A>>,
-    /// Where the keys of the next records are, in the pane that starts at `located`.
-    ahead: Ahead,
-    located: Timestamp,
+    /// Where the pane starts that was current at the last hint.
+    hinted: Option<Timestamp>,
 }
 
 impl<K: Key, A> Panes<K, A> {
@@ -54,8 +53,7 @@ impl<K: Key, A> Panes<K, A> {
             start: 0,
             length: 0,
             spare: Vec::new(),
-            ahead: Ahead::default(),
-            located: 0,
+            hinted: None,
         }
     }
 
@@ -65,45 +63,27 @@ impl<K: Key, A> Panes<K, A> {
         (timestamp.wrapping_sub(self.start) as u64) < self.length
     }
 
-    /// Records whose keys have these hashes come next, most likely in the current pane.
+    /// Notes where the keys of these hashes are to be looked for, most likely: in the current pane.
     #[inline(always)]
-    pub(super) fn expect(&mut self, hashes: impl Iterator<Item = u64>) {
-        if self.length == 0 {
-            return;
-        }
-        let table = &mut self.open[self.current].table;
-        if self.ahead.is_empty() {
-            table.settle();
-            self.located = self.start;
-        }
-        if table.is_large() && self.located == self.start {
-            self.ahead.extend(hashes.map(|hash| table.locate(hash)));
+    pub(super) fn hint(&mut self, hashes: impl Iterator<Item = u64>, hints: &mut [Hint]) {
+        self.hinted = (self.length > 0).then_some(self.start);
+        if self.hinted.is_some() {
+            self.open[self.current].table.hint(hashes, hints);
         }
     }
 
-    /// Where the key of the next record seems to be, if it was told of; asked for at each record.
-    #[inline(always)]
-    pub(super) fn place(&mut self) -> Option<Place> {
-        self.ahead.pop()
-    }
-
-    /// What the current pane has for a key; there is one once [`turn_to`](Panes::turn_to) has been called.
+    /// What the current pane has for a key, of which `hint` was given, if it was; there is a pane once
+    /// [`turn_to`](Panes::turn_to) has been called.
     #[inline(always)]
     pub(super) fn value<Q: Key>(
         &mut self,
-        place: Option<Place>,
+        hint: Option<Hint>,
         key: Q,
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, A),
     ) -> &mut A {
-        let table = &mut self.open[self.current].table;
-        match place {
-            Some(place) if self.located == self.start => table.value_at(place, key, same, make),
-            _ => {
-                table.settle();
-                table.value(key, same, make)
-            }
-        }
+        let hint = hint.filter(|_| self.hinted == Some(self.start));
+        &mut self.open[self.current].table.entry(hint, key, same, make).1
     }
 
     /// Makes the pane of this time the current one, if it is one of the newest. Where records of two panes come in
@@ -186,24 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn a_large_pane_looks_ahead_and_counts_as_a_small_one_does() {
+    fn a_large_pane_counts_as_a_small_one_does() {
         for keys in [10, 200_000] {
             let (mut panes, mut model) = (panes(), BTreeMap::new());
             let records: Vec<u64> = (0..3 * keys).map(|n| n * 7 % keys).collect();
             for (round, stretch) in records.chunks(LOOK_AHEAD).enumerate() {
-                panes.expect(stretch.iter().map(Key::hash));
-                for key in stretch {
+                let mut hints = [Hint::default(); LOOK_AHEAD];
+                panes.hint(stretch.iter().map(Key::hash), &mut hints);
+                for (key, hint) in stretch.iter().zip(hints) {
                     // Now and then records of another pane come in between.
                     let start = if key % 50 == 0 && round % 3 == 0 { 20 } else { 0 };
-                    let place = panes.place();
                     if !panes.is_current(start) && !panes.turn_back(start) {
                         panes.turn_to(start);
                     }
-                    *panes.value(place, *key, |known, key| known == key, |key| (key, 0)) += 1;
+                    *panes.value(Some(hint), *key, |known, key| known == key, |key| (key, 0)) += 1;
                     *model.entry((start, *key)).or_insert(0) += 1;
                 }
             }
-            assert_eq!(panes.open[0].table.is_large(), keys > 10);
             assert_eq!(counted(panes), model);
         }
     }

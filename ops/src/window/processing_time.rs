@@ -5,7 +5,7 @@
 //! clock as each record's time, and as their watermark.
 
 use slotflow_runtime::{
-    Build, Context, EventTime, Family, Flow, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    Build, Context, EventTime, Family, Flow, Hint, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Time, Timestamp,
 };
 
@@ -116,22 +116,37 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
 
     #[inline(always)]
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<O::Out>) {
+        self.process_hinted(record, None, ctx, out);
+    }
+
+    #[inline(always)]
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r T>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
+        <Owned<T> as Family>::Of<'s>: 'r,
+    {
+        self.windows.hint(records, hints, ctx);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: T,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<O::Out>,
+    ) {
         // The operators in front have no other time to go by, where the stream has none of its own.
         let own = ctx.timestamp();
         ctx.set_timestamp(ctx.processing_time());
-        self.windows.process(record, ctx, out);
+        self.windows.process_hinted(record, hint, ctx, out);
         ctx.set_timestamp(own);
         if self.due_ns == u64::MAX {
             self.look_ahead(ctx);
         }
-    }
-
-    #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, ctx: &mut Context<'s>)
-    where
-        <Owned<T> as Family>::Of<'s>: 'r,
-    {
-        self.windows.expect(records, ctx);
     }
 
     /// Event time says nothing here, but that it is over: then no clock will be waited for.

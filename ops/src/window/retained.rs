@@ -64,7 +64,6 @@ impl<K: Key + Eq + Clone, A: Clone> Retained<K, A> {
             }
         };
         let table = &mut self.panes[at].table;
-        table.settle();
         let known = table.value(&key, |known, key| known == *key, |key| (key.clone(), aggregate.create()));
         heap.change(aggregate, known, |known| aggregate.merge(known, acc));
     }

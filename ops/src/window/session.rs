@@ -145,7 +145,6 @@ where
     ) {
         let SessionWindows { selector, aggregate, late, gap, lateness, state } = self;
         let State { sessions, open, heap, alarms, watermark } = &mut **state;
-        sessions.settle();
         // What the selector says now, should it say something else each time.
         let key = selector.key(&record);
         let hash = key.hash();

@@ -5,9 +5,10 @@
 //! and once the front is used up the back is turned into a new one: about three merges for each pane, however
 //! many windows it is in (Tangwongsan, Hirzel, Schneider: Low-Latency Sliding-Window Aggregation, DEBS 2017).
 
-use slotflow_runtime::Timestamp;
+use slotflow_runtime::{Key, Timestamp};
 
 use super::Merge;
+use crate::keyed::Segments;
 
 /// The panes of one key, by their starts.
 pub(super) struct Stacks<A> {
@@ -99,6 +100,14 @@ pub(super) fn join<T, M: Merge<T>>(into: &mut Option<M::Acc>, other: &M::Acc, ag
         Some(into) => aggregate.merge(into, other),
         None => *into = Some(other.clone()),
     }
+}
+
+/// The stacks of a key.
+pub(super) fn stack_of<'a, K: Key + Eq + Clone, A>(
+    stacks: &'a mut Segments<K, Stacks<A>>,
+    key: &K,
+) -> &'a mut Stacks<A> {
+    stacks.value(key, |known, key| known == *key, |key| (key.clone(), Stacks::default()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use slotflow_runtime::testing::{Harness, Marble, check, subtask};
 use slotflow_runtime::{
-    Arena, Blame, Build, Context, FIRING_BUDGET, Flow, MAX_TIMESTAMP, Operator, Output, Owned, Routed,
+    Arena, Blame, Build, Context, FIRING_BUDGET, Flow, Hint, MAX_TIMESTAMP, Operator, Output, Owned, Routed,
     Timestamp,
 };
 
@@ -265,7 +265,7 @@ fn context<R>(with: impl FnOnce(&mut Context<'_>) -> R) -> R {
     with(&mut Context::new(&arena, &place, &blame, 1))
 }
 
-/// Feeds an operator, telling it of some records before it gets them.
+/// Feeds an operator, showing it some records before it gets them.
 pub(super) fn drive<R: 'static, O: Operator<Owned<Pair>, Out = Owned<R>>>(
     operator: &mut O,
     steps: impl IntoIterator<Item = Step>,
@@ -279,8 +279,11 @@ pub(super) fn drive<R: 'static, O: Operator<Owned<Pair>, Out = Owned<R>>>(
                     Step::Record(key, n, _) => Some((*key, *n)),
                     Step::Watermark(_) => None,
                 });
-                operator.expect(records.collect::<Vec<_>>().iter(), ctx);
-                part.iter().for_each(|step| feed(operator, *step, ctx, &mut given));
+                let records: Vec<_> = records.collect();
+                let mut hints = vec![Hint::default(); records.len()];
+                operator.hint(records.iter(), &mut hints, ctx);
+                let mut hints = hints.into_iter();
+                part.iter().for_each(|step| feed(operator, *step, &mut hints, ctx, &mut given));
             }
         }
     });
@@ -290,13 +293,14 @@ pub(super) fn drive<R: 'static, O: Operator<Owned<Pair>, Out = Owned<R>>>(
 fn feed<R: 'static>(
     operator: &mut impl Operator<Owned<Pair>, Out = Owned<R>>,
     step: Step,
+    hints: &mut impl Iterator<Item = Hint>,
     ctx: &mut Context<'_>,
     given: &mut Given<R>,
 ) {
     match step {
         Step::Record(key, n, time) => {
             ctx.set_timestamp(time);
-            operator.process((key, n), ctx, given);
+            operator.process_hinted((key, n), hints.next(), ctx, given);
         }
         Step::Watermark(watermark) => while operator.watermark(watermark, ctx, given) == Flow::More {},
     }

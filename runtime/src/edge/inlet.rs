@@ -7,7 +7,7 @@ use super::ring::{Next, Receiver, Taker};
 use crate::control::{Barrier, Control};
 use crate::head::{Drive, Event, Head};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
-use crate::{Context, Error, Minimum, Output, Owned, Result, Time, Timestamp};
+use crate::{Context, Error, Hint, Minimum, Output, Owned, Result, Time, Timestamp};
 
 /// One origin: its ring and what it has said so far.
 struct Origin<R> {
@@ -143,14 +143,14 @@ struct Into<'a, 's, O, M> {
 
 impl<T: 'static, M: Time, O: Output<Owned<T>>> Taker<(T, M::Stamp)> for Into<'_, '_, O, M> {
     #[inline(always)]
-    fn expect(&mut self, records: &[(T, M::Stamp)]) {
-        self.out.expect(records.iter().map(|(record, _)| record), self.ctx);
+    fn hint(&mut self, records: &[(T, M::Stamp)], hints: &mut [Hint]) {
+        self.out.hint(records.iter().map(|(record, _)| record), hints, self.ctx);
     }
 
     #[inline(always)]
-    fn take(&mut self, (record, stamp): (T, M::Stamp)) {
+    fn take(&mut self, (record, stamp): (T, M::Stamp), hint: Hint) {
         M::restore(stamp, self.ctx);
-        self.out.push(record, self.ctx);
+        self.out.push_hinted(record, hint, self.ctx);
     }
 }
 

@@ -7,6 +7,8 @@ use std::ptr;
 
 use rtrb::chunks::{ReadChunk, WriteChunkUninit};
 
+use crate::Hint;
+
 /// Fills `chunk` with the first records of `from`, which has at least as many, and publishes it.
 #[inline(always)]
 pub fn publish<R>(mut chunk: WriteChunkUninit<'_, R>, from: &mut Vec<R>) {
@@ -27,19 +29,20 @@ pub fn publish<R>(mut chunk: WriteChunkUninit<'_, R>, from: &mut Vec<R>) {
     }
 }
 
-/// Gives every record of `chunk` to `with`, and frees the slots.
+/// Gives every record of `chunk` to `with`, each with its hint, and frees the slots.
 #[inline(always)]
-pub fn take<R>(chunk: ReadChunk<'_, R>, mut with: impl FnMut(R)) {
+pub fn take<R>(chunk: ReadChunk<'_, R>, hints: &[Hint], mut with: impl FnMut(R, Hint)) {
     if needs_drop::<R>() {
-        chunk.into_iter().for_each(with);
+        chunk.into_iter().zip(hints).for_each(|(record, hint)| with(record, *hint));
         return;
     }
     let (first, second) = chunk.as_slices();
-    for part in [first, second] {
-        for record in part {
+    let (before, behind) = hints.split_at(first.len());
+    for (part, hints) in [(first, before), (second, behind)] {
+        for (record, hint) in part.iter().zip(hints) {
             // SAFETY: `record` is a valid, initialised record. It has no destructor, so a bitwise copy
             // is a move: what stays in the slot is never dropped, and the slot is freed below.
-            with(unsafe { ptr::read(record) });
+            with(unsafe { ptr::read(record) }, *hint);
         }
     }
     chunk.commit_all();
@@ -65,7 +68,7 @@ mod tests {
             }
             let available = consumer.slots();
             if let Ok(chunk) = consumer.read_chunk(available) {
-                take(chunk, |record| seen.push(record));
+                take(chunk, &[Hint::default(); 3], |record, _| seen.push(record));
             }
         }
         seen

@@ -21,13 +21,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rtrb::chunks::ReadChunk;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::moving::{publish, take};
-use crate::Flush;
 use crate::control::Control;
 use crate::metrics::RingMeter;
-use crate::operator::LOOK_AHEAD;
+use crate::{Flush, Hint, LOOK_AHEAD};
 
 /// Entries of a control lane. A step puts at most a few in; more wait with the writer.
 const LANE_CAPACITY: usize = 32;
@@ -220,16 +220,16 @@ pub enum Next {
 
 /// Whoever takes records out of a ring.
 pub trait Taker<R> {
-    /// These records will be taken next.
+    /// Looks at records that will be taken soon, and notes something of each.
     #[inline(always)]
-    fn expect(&mut self, _records: &[R]) {}
-    /// Takes the record.
-    fn take(&mut self, record: R);
+    fn hint(&mut self, _records: &[R], _hints: &mut [Hint]) {}
+    /// Takes the record, with what was noted of it.
+    fn take(&mut self, record: R, hint: Hint);
 }
 
 impl<R, F: FnMut(R)> Taker<R> for F {
     #[inline(always)]
-    fn take(&mut self, record: R) {
+    fn take(&mut self, record: R, _: Hint) {
         self(record);
     }
 }
@@ -282,14 +282,10 @@ impl<R> Receiver<R> {
         while left > 0 {
             let part = left.min(LOOK_AHEAD);
             let Ok(chunk) = self.data.read_chunk(part) else { return };
-            let (first, second) = chunk.as_slices();
-            with.expect(first);
-            if !second.is_empty() {
-                with.expect(second);
-            }
+            let hints = self::hints(&chunk, with);
             // Counted first: if `with` panics the job ends, and nothing is taken twice.
             self.taken += part as u64;
-            take(chunk, |record| with.take(record));
+            take(chunk, &hints, |record, hint| with.take(record, hint));
             left -= part;
         }
     }
@@ -304,6 +300,19 @@ impl<R> Receiver<R> {
     pub fn fill(&self) -> usize {
         self.data.slots()
     }
+}
+
+/// Shows all the records of `chunk`.
+#[inline(always)]
+fn hints<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) -> [Hint; LOOK_AHEAD] {
+    let mut hints = [Hint::default(); LOOK_AHEAD];
+    let (first, second) = chunk.as_slices();
+    let (before, behind) = hints.split_at_mut(first.len());
+    with.hint(first, before);
+    if !second.is_empty() {
+        with.hint(second, behind);
+    }
+    hints
 }
 
 #[cfg(test)]

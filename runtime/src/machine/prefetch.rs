@@ -1,17 +1,18 @@
 //! Asks for memory before it is needed.
 #![allow(unsafe_code)]
 
-/// Lets the core fetch the cache line that `value` begins in, without waiting for it. Changes nothing but
-/// time, and does nothing where the processor has no such instruction that Rust knows.
+/// Lets the core fetch the cache line of this address, without waiting for it. There may be nothing there: a
+/// guess will do. Changes nothing but time, and does nothing where the processor has no such instruction that Rust
+/// knows.
 #[inline(always)]
-pub fn prefetch<T>(value: &T) {
+pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch reads nothing that the program could see and never faults; every x86-64
         // processor has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = address;
 }

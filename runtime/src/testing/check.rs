@@ -9,7 +9,8 @@ use crate::context::Blame;
 use crate::slot::{Park, Waker};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
 use crate::{
-    Arena, Build, Clock, Context, Flow, IoCores, Operator, Output, Owned, SubtaskContext, Timestamp,
+    Arena, Build, Clock, Context, Flow, Hint, IoCores, LOOK_AHEAD, Operator, Output, Owned, SubtaskContext,
+    Timestamp,
 };
 
 /// Asserts that an operator turns one line of marbles into another, however the input is cut into
@@ -53,11 +54,14 @@ use crate::{
 pub fn check<T: Marble, U: Marble>(build: impl Build<Owned<T>, Out = Owned<U>>, input: &str, expected: &str) {
     let input = elements(input);
     let expected: Vec<&str> = expected.split_whitespace().collect();
-    for cuts in all_cuts(input.len()) {
+    for (cuts, shows) in
+        all_cuts(input.len()).into_iter().flat_map(|cuts| [(cuts.clone(), false), (cuts, true)])
+    {
         let operator = build.clone().build(&subtask()).expect("the operator can be built");
-        let given = Replay { operator, given: Given::default(), watermark: MIN_TIMESTAMP, now_ns: 1 };
-        let given = given.run(&input, &cuts);
-        assert_eq!(given, expected, "with the input cut at {cuts:?}");
+        let (given, watermark) = (Given::default(), MIN_TIMESTAMP);
+        let given = Replay { operator, given, watermark, now_ns: 1, shows }.run(&input, &cuts);
+        let shown = if shows { ", and each batch shown before" } else { "" };
+        assert_eq!(given, expected, "with the input cut at {cuts:?}{shown}");
     }
 }
 
@@ -98,6 +102,8 @@ struct Replay<O> {
     given: Given,
     watermark: Timestamp,
     now_ns: u64,
+    /// Whether records are shown before they are processed, as an inlet does.
+    shows: bool,
 }
 
 impl<O> Replay<O> {
@@ -133,25 +139,47 @@ impl<O> Replay<O> {
         }
         let mut ctx = Context::new(&arena, &place, &blame, self.now_ns);
         ctx.set_watermark(self.watermark);
-        for element in step {
-            // As the engine does: what comes in a step that has failed is dropped.
-            if !ctx.failed() {
-                self.element(*element, &mut ctx);
+        let record = |element: &Element<'_>| matches!(element, Element::Record(..));
+        for part in step.chunk_by(|one, next| record(one) && record(next)) {
+            let mut hints = self.show(part, &mut ctx).into_iter();
+            for element in part {
+                // As the engine does: what comes in a step that has failed is dropped.
+                if !ctx.failed() {
+                    self.element(*element, hints.next(), &mut ctx);
+                }
             }
         }
         self.watermark = ctx.watermark();
         ctx.failed()
     }
 
-    fn element<T: Marble, U: Marble>(&mut self, element: Element<'_>, ctx: &mut Context<'_>)
+    /// Shows the records that come next, if that is asked for.
+    fn show<T: Marble, U: Marble>(&mut self, next: &[Element<'_>], ctx: &mut Context<'_>) -> Vec<Hint>
     where
+        O: Operator<Owned<T>, Out = Owned<U>>,
+    {
+        let word = |element: &Element<'_>| match element {
+            Element::Record(word, _) if self.shows => Some(read(word)),
+            _ => None,
+        };
+        let records: Vec<T> = next.iter().filter_map(word).take(LOOK_AHEAD).collect();
+        let mut hints = vec![Hint::default(); records.len()];
+        self.operator.hint(records.iter(), &mut hints, ctx);
+        hints
+    }
+
+    fn element<T: Marble, U: Marble>(
+        &mut self,
+        element: Element<'_>,
+        hint: Option<Hint>,
+        ctx: &mut Context<'_>,
+    ) where
         O: Operator<Owned<T>, Out = Owned<U>>,
     {
         match element {
             Element::Record(word, timestamp) => {
-                let record = T::read(word).unwrap_or_else(|| panic!("\"{word}\" is no such marble"));
                 ctx.set_timestamp(timestamp);
-                self.operator.process(record, ctx, &mut self.given);
+                self.operator.process_hinted(read(word), hint, ctx, &mut self.given);
             }
             Element::Watermark(watermark) => {
                 self.reach(watermark, ctx);
@@ -205,6 +233,10 @@ impl<O> Replay<O> {
             self.given.0.push(marble);
         }
     }
+}
+
+fn read<T: Marble>(word: &str) -> T {
+    T::read(word).unwrap_or_else(|| panic!("\"{word}\" is no such marble"))
 }
 
 /// The pieces between the cuts.

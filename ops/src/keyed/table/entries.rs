@@ -2,33 +2,18 @@
 
 use slotflow_runtime::{Key, key_group};
 
-use super::{Parts, Place, Segments, Table};
+use super::{Parts, Segments, Table};
 use crate::StateSize;
+use crate::keyed::segments::Cursor;
 
 /// Where a round over all entries is.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Round {
     part: usize,
-    place: Place,
+    cursor: Cursor,
 }
 
 impl<K: Key, V> Table<K, V> {
-    /// As [`value`](Table::value), with the key.
-    #[inline(always)]
-    pub(crate) fn entry<Q: Key>(
-        &mut self,
-        key: Q,
-        split: u32,
-        same: impl Fn(&K, &Q) -> bool,
-        make: impl FnOnce(Q) -> (K, V),
-    ) -> &mut (K, V) {
-        let (part, place) = (self.parts.of(|| split), self.ahead.pop());
-        if place.is_none() {
-            part.settle();
-        }
-        part.entry(place, key, same, make)
-    }
-
     /// The entry among those of `hash` that `is` the one.
     pub(crate) fn find(
         &mut self,
@@ -59,8 +44,8 @@ impl<K: Key, V> Table<K, V> {
                 (&mut groups[round.part % parts], parts)
             }
         };
-        if !part.sweep(&mut round.place, buckets, keep) {
-            *round = Round { part: (round.part + 1) % parts, place: Place::default() };
+        if !part.sweep(&mut round.cursor, buckets, keep) {
+            *round = Round { part: (round.part + 1) % parts, cursor: Cursor::default() };
             return round.part > 0;
         }
         true

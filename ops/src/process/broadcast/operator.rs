@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use slotflow_runtime::{
-    Context, FIRING_BUDGET, Family, Flow, Measures, Operator, Output, Owned, Result, Timestamp,
+    Context, FIRING_BUDGET, Family, Flow, Hint, Measures, Operator, Output, Owned, Result, Timestamp,
 };
 
 use super::{BroadcastContext, BroadcastProcessFunction};
@@ -90,9 +90,15 @@ where
     }
 
     #[inline(always)]
-    fn handle(&mut self, record: Either<A, B>, ctx: &mut Context<'_>, out: &mut impl Output<Owned<F::Out>>) {
+    fn handle(
+        &mut self,
+        record: Either<A, B>,
+        hint: Option<Hint>,
+        ctx: &mut Context<'_>,
+        out: &mut impl Output<Owned<F::Out>>,
+    ) {
         match record {
-            Either::First(record) => self.keyed.process(record, ctx, out),
+            Either::First(record) => self.keyed.process_hinted(record, hint, ctx, out),
             Either::Second(record) => self.learn(record, ctx, out),
         }
     }
@@ -118,7 +124,7 @@ where
             let Some((record, timestamp, split)) = self.visit.held.pop_front() else { return Flow::Done };
             ctx.set_timestamp(timestamp);
             ctx.set_split(split);
-            self.handle(record, ctx, out);
+            self.handle(record, None, ctx, out);
         }
         Flow::More
     }
@@ -153,22 +159,37 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<F::Out>>,
     ) {
-        if !self.visit.is_over() {
-            return self.visit.held.push_back((record, ctx.timestamp(), ctx.split()));
-        }
-        self.handle(record, ctx, out);
+        self.process_hinted(record, None, ctx, out);
     }
 
     #[inline(always)]
-    fn expect<'s, 'r>(&mut self, records: impl Iterator<Item = &'r Either<A, B>>, ctx: &mut Context<'s>)
-    where
+    fn hint<'s, 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r Either<A, B>>,
+        hints: &mut [Hint],
+        ctx: &mut Context<'s>,
+    ) where
         <Owned<Either<A, B>> as Family>::Of<'s>: 'r,
     {
         let first = |either: &'r Either<A, B>| match either {
             Either::First(record) => Some(record),
             Either::Second(_) => None,
         };
-        self.keyed.expect(records.filter_map(first), ctx);
+        self.keyed.hint_at(records.map(first), hints, ctx);
+    }
+
+    #[inline(always)]
+    fn process_hinted<'s>(
+        &mut self,
+        record: Either<A, B>,
+        hint: Option<Hint>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<F::Out>>,
+    ) {
+        if !self.visit.is_over() {
+            return self.visit.held.push_back((record, ctx.timestamp(), ctx.split()));
+        }
+        self.handle(record, hint, ctx, out);
     }
 
     fn watermark<'s>(

@@ -96,7 +96,6 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
     ) -> Option<u32> {
-        self.first.settle();
         row_at(*self.first.value(key, same, |key| (store(key), NONE)))
     }
 
