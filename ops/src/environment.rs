@@ -103,7 +103,8 @@ impl Environment {
     pub fn source<S: Source>(&self, source: S) -> Stream<'_, Begin<S>> {
         let operator = self.graph(|graph| {
             let operator = graph.add(&source.describe(), Role::Source);
-            graph.operator_mut(operator).commits = source.commits();
+            let spec = graph.operator_mut(operator);
+            (spec.commits, spec.settings) = (source.commits(), source.settings());
             operator
         });
         Stream::new(self, operator, Begin { operator, source })

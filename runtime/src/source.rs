@@ -40,6 +40,12 @@ pub trait Source: Send + 'static {
         false
     }
 
+    /// What it is set to, a line each, for `explain`; asked when the stream is described. Nothing secret. By default
+    /// there is nothing to tell.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Finds out how the input is divided, before anything starts. What is wrong (a setting, an unreachable broker,
     /// an unknown topic) is told together with everything else that speaks against a start. May wait, for a bounded
     /// time. Runs on the I/O cores.

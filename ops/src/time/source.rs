@@ -107,6 +107,10 @@ where
         self.source.commits()
     }
 
+    fn settings(&self) -> Vec<String> {
+        self.source.settings()
+    }
+
     fn splits(&mut self) -> Result<Splits> {
         let splits = self.source.splits()?;
         self.whole = splits == Splits::PerSubtask;

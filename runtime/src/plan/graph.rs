@@ -88,6 +88,8 @@ pub struct OperatorSpec {
     pub chaining: Chaining,
     /// A source's division, once it has been asked.
     pub splits: Option<Splits>,
+    /// What a source or a sink is set to, for people.
+    pub settings: Vec<String>,
     /// What a sink promises.
     pub guarantee: Option<Guarantee>,
     /// Whether a sink has looked at its output and found nothing wrong.
@@ -144,6 +146,7 @@ impl Graph {
             group: None,
             chaining: Chaining::Always,
             splits: None,
+            settings: Vec::new(),
             guarantee: None,
             checked: false,
             commits: false,

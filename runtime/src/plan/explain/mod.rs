@@ -44,6 +44,7 @@ pub struct Explanation {
     edges: Vec<ExplainedEdge>,
     diamonds: Vec<diamonds::Diamond>,
     sources: Vec<ExplainedSource>,
+    settings: Vec<ExplainedSettings>,
     guarantee: promises::Guarantees,
     warnings: Vec<String>,
 }
@@ -101,6 +102,13 @@ struct ExplainedSource {
     balance: Vec<usize>,
 }
 
+/// What a source or a sink is set to.
+#[derive(Clone, Debug, Serialize)]
+struct ExplainedSettings {
+    name: String,
+    lines: Vec<String>,
+}
+
 impl Explanation {
     /// Explains `plan` on a pool that is placed so; `lease` has the pool's number of each of the job's slots.
     pub fn new(plan: &Plan, placement: &Placement, topology: &Topology, lease: &[usize]) -> Explanation {
@@ -120,6 +128,7 @@ impl Explanation {
             edges: edges.map(explained).collect(),
             diamonds,
             sources: sources(plan),
+            settings: settings(plan),
             guarantee: promises::guarantee(plan),
             warnings: plan.warnings.iter().cloned().chain(placed(placement)).collect(),
         }
@@ -226,6 +235,15 @@ fn sources(plan: &Plan) -> Vec<ExplainedSource> {
     sources
 }
 
+fn settings(plan: &Plan) -> Vec<ExplainedSettings> {
+    let told = plan.graph.operators.iter().filter(|operator| !operator.settings.is_empty());
+    told.map(|operator| ExplainedSettings {
+        name: operator.name.to_string(),
+        lines: operator.settings.clone(),
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +258,7 @@ mod tests {
         let words = graph.add("words", Role::Source);
         graph.operator_mut(words).splits = Some(Splits::Count(8));
         graph.operator_mut(words).commits = true;
+        graph.operator_mut(words).settings = vec!["low latency: wait = 1".into(), "also set: name".into()];
         let map = graph.add("map", Role::Operator);
         let count = graph.add("count", Role::Operator);
         let sink = graph.add("say \"it\"", Role::Sink);
