@@ -15,7 +15,9 @@ use rdkafka::bindings as native;
 use rdkafka::consumer::Consumer;
 use slotflow_runtime::Offset;
 
+use super::header::Header;
 use super::log::log_line;
+use super::lookup::code_of;
 use super::source::Client;
 
 /// The most messages in a batch: some 20 us, the lower end of a step's budget.
@@ -118,11 +120,38 @@ impl<'s> RawMessage<'s> {
         unsafe { (*self.0).offset }
     }
 
+    /// Its headers, in order.
+    pub fn headers(self) -> impl Iterator<Item = Header<'s>> {
+        let mut list = ptr::null_mut();
+        // SAFETY: the message lives for 's, and its headers, of which there may be none, with it.
+        let error = unsafe { native::rd_kafka_message_headers(self.0, &mut list) };
+        let list = if code_of(error).is_none() { list } else { ptr::null_mut() };
+        // SAFETY: as above.
+        (0..).map_while(move |number| unsafe { header(list, number) })
+    }
+
     /// Milliseconds since the Unix epoch, if the message has a time.
     pub fn timestamp_ms(self) -> Option<i64> {
         // SAFETY: the message lives for 's; librdkafka allows that the kind of time is not asked for.
         let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(self.0, ptr::null_mut()) };
         (timestamp_ms >= 0).then_some(timestamp_ms)
+    }
+}
+
+/// The header of that number, if there are so many.
+///
+/// # Safety
+/// `list` is null, or a list of headers that lives for 's.
+unsafe fn header<'s>(list: *const native::rd_kafka_headers_t, number: usize) -> Option<Header<'s>> {
+    let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+    if list.is_null() {
+        return None;
+    }
+    // SAFETY: the list is alive; name and value belong to it, and the name ends in 0.
+    unsafe {
+        let error = native::rd_kafka_header_get_all(list, number, &mut name, &mut value, &mut length);
+        let name = (code_of(error).is_none()).then(|| CStr::from_ptr(name))?;
+        Some(Header { name: name.to_str().unwrap_or("\u{fffd}"), value: bytes(value, length) })
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::{ClientContext, Message};
 use slotflow_runtime::metrics::{Latencies, LatencyMeter};
 
+use super::dead_letter::Undelivered;
 use super::log::ClientLog;
 
 /// Bits of a tag for the epoch; barriers under way are few, so the lowest bits tell them apart.
@@ -56,19 +57,18 @@ impl Tag {
     }
 }
 
-/// A record that was not delivered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Undelivered {
-    pub code: RDKafkaErrorCode,
-    pub partition: i32,
-    pub bytes: usize,
-}
-
 /// What has come back since the writer last looked.
 #[derive(Default)]
 pub(super) struct Returned {
     pub delivered: Vec<Tag>,
-    pub failed: Option<Undelivered>,
+    /// All of them where there are dead letters, else the first.
+    pub failed: Vec<(Tag, Undelivered)>,
+}
+
+impl Returned {
+    pub fn is_empty(&self) -> bool {
+        self.delivered.is_empty() && self.failed.is_empty()
+    }
 }
 
 /// Receives delivery reports. librdkafka calls it inside the writer's own `poll`, on the same thread,
@@ -76,10 +76,16 @@ pub(super) struct Returned {
 #[derive(Default)]
 pub(super) struct Deliveries {
     pub log: ClientLog,
+    /// Whether every record that fails is wanted, and not only the first.
+    every_failure: bool,
     returned: Mutex<Returned>,
 }
 
 impl Deliveries {
+    pub fn with_every_failure(every_failure: bool) -> Deliveries {
+        Deliveries { every_failure, ..Deliveries::default() }
+    }
+
     /// Takes what has come back, leaving the empty `spare` in its place.
     pub fn take(&self, spare: &mut Returned) {
         std::mem::swap(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner), spare);
@@ -105,13 +111,11 @@ impl ProducerContext for Deliveries {
         let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => returned.delivered.push(Tag(tag)),
-            Err((error, message)) => {
-                returned.failed.get_or_insert(Undelivered {
-                    code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
-                    partition: message.partition(),
-                    bytes: message.payload_len(),
-                });
+            Err((error, message)) if self.every_failure || returned.failed.is_empty() => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                returned.failed.push((Tag(tag), Undelivered::returned(code, message)));
             }
+            Err(_) => {}
         }
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Erro
     )
 }
 
-pub(super) fn not_delivered(topic: &str, partition: Option<i32>, code: RDKafkaErrorCode) -> Error {
+pub(super) fn not_delivered(topic: &str, partition: Option<SplitId>, code: RDKafkaErrorCode) -> Error {
     let partition = partition.map(|partition| format!(", partition {partition}")).unwrap_or_default();
     let remedy = match code {
         RDKafkaErrorCode::MessageTimedOut => {

@@ -1,11 +1,13 @@
 //! The record of a Kafka source: a message, lent for one step.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use slotflow_runtime::{Error, Family, Offset, Result, SplitId};
 
 use super::batch::RawMessage;
+use super::header::{Header, OwnedHeader};
 
 /// The family of [`Message`].
 pub struct Messages;
@@ -21,11 +23,11 @@ impl Family for Messages {
 #[derive(Clone, Copy)]
 pub struct Message<'s> {
     raw: RawMessage<'s>,
-    topic: &'s str,
+    topic: &'s Arc<str>,
 }
 
 impl<'s> Message<'s> {
-    pub(super) fn new(raw: RawMessage<'s>, topic: &'s str) -> Message<'s> {
+    pub(super) fn new(raw: RawMessage<'s>, topic: &'s Arc<str>) -> Message<'s> {
         Message { raw, topic }
     }
 
@@ -86,6 +88,17 @@ impl<'s> Message<'s> {
         self.raw.timestamp_ms()
     }
 
+    /// The headers, in order; they are read out of the message when they are first asked for. A name that is no
+    /// UTF-8, which Kafka's protocol does not allow, reads as U+FFFD.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'s>> + use<'s> {
+        self.raw.headers()
+    }
+
+    /// The value of the last header of that name.
+    pub fn header(&self, name: &str) -> Option<&'s [u8]> {
+        self.headers().filter(|header| header.name == name).last()?.value
+    }
+
     /// Copies the payload, for those who keep it.
     pub fn to_bytes(&self) -> Bytes {
         Bytes::copy_from_slice(self.payload())
@@ -97,6 +110,8 @@ impl<'s> Message<'s> {
             payload: self.to_bytes(),
             tombstone: self.is_tombstone(),
             key: self.key().map(Bytes::copy_from_slice),
+            headers: self.headers().map(Header::to_owned_header).collect(),
+            topic: self.topic.clone(),
             partition: self.partition(),
             offset: self.offset(),
             timestamp_ms: self.timestamp_ms(),
@@ -119,6 +134,10 @@ pub struct OwnedMessage {
     pub tombstone: bool,
     /// The key, if the message has one.
     pub key: Option<Bytes>,
+    /// The headers, in order.
+    pub headers: Vec<OwnedHeader>,
+    /// The topic.
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: SplitId,
     /// The offset in its partition.

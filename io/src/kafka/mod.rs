@@ -6,19 +6,24 @@
 //! those cores.
 //!
 //! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`;
-//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `delivery`.
+//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
 mod batch;
 mod commit;
 mod committer;
+mod dead_letter;
 mod delivery;
 mod event_waker;
 mod failure;
+mod header;
+mod kafka_record;
 mod log;
 mod lookup;
 mod message;
 mod mock;
 mod off_slot;
+mod preset;
+mod produce;
 mod reader;
 mod record;
 mod settings;
@@ -28,12 +33,16 @@ mod start;
 mod topics;
 mod writer;
 
+pub use dead_letter::DeadLetter;
 pub use delivery::AckLatency;
+pub use header::{Header, OwnedHeader};
+pub use kafka_record::KafkaRecord;
 pub use message::{Message, Messages, OwnedMessage};
 pub use mock::MockKafka;
+pub use preset::Preset;
 pub use reader::KafkaReader;
 pub use record::{IntoKafka, Keyed};
-pub use sink::{Acks, KafkaSink};
+pub use sink::{Acks, KafkaSink, Partitioner};
 pub use source::KafkaSource;
 pub use start::Start;
 pub use topics::{fill_topic, read_topic};

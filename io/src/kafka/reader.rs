@@ -66,7 +66,7 @@ impl SourceReader for KafkaReader {
             return Ok(if positions.bounded { Polled::End } else { Polled::Idle });
         };
         batch.fill(budget);
-        let (batch, topic): (&'s Batch, &'s str) = (batch, topic);
+        let (batch, topic): (&'s Batch, &'s Arc<str>) = (batch, topic);
         let (mut taken, mut pushed) = (0, 0);
         for raw in batch.messages() {
             taken += 1;

@@ -8,12 +8,21 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use slotflow_runtime::{Error, Problem, Result};
 
+use super::preset::{Preset, Setting};
+
 /// How long a broker may take to answer before the start (a guess: a broker across the world that is
 /// electing a leader needs less).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest topic name Kafka allows.
 const TOPIC_NAME_MAX: usize = 249;
+
+/// Second names that librdkafka has for what the presets set: under its own, the preset could win.
+const ALIASES: [(&str, &str); 3] = [
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+];
 
 /// Where to connect, which topic, and settings by librdkafka's own names.
 ///
@@ -23,6 +32,7 @@ pub(super) struct Settings {
     pub brokers: String,
     pub topic: String,
     pub connect_timeout: Duration,
+    pub preset: Preset,
     raw: Vec<(String, String)>,
 }
 
@@ -32,6 +42,7 @@ impl Settings {
             brokers: brokers.into(),
             topic: String::new(),
             connect_timeout: CONNECT_TIMEOUT,
+            preset: Preset::default(),
             raw: Vec::new(),
         }
     }
@@ -41,11 +52,31 @@ impl Settings {
     }
 
     pub fn set(&mut self, key: impl Into<String>, value: impl fmt::Display) {
-        self.raw.push((key.into(), value.to_string()));
+        let key = key.into();
+        let known = ALIASES.iter().find(|(alias, _)| *alias == key);
+        let key = known.map_or(key, |(_, name)| (*name).into());
+        self.raw.push((key, value.to_string()));
     }
 
     pub fn describe(&self) -> String {
         format!("kafka({})", self.topic)
+    }
+
+    /// The preset with the values in force, and the names of what else was set: those values may be secret.
+    pub fn explain(&self, presets: &[Setting]) -> Vec<String> {
+        let set =
+            |key: &str| self.raw.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value);
+        let known = presets.iter().map(|(key, value)| format!("{key} = {}", set(key).unwrap_or(value)));
+        let mut lines = vec![format!("{}: {}", self.preset.name(), Vec::from_iter(known).join(", "))];
+        let is_preset = |key: &str| presets.iter().any(|(known, _)| *known == key);
+        let mut more: Vec<&str> =
+            self.raw.iter().map(|(key, _)| &**key).filter(|key| !is_preset(key)).collect();
+        more.sort_unstable();
+        more.dedup();
+        if !more.is_empty() {
+            lines.push(format!("also set: {}", more.join(", ")));
+        }
+        lines
     }
 
     /// What is wrong with these settings on their own; `own` lists those the connector decides.
@@ -75,7 +106,7 @@ impl Settings {
     ///
     /// # Errors
     /// A setting that librdkafka does not have or whose value it refuses.
-    pub fn config(&self, presets: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
+    pub fn config(&self, presets: &[Setting], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         let raw = self.raw.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         for (key, value) in presets.iter().copied().chain(raw).chain(fixed.iter().copied()) {
@@ -162,9 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn the_user_comes_after_the_presets_and_before_what_must_be_so() {
+    fn explain_prints_what_is_in_force_and_no_value_that_may_be_secret() {
         let mut settings = settings();
         settings.set("linger.ms", 7);
+        settings.set("sasl.password", "canary");
+        settings.set("sasl.password", "canary");
+        assert_eq!(
+            settings.explain(&[("linger.ms", "1"), ("check.crcs", "true")]),
+            ["low latency: linger.ms = 7, check.crcs = true", "also set: sasl.password"]
+        );
+    }
+
+    #[test]
+    fn the_user_comes_after_the_presets_and_before_what_must_be_so() {
+        let mut settings = settings();
+        settings.set("queue.buffering.max.ms", 7);
         settings.set("acks", 1);
         let config = settings.config(&[("linger.ms", "1"), ("retries", "2")], &[("acks", "all")]).unwrap();
         let value = |key| config.get(key).unwrap();

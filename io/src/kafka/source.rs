@@ -19,25 +19,6 @@ use super::start::{Beginning, Partition, Start, assignment};
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
 
-/// Settings for low latency and bounded memory, each to be overridden by the user.
-const PRESETS: [(&str, &str); 9] = [
-    // A record that is damaged on its way is an error, not data.
-    ("check.crcs", "true"),
-    // What a transaction has not committed does not exist.
-    ("isolation.level", "read_committed"),
-    // How long a broker holds back an empty answer, by default 500 ms; 100 questions a second cost nothing.
-    ("fetch.wait.max.ms", "10"),
-    // A partition whose buffer was full is by default not asked again for a second.
-    ("fetch.queue.backoff.ms", "5"),
-    // The buffer of one subtask, over all its partitions: 16 MiB (a guess: 0.1 s at 160 MB/s).
-    ("queued.max.messages.kbytes", "16384"),
-    // After an outage, by default up to 10 s go by before the next try.
-    ("reconnect.backoff.max.ms", "1000"),
-    ("socket.keepalive.enable", "true"),
-    ("log.connection.close", "false"),
-    ("statistics.interval.ms", "0"),
-];
-
 /// What the source decides by itself: its correctness stands on it.
 const OWN: [&str; 11] = [
     // librdkafka's other names for some of these.
@@ -167,7 +148,7 @@ impl KafkaSource {
             ("enable.partition.eof", "true"),
             ("allow.auto.create.topics", "false"),
         ];
-        self.settings.config(&PRESETS, &[&own, more].concat())
+        self.settings.config(&self.settings.preset.of_source(), &[&own, more].concat())
     }
 
     /// Asks for the topic with a client of its own, which is gone before any slot is touched.

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod commit;
+mod dead_letters;
 mod failures;
 mod harness;
+mod records;
 mod sink;
 mod source;
