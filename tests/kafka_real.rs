@@ -6,7 +6,7 @@ mod kafka;
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
@@ -14,12 +14,22 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use slotflow::io::kafka::{
+    DeadLetter, KafkaRecord, KafkaSink, KafkaSource, Message, Start, Stop, read_topic,
+};
+use slotflow::prelude::*;
+use slotflow::runtime::IoCores;
 
 /// What a broker may take for a transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test with topics of its own, if there is a broker.
 fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
+    with_topics_of(name, "1000000", test);
+}
+
+/// As `with_topics`, where the topics refuse requests that are larger.
+fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let Ok(brokers) = std::env::var("KAFKA_BOOTSTRAP") else {
         println!("checked nothing: KAFKA_BOOTSTRAP names no broker (scripts/kafka up starts one)");
         return;
@@ -28,6 +38,7 @@ fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
     let (input, output) = (format!("{name}-{now}-in"), format!("{name}-{now}-out"));
     let new = [(&input, PARTITIONS), (&output, 3)];
     let new = new.map(|(name, count)| NewTopic::new(name, count as i32, TopicReplication::Fixed(1)));
+    let new = new.map(|topic| topic.set("max.message.bytes", most_bytes));
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
@@ -40,7 +51,7 @@ fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
+    let mut context = task::Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
@@ -77,6 +88,63 @@ fn acknowledgements_are_timed_from_the_source() {
 #[test]
 fn an_oversize_record_fails_the_job() {
     with_topics("oversize", |topics| kafka::an_oversize_record_fails_the_job(topics).unwrap());
+}
+
+/// Writes one record for each of these, through a job.
+fn write(topics: &Topics, sink: KafkaSink, records: Vec<KafkaRecord>) {
+    let env = Environment::new().unwrap();
+    env.source(from_iterator(records)).sink(sink.topic(&topics.output));
+    env.run("write").unwrap();
+}
+
+/// The mock broker knows no times, so this is for a real one alone.
+#[test]
+fn a_source_begins_and_ends_at_a_time() {
+    const NOON_MS: i64 = 1_700_000_000_000;
+    with_topics("times", |topics| {
+        let record = |n: i64| {
+            let record = KafkaRecord::new(n.to_string()).partition(n as u32 % 3).timestamp_ms(NOON_MS + n);
+            record.header("n", n.to_string())
+        };
+        write(topics, KafkaSink::new(&topics.brokers), (0..60).map(record).collect());
+        let read = |start, stop| {
+            let (env, numbers) = (Environment::new().unwrap(), Collected::new());
+            let source = KafkaSource::new(&topics.brokers).topic(&topics.output).no_commit();
+            let number = |message: Message<'_>| {
+                assert_eq!(message.header("n"), Some(message.payload()));
+                message
+                    .decode(|bytes| std::str::from_utf8(bytes).map(|text| text.parse::<i64>()))?
+                    .map_err(Error::user)
+            };
+            env.source(source.starting(start).until(stop)).try_map(number).sink(numbers.sink());
+            env.run("read").unwrap();
+            let mut numbers = numbers.take();
+            numbers.sort_unstable();
+            numbers
+        };
+        let from_to = |from, to| read(Start::Timestamp(NOON_MS + from), Stop::Timestamp(NOON_MS + to));
+        assert_eq!(from_to(20, 40), (20..40).collect::<Vec<_>>());
+        assert_eq!(from_to(-5, 1_000), (0..60).collect::<Vec<_>>());
+        assert_eq!(from_to(1_000, 2_000), Vec::<i64>::new());
+    });
+}
+
+/// The topic takes less than the sink does, so it is the broker that refuses.
+#[test]
+fn a_record_that_a_topic_finds_too_large_becomes_a_dead_letter_and_the_others_arrive() {
+    with_topics_of("letters", "1000", |topics| {
+        let letters: Collected<DeadLetter> = Collected::new();
+        // Each in a request of its own: a broker refuses whole requests.
+        let sink =
+            KafkaSink::new(&topics.brokers).dead_letters(letters.sink()).setting("batch.num.messages", 1);
+        let record =
+            |n: usize| KafkaRecord::new("x".repeat(if n % 10 == 5 { 2_000 } else { 10 + n })).partition(0);
+        write(topics, sink, (0..100).map(record).collect());
+        assert_eq!(letters.take().len(), 10);
+        let arrived = read_topic(&IoCores::default(), &topics.brokers, &topics.output).unwrap().concat();
+        let lengths: Vec<usize> = arrived.iter().map(|message| message.payload.len() - 10).collect();
+        assert_eq!(lengths, (0..100).filter(|n| n % 10 != 5).collect::<Vec<_>>(), "in order, and once");
+    });
 }
 
 /// Writes lines with these numbers to partition 0 in one transaction, which is committed or aborted.

@@ -21,6 +21,20 @@ pub enum Splits {
     Single,
     /// These splits, numbered from 0; split `i` is read by subtask `i % parallelism`.
     Count(u32),
+    /// As many splits as there are numbers here, numbered from 0; split `i` is read by subtask
+    /// `numbers[i] % parallelism`, so those with equal numbers meet (the equal partitions of two topics).
+    Spread(Vec<u32>),
+}
+
+impl Splits {
+    /// How many splits are to be spread over the subtasks, if any are.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Splits::PerSubtask | Splits::Single => None,
+            Splits::Count(count) => Some(*count as usize),
+            Splits::Spread(numbers) => Some(numbers.len()),
+        }
+    }
 }
 
 /// Describes an input; opened once for each subtask.

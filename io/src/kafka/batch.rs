@@ -5,12 +5,13 @@
 //! to [`log`], errors of a partition come as messages.
 #![allow(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rdkafka::bindings as native;
 use rdkafka::consumer::Consumer;
 use slotflow_runtime::Offset;
@@ -28,12 +29,14 @@ pub(super) struct Batch {
     queue: NonNull<native::rd_kafka_queue_t>,
     messages: Box<[*mut native::rd_kafka_message_t; BATCH]>,
     length: usize,
+    /// Those of the messages that somebody keeps; they live at least as long as the batch, as the others do.
+    kept: Box<[OnceCell<Arc<Kept>>; BATCH]>,
     /// Outlives the queue and the messages: both are freed by `drop`, before the fields are.
-    _client: Arc<Client>,
+    client: Arc<Client>,
 }
 
-// SAFETY: the queue and the messages belong to this batch alone, and librdkafka's functions may be
-// called from any thread.
+// SAFETY: the queue and the messages belong to this batch alone, those that are kept are only read, and librdkafka's
+// functions may be called from any thread.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -46,7 +49,8 @@ impl Batch {
             native::rd_kafka_queue_get_consumer(consumer)
         };
         let messages = Box::new([ptr::null_mut(); BATCH]);
-        Some(Batch { queue: NonNull::new(queue)?, messages, length: 0, _client: client })
+        let (queue, kept) = (NonNull::new(queue)?, Box::new([const { OnceCell::new() }; BATCH]));
+        Some(Batch { queue, messages, length: 0, kept, client })
     }
 
     /// Frees the last batch and takes the next one, of at most `limit` messages, without waiting.
@@ -60,16 +64,18 @@ impl Batch {
 
     /// The messages of the batch, in order.
     pub fn messages(&self) -> impl Iterator<Item = RawMessage<'_>> {
-        let raw = |message: &*mut native::rd_kafka_message_t| RawMessage(*message, PhantomData);
-        self.messages[..self.length].iter().map(raw)
+        let taken = self.messages[..self.length].iter().enumerate();
+        taken.map(|(index, message)| RawMessage { message: *message, index, batch: self })
     }
 
     fn clear(&mut self) {
         let taken = std::mem::take(&mut self.length);
-        for message in &self.messages[..taken] {
-            // SAFETY: it came from `fill`, is freed once as the length is 0 now, and every
-            // `RawMessage` has borrowed `self`.
-            unsafe { native::rd_kafka_message_destroy(*message) };
+        for (message, kept) in self.messages[..taken].iter().zip(self.kept.iter_mut()) {
+            if kept.take().is_none() {
+                // SAFETY: it came from `fill`, is freed once as the length is 0 now and nobody keeps it, and every
+                // `RawMessage` has borrowed `self`.
+                unsafe { native::rd_kafka_message_destroy(*message) };
+            }
         }
     }
 }
@@ -82,9 +88,44 @@ impl Drop for Batch {
     }
 }
 
+/// A message that outlives its batch.
+pub(super) struct Kept {
+    message: NonNull<native::rd_kafka_message_t>,
+    /// Outlives the message.
+    _client: Arc<Client>,
+}
+
+// SAFETY: the message is only read, and librdkafka lets any thread free it.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: a batch that gave its message away does not free it, and nobody else has it.
+        unsafe { native::rd_kafka_message_destroy(self.message.as_ptr()) };
+    }
+}
+
+/// The payload of a message that is kept.
+struct KeptPayload(Arc<Kept>);
+
+impl AsRef<[u8]> for KeptPayload {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: payload and length belong together and live as long as the message.
+        unsafe { bytes((*self.0.message.as_ptr()).payload, (*self.0.message.as_ptr()).len) }
+            .unwrap_or_default()
+    }
+}
+
 /// A message, or an error, of a batch.
 #[derive(Clone, Copy)]
-pub(super) struct RawMessage<'s>(*const native::rd_kafka_message_t, PhantomData<&'s Batch>);
+pub(super) struct RawMessage<'s> {
+    message: *const native::rd_kafka_message_t,
+    /// Its place in the batch.
+    index: usize,
+    batch: &'s Batch,
+}
 
 // Pointers are read one by one, never through a reference to the whole: a broker may send an error
 // code that the Rust enum of codes does not have.
@@ -93,38 +134,63 @@ impl<'s> RawMessage<'s> {
     #[inline]
     pub fn error(self) -> i32 {
         // SAFETY: the message lives for 's; the code is a C enum, which has the size of an `i32`.
-        unsafe { ptr::addr_of!((*self.0).err).cast::<i32>().read() }
+        unsafe { ptr::addr_of!((*self.message).err).cast::<i32>().read() }
     }
 
     #[inline]
     pub fn payload(self) -> Option<&'s [u8]> {
         // SAFETY: payload and length belong together, and the bytes live as long as the message.
-        unsafe { bytes((*self.0).payload, (*self.0).len) }
+        unsafe { bytes((*self.message).payload, (*self.message).len) }
     }
 
     #[inline]
     pub fn key(self) -> Option<&'s [u8]> {
         // SAFETY: key and length belong together, and the bytes live as long as the message.
-        unsafe { bytes((*self.0).key, (*self.0).key_len) }
+        unsafe { bytes((*self.message).key, (*self.message).key_len) }
+    }
+
+    /// The payload, for as long as it is held: not copied, so it holds the whole fetch buffer, too.
+    pub fn kept_payload(self) -> Bytes {
+        let Some(message) = NonNull::new(self.message.cast_mut()) else { return Bytes::new() };
+        let keep = || Arc::new(Kept { message, _client: self.batch.client.clone() });
+        Bytes::from_owner(KeptPayload(self.batch.kept[self.index].get_or_init(keep).clone()))
+    }
+
+    /// Tells topics apart, among messages that live.
+    #[inline]
+    pub fn topic_handle(self) -> usize {
+        // SAFETY: the message lives for 's.
+        unsafe { (*self.message).rkt as usize }
+    }
+
+    /// The name of the topic; empty for what is told of no topic.
+    pub fn topic(self) -> &'s str {
+        // SAFETY: the message lives for 's and holds its topic, if it has one, whose name ends in 0.
+        unsafe {
+            let topic = (*self.message).rkt;
+            let name =
+                NonNull::new(topic).map(|topic| CStr::from_ptr(native::rd_kafka_topic_name(topic.as_ptr())));
+            name.and_then(|name| name.to_str().ok()).unwrap_or_default()
+        }
     }
 
     #[inline]
     pub fn partition(self) -> i32 {
         // SAFETY: the message lives for 's.
-        unsafe { (*self.0).partition }
+        unsafe { (*self.message).partition }
     }
 
     #[inline]
     pub fn offset(self) -> Offset {
         // SAFETY: the message lives for 's.
-        unsafe { (*self.0).offset }
+        unsafe { (*self.message).offset }
     }
 
     /// Its headers, in order.
     pub fn headers(self) -> impl Iterator<Item = Header<'s>> {
         let mut list = ptr::null_mut();
         // SAFETY: the message lives for 's, and its headers, of which there may be none, with it.
-        let error = unsafe { native::rd_kafka_message_headers(self.0, &mut list) };
+        let error = unsafe { native::rd_kafka_message_headers(self.message, &mut list) };
         let list = if code_of(error).is_none() { list } else { ptr::null_mut() };
         // SAFETY: as above.
         (0..).map_while(move |number| unsafe { header(list, number) })
@@ -133,7 +199,7 @@ impl<'s> RawMessage<'s> {
     /// Milliseconds since the Unix epoch, if the message has a time.
     pub fn timestamp_ms(self) -> Option<i64> {
         // SAFETY: the message lives for 's; librdkafka allows that the kind of time is not asked for.
-        let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(self.0, ptr::null_mut()) };
+        let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(self.message, ptr::null_mut()) };
         (timestamp_ms >= 0).then_some(timestamp_ms)
     }
 }

@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use slotflow_runtime::{Committer, Error, Offsets, Result};
+use slotflow_runtime::{Committer, Error, Offsets, Result, SplitId};
 
 use super::commit::{Commit, Refusal};
 use super::failure;
 use super::lookup::is_passing;
 use super::source::Client;
+use super::subscription::TopicPartition;
 
 /// How long the job's thread waits for one answer (a guess: a hundred times what it takes).
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -39,7 +40,8 @@ const REFRESH: Duration = Duration::from_secs(30);
 pub(super) struct KafkaCommitter {
     pub client: Arc<Client>,
     pub group: String,
-    pub topic: String,
+    /// The partitions, in the order of their splits.
+    pub partitions: Vec<TopicPartition>,
     /// How long the end of the job may wait.
     pub finish_timeout: Duration,
     under_way: Option<(Commit, Offsets)>,
@@ -50,10 +52,23 @@ pub(super) struct KafkaCommitter {
 }
 
 impl KafkaCommitter {
-    pub fn new(client: Arc<Client>, group: &str, topic: &str, finish_timeout: Duration) -> Self {
-        let (group, topic) = (group.into(), topic.into());
-        let (under_way, unsaved, stored) = (None, None, None);
-        KafkaCommitter { client, group, topic, finish_timeout, under_way, unsaved, stored }
+    pub fn new(
+        client: Arc<Client>,
+        group: &str,
+        partitions: Vec<TopicPartition>,
+        finish_timeout: Duration,
+    ) -> Self {
+        let (group, under_way, unsaved, stored) = (group.into(), None, None, None);
+        KafkaCommitter { client, group, partitions, finish_timeout, under_way, unsaved, stored }
+    }
+
+    fn partition(&self, split: SplitId) -> Option<&TopicPartition> {
+        self.partitions.iter().find(|known| known.split == split)
+    }
+
+    /// The first topic, for failures that are of none in particular.
+    fn topic(&self) -> &str {
+        self.partitions.first().map_or("", |first| &first.topic)
     }
 
     /// Goes on until everything is stored, the time is over or the coordinator says "not now".
@@ -91,8 +106,10 @@ impl KafkaCommitter {
 
     fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            let added = list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*offset));
+        for (split, offset) in offsets {
+            let unknown = || Error::bug(format!("split {split} is none of this reader's"));
+            let TopicPartition { topic, partition, .. } = self.partition(*split).ok_or_else(unknown)?;
+            let added = list.add_partition_offset(topic, *partition as i32, Offset::Offset(*offset));
             added.map_err(|error| Error::bug(format!("offset {offset} is not one: {error}")))?;
         }
         Ok(list)
@@ -103,9 +120,9 @@ impl KafkaCommitter {
         match code {
             Code::GroupAuthorizationFailed => failure::group_refused(&self.group),
             Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
-                failure::group_in_use(&self.group, &self.topic, partition)
+                failure::group_in_use(&self.group, self.topic(), partition)
             }
-            _ => failure::group_failed(&self.group, &self.topic, "committed", code),
+            _ => failure::group_failed(&self.group, self.topic(), "committed", code),
         }
     }
 }
@@ -116,7 +133,7 @@ impl Committer for KafkaCommitter {
             self.unsaved = Some(offsets.clone());
         }
         if let Some(code) = self.go_on(Instant::now() + ANSWER_TIMEOUT)? {
-            let (group, topic) = (&self.group, &self.topic);
+            let (group, topic) = (&self.group, self.topic());
             tracing::warn!(group, topic, "offsets are not committed yet, which is tried again: {code}");
         }
         Ok(())
@@ -126,7 +143,7 @@ impl Committer for KafkaCommitter {
         let until = Instant::now() + self.finish_timeout;
         while let Some(code) = self.go_on(until)? {
             if Instant::now() >= until {
-                return Err(failure::group_failed(&self.group, &self.topic, "committed", code));
+                return Err(failure::group_failed(&self.group, self.topic(), "committed", code));
             }
             std::thread::sleep(PAUSE);
         }

@@ -5,10 +5,12 @@
 //! made, asked, committed and closed on threads of the I/O cores. librdkafka's own threads inherit
 //! those cores.
 //!
-//! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`;
+//! Reading order: [`source`](KafkaSource), `subscription`, `beginning`, [`reader`](KafkaReader),
+//! `positions`, `batch`, `committer`;
 //! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
 mod batch;
+mod beginning;
 mod commit;
 mod committer;
 mod dead_letter;
@@ -22,6 +24,8 @@ mod lookup;
 mod message;
 mod mock;
 mod off_slot;
+mod positions;
+mod prefetch;
 mod preset;
 mod produce;
 mod reader;
@@ -30,6 +34,7 @@ mod settings;
 mod sink;
 mod source;
 mod start;
+mod subscription;
 mod topics;
 mod writer;
 
@@ -44,6 +49,6 @@ pub use reader::KafkaReader;
 pub use record::{IntoKafka, Keyed};
 pub use sink::{Acks, KafkaSink, Partitioner};
 pub use source::KafkaSource;
-pub use start::Start;
+pub use start::{PartitionOffset, Start, Stop};
 pub use topics::{fill_topic, read_topic};
 pub use writer::KafkaWriter;

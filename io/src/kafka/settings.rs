@@ -24,7 +24,7 @@ const ALIASES: [(&str, &str); 3] = [
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
 ];
 
-/// Where to connect, which topic, and settings by librdkafka's own names.
+/// Where to connect, a sink's topic or what a source reads in one word, and settings by librdkafka's own names.
 ///
 /// It has no `Debug`: settings hold passwords.
 #[derive(Clone)]
@@ -58,6 +58,10 @@ impl Settings {
         self.raw.push((key, value.to_string()));
     }
 
+    pub fn is_set(&self, key: &str) -> bool {
+        self.raw.iter().any(|(known, _)| known == key)
+    }
+
     pub fn describe(&self) -> String {
         format!("kafka({})", self.topic)
     }
@@ -88,11 +92,6 @@ impl Settings {
         if self.brokers.trim().is_empty() {
             problem("has no brokers", "give at least one HOST:PORT");
         }
-        if self.topic.is_empty() {
-            problem("has no topic", "name one with .topic(..)");
-        } else if !is_topic_name(&self.topic) {
-            problem("is no name of a topic", "use up to 249 letters, digits, dots, dashes and underscores");
-        }
         if self.connect_timeout.is_zero() {
             problem("has a connect timeout of 0 s", "give it at least some milliseconds");
         }
@@ -106,7 +105,7 @@ impl Settings {
     ///
     /// # Errors
     /// A setting that librdkafka does not have or whose value it refuses.
-    pub fn config(&self, presets: &[Setting], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
+    pub fn config(&self, presets: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         let raw = self.raw.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         for (key, value) in presets.iter().copied().chain(raw).chain(fixed.iter().copied()) {
@@ -135,7 +134,7 @@ impl Settings {
     }
 }
 
-fn is_topic_name(name: &str) -> bool {
+pub(super) fn is_topic_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     name.len() <= TOPIC_NAME_MAX && name.bytes().all(allowed) && name != "." && name != ".."
 }
@@ -160,14 +159,14 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once() {
         let mut settings = Settings { connect_timeout: Duration::ZERO, ..Settings::new(" ") };
+        settings.topic = "words".into();
         settings.set("enable.auto.commit", true);
         assert_eq!(
             Error::plan(settings.problems(&["enable.auto.commit"])).to_string(),
-            "4 problems before the start\n  \
-             - kafka(): has no brokers; give at least one HOST:PORT\n  \
-             - kafka(): has no topic; name one with .topic(..)\n  \
-             - kafka(): has a connect timeout of 0 s; give it at least some milliseconds\n  \
-             - kafka(): sets `enable.auto.commit` by itself; leave that setting out"
+            "3 problems before the start\n  \
+             - kafka(words): has no brokers; give at least one HOST:PORT\n  \
+             - kafka(words): has a connect timeout of 0 s; give it at least some milliseconds\n  \
+             - kafka(words): sets `enable.auto.commit` by itself; leave that setting out"
         );
     }
 

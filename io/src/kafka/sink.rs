@@ -16,6 +16,7 @@ use super::off_slot::OffSlot;
 use super::preset::Preset;
 use super::record::IntoKafka;
 use super::settings::Settings;
+use super::subscription::Subscription;
 use super::writer::{Bounds, KafkaWriter};
 
 const QUEUE_RECORDS: &str = "queue.buffering.max.messages";
@@ -169,7 +170,9 @@ impl KafkaSink {
     }
 
     fn config(&self) -> Result<ClientConfig> {
-        let problems = self.settings.problems(&OWN);
+        let mut problems = self.settings.problems(&OWN);
+        let own = Subscription::Topics(vec![self.settings.topic.clone()]);
+        problems.extend(own.problems(&self.settings.describe()));
         if !problems.is_empty() {
             return Err(Error::plan(problems));
         }
@@ -248,7 +251,7 @@ fn producer(
     // The first answer comes from the address that was given, the second from a broker of the cluster,
     // and with that the producer gets its id: 60 ms instead of 500 until the first record can go.
     for _ in 0..2 {
-        lookup.partitions(producer.client(), || producer.poll(Duration::ZERO))?;
+        lookup.partitions(&settings.topic, producer.client(), || producer.poll(Duration::ZERO))?;
     }
     Ok(producer)
 }

@@ -1,20 +1,24 @@
-//! Reads a Kafka topic.
+//! Reads Kafka topics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use slotflow_runtime::{Problem, Result, Source, SplitId, Splits, SubtaskContext};
+use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
+use super::beginning::{Beginning, Partition, assignment};
 use super::committer::KafkaCommitter;
 use super::failure::Purpose;
 use super::log::ClientLog;
 use super::lookup::Lookup;
 use super::off_slot::OffSlot;
+use super::prefetch::Prefetch;
+use super::preset::Preset;
 use super::reader::KafkaReader;
 use super::settings::Settings;
-use super::start::{Beginning, Partition, Start, assignment};
+use super::start::{Start, Stop};
+use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
@@ -38,7 +42,7 @@ const OWN: [&str; 11] = [
 /// A librdkafka consumer must have a group, even where nothing is asked of it.
 const NO_GROUP: &str = "slotflow-without-group";
 
-/// Reads the records of a topic, as [`Messages`](super::Messages): borrowed, without a copy.
+/// Reads the records of one topic or several, as [`Messages`](super::Messages): borrowed, without a copy.
 ///
 /// Partition `i` is read by subtask `i % parallelism`, so equal partitions of two topics meet on one
 /// subtask; subtasks beyond the partitions are idle. Offsets are committed under the group once
@@ -51,17 +55,21 @@ const NO_GROUP: &str = "slotflow-without-group";
 ///     .topic("words")
 ///     .group("upper")
 ///     .starting(Start::GroupOrLatest)
-///     .setting("queued.max.messages.kbytes", 65_536);
+///     .prefetch_bytes(256 << 20);
 /// ```
 ///
-/// Before the job starts, brokers, topic, rights and offsets are checked; what fails is an error of
+/// Before the job starts, brokers, topics, rights and offsets are checked; what fails is an error of
 /// `run` that names the remedy. In a running job brokers may go away for as long as they like.
 pub struct KafkaSource {
     settings: Settings,
+    subscription: Subscription,
     group: String,
     start: Start,
-    bounded: bool,
+    stop: Option<Stop>,
     commits: bool,
+    prefetch: Prefetch,
+    /// What there is to read, once the brokers have been asked.
+    found: Vec<TopicPartition>,
 }
 
 impl KafkaSource {
@@ -69,17 +77,38 @@ impl KafkaSource {
     pub fn new(brokers: impl Into<String>) -> KafkaSource {
         KafkaSource {
             settings: Settings::new(brokers),
+            subscription: Subscription::Topics(Vec::new()),
             group: String::new(),
             start: Start::default(),
-            bounded: false,
+            stop: None,
             commits: true,
+            prefetch: Prefetch::default(),
+            found: Vec::new(),
         }
     }
 
     /// The topic; there is no default.
     #[must_use]
-    pub fn topic(mut self, topic: impl Into<String>) -> Self {
-        self.settings.topic = topic.into();
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        self.topics([topic])
+    }
+
+    /// The topics. A message says which it is from.
+    #[must_use]
+    pub fn topics(self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.subscribe(Subscription::Topics(topics.into_iter().map(Into::into).collect()))
+    }
+
+    /// All topics whose name fits, where `*` stands for any text: `orders-*`. Kafka's own, which begin with two
+    /// underscores, only fit a pattern that begins so, too. Those that there are when the job starts; at least one.
+    #[must_use]
+    pub fn topics_like(self, pattern: impl Into<String>) -> Self {
+        self.subscribe(Subscription::Pattern(pattern.into()))
+    }
+
+    fn subscribe(mut self, subscription: Subscription) -> Self {
+        self.settings.topic = subscription.describe();
+        self.subscription = subscription;
         self
     }
 
@@ -98,10 +127,24 @@ impl KafkaSource {
         self
     }
 
-    /// Ends at what is the end of the topic when the job starts; by default it never ends.
+    /// Ends at what is the end of the topics when the job starts; by default it never ends.
     #[must_use]
-    pub fn bounded(mut self) -> Self {
-        self.bounded = true;
+    pub fn bounded(self) -> Self {
+        self.until(Stop::Latest)
+    }
+
+    /// Ends there; by default it never ends.
+    ///
+    /// ```no_run
+    /// use slotflow_io::kafka::{KafkaSource, Start, Stop};
+    ///
+    /// // One day of each partition, whatever was read before.
+    /// let source = KafkaSource::new("127.0.0.1:9092").topic("words").no_commit();
+    /// let day = source.starting(Start::Timestamp(1_767_225_600_000)).until(Stop::Timestamp(1_767_312_000_000));
+    /// ```
+    #[must_use]
+    pub fn until(mut self, stop: Stop) -> Self {
+        self.stop = Some(stop);
         self
     }
 
@@ -109,6 +152,22 @@ impl KafkaSource {
     #[must_use]
     pub fn no_commit(mut self) -> Self {
         self.commits = false;
+        self
+    }
+
+    /// For latency (the default) or for throughput.
+    #[must_use]
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.settings.preset = preset;
+        self
+    }
+
+    /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
+    /// 64 KiB for each partition). Each partition has an equal share. librdkafka may hold about twice as much, as a
+    /// fetch that is under way when the share is full is not thrown away.
+    #[must_use]
+    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
+        self.prefetch = Prefetch { bytes };
         self
     }
 
@@ -130,15 +189,25 @@ impl KafkaSource {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.settings.problems(&OWN);
+        problems.extend(self.subscription.problems(&self.describe()));
         if self.commits && self.group.is_empty() {
             let remedy = "name one with .group(..), or read without committing: .no_commit()";
             problems.push(Problem::new(self.describe(), "has no group to commit offsets under", remedy));
+        } else if self.group.is_empty() && self.start == Start::Group {
+            let remedy = "name one with .group(..), or begin elsewhere";
+            problems.push(Problem::new(self.describe(), "begins where a group is, and has none", remedy));
         }
         problems
     }
 
-    fn config(&self, more: &[(&str, &str)]) -> Result<ClientConfig> {
-        let own = [
+    fn group_name(&self) -> Option<&str> {
+        Some(self.group.as_str()).filter(|group| !group.is_empty())
+    }
+
+    /// The configuration of a consumer of `own` partitions.
+    fn config(&self, own: usize) -> Result<ClientConfig> {
+        let fixed = [
+            ("group.id", self.group_name().unwrap_or(NO_GROUP)),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             // An offset that is not there is for the user to decide about.
@@ -148,37 +217,46 @@ impl KafkaSource {
             ("enable.partition.eof", "true"),
             ("allow.auto.create.topics", "false"),
         ];
-        self.settings.config(&self.settings.preset.of_source(), &[&own, more].concat())
+        let mut config = self.settings.config(&self.settings.preset.of_source(), &fixed)?;
+        let share = self.prefetch.share(own, self.found.len()).settings();
+        for (key, value) in share.into_iter().filter(|(key, _)| !self.settings.is_set(key)) {
+            config.set(key, value.to_string());
+        }
+        Ok(config)
     }
 
-    /// Asks for the topic with a client of its own, which is gone before any slot is touched.
-    fn partitions(&self) -> Result<u32> {
-        let config = self.config(&[])?;
-        let client: BaseConsumer<ClientLog> = config
-            .create_with_context(ClientLog::default())
-            .map_err(|error| self.settings.refused(&error))?;
+    fn client(&self, own: usize) -> Result<BaseConsumer<ClientLog>> {
+        let made = self.config(own)?.create_with_context(ClientLog::default());
+        made.map_err(|error| self.settings.refused(&error))
+    }
+
+    /// Asks for the topics with a client of its own, which is gone before any slot is touched.
+    fn topics_found(&self) -> Result<Vec<(Arc<str>, u32)>> {
+        let client = self.client(0)?;
         let log = client.context().clone();
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
-        lookup.partitions(client.client(), || drop(client.poll(Duration::ZERO)))
+        let serve = || drop(client.poll(Duration::ZERO));
+        self.subscription.find(&self.settings, &lookup, client.client(), serve)
     }
 
     /// Makes the consumer of one subtask, with its partitions assigned.
     fn consumer(
         &self,
         subtask: &SubtaskContext,
-        splits: &[SplitId],
+        own: &[TopicPartition],
     ) -> Result<(BaseConsumer<ClientLog>, Vec<Partition>)> {
-        let group = Some(self.group.as_str()).filter(|group| !group.is_empty());
-        let config = self.config(&[("group.id", group.unwrap_or(NO_GROUP))])?;
-        let mut consumer: BaseConsumer<ClientLog> = config
-            .create_with_context(ClientLog::default())
-            .map_err(|error| self.settings.refused(&error))?;
+        let mut consumer = self.client(own.len())?;
         let waker = subtask.waker.clone();
         consumer.set_nonempty_callback(move || waker.wake());
-        let Settings { topic, connect_timeout, .. } = &self.settings;
-        let (start, bounded, timeout) = (self.start, self.bounded, *connect_timeout);
-        let partitions = Beginning { topic, group, start, bounded, timeout }.find(&consumer, splits)?;
-        let assigned = consumer.assign(&assignment(topic, &partitions)?);
+        let beginning = Beginning {
+            consumer: &consumer,
+            group: self.group_name(),
+            start: &self.start,
+            stop: self.stop.as_ref(),
+            timeout: self.settings.connect_timeout,
+        };
+        let partitions = beginning.find(own)?;
+        let assigned = consumer.assign(&assignment(&partitions)?);
         assigned.map_err(|error| self.settings.refused(&error))?;
         Ok((consumer, partitions))
     }
@@ -195,25 +273,34 @@ impl Source for KafkaSource {
         self.commits
     }
 
+    fn settings(&self) -> Vec<String> {
+        let mut lines = self.settings.explain(&self.settings.preset.of_source());
+        lines.push(self.prefetch.to_string());
+        lines
+    }
+
     fn splits(&mut self) -> Result<Splits> {
         let problems = self.problems();
         if !problems.is_empty() {
-            return Err(slotflow_runtime::Error::plan(problems));
+            return Err(Error::plan(problems));
         }
-        Ok(Splits::Count(self.partitions()?))
+        self.found = numbered(&self.topics_found()?);
+        Ok(Splits::Spread(self.found.iter().map(|it| it.partition).collect()))
     }
 
     fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<KafkaReader> {
-        let Settings { topic, connect_timeout, .. } = &self.settings;
-        if splits.is_empty() {
-            return Ok(KafkaReader::without_partitions(topic, self.bounded));
+        let own = splits.iter().map(|split| self.found.get(*split as usize).cloned());
+        let own: Option<Vec<TopicPartition>> = own.collect();
+        let own =
+            own.ok_or_else(|| Error::bug("a Kafka source was opened with splits that it did not name"))?;
+        if own.is_empty() {
+            return Ok(KafkaReader::without_partitions(self.stop.is_some()));
         }
         let name = format!("{}, subtask {}", self.describe(), subtask.index);
-        let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, splits))?;
+        let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, &own))?;
         tracing::debug!("{name} reads {partitions:?}");
-        let client = Arc::new(client);
-        let committer =
-            self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, topic, *connect_timeout));
-        KafkaReader::new(client, topic, &partitions, self.bounded, committer)
+        let (client, timeout) = (Arc::new(client), self.settings.connect_timeout);
+        let committer = self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, own, timeout));
+        KafkaReader::new(client, &partitions, self.stop.is_some(), committer)
     }
 }

@@ -108,7 +108,7 @@ pub fn read_topic(io: &IoCores, brokers: &str, topic: &str) -> Result<Vec<Vec<Ow
             .create_with_context(ClientLog::default())
             .map_err(|error| settings.refused(&error))?;
         let lookup = Lookup { settings: &settings, purpose: Purpose::Read, log: consumer.context() };
-        let count = lookup.partitions(consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
+        let count = lookup.partitions(topic, consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
         read_all(&consumer, topic, count)
     })?
 }

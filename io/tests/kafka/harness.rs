@@ -79,8 +79,9 @@ pub struct Reading {
 impl Reading {
     /// Opens subtask `index` of `parallelism`, with the splits the engine would give it.
     pub fn open(mut source: KafkaSource, index: usize, parallelism: usize) -> Result<Reading> {
-        let Splits::Count(count) = source.splits()? else { panic!("Kafka counts its partitions") };
-        let splits: Vec<SplitId> = (0..count).skip(index).step_by(parallelism).collect();
+        let Splits::Spread(numbers) = source.splits()? else { panic!("Kafka numbers its partitions") };
+        let own = |(_, number): &(SplitId, u32)| *number as usize % parallelism == index;
+        let splits: Vec<SplitId> = (0..).zip(numbers).filter(own).map(|(split, _)| split).collect();
         let park = Arc::new(Park::default());
         let mut place = subtask(index, parallelism);
         place.waker = Waker::new(park.clone());
@@ -92,6 +93,18 @@ impl Reading {
         let (arena, blame) = (Arena::new(), Blame::default());
         let mut ctx = Context::new(&arena, &self.place, &blame, 1);
         self.reader.poll(budget, &mut ctx, &mut self.got)
+    }
+
+    /// Steps until the end, into something else.
+    pub fn poll_into(&mut self, out: &mut impl Output<Messages>) -> Result<()> {
+        wait_for(|| {
+            let (arena, blame) = (Arena::new(), Blame::default());
+            let mut ctx = Context::new(&arena, &self.place, &blame, 1);
+            match self.reader.poll(1_000, &mut ctx, out) {
+                Err(error) => Some(Err(error)),
+                Ok(polled) => (polled == Polled::End).then_some(Ok(())),
+            }
+        })
     }
 
     /// Polls until there are `count` messages in all.

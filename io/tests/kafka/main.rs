@@ -6,6 +6,7 @@ mod commit;
 mod dead_letters;
 mod failures;
 mod harness;
+mod ranges;
 mod records;
 mod sink;
 mod source;

@@ -86,7 +86,7 @@ fn offsets_are_the_next_to_read() {
 fn without_committed_offsets_the_start_is_chosen() {
     let kafka = kafka("words", 1, 3);
     for (start, first) in [(Start::GroupOrEarliest, 0), (Start::Earliest, 0), (Start::GroupOrLatest, 3)] {
-        let source = kafka.source().topic("words").group("new").starting(start);
+        let source = kafka.source().topic("words").group("new").starting(start.clone());
         let reading = Reading::open(source, 0, 1).unwrap();
         let end = reading.reader.offsets().first().map_or(0, |(_, next)| *next as u32);
         assert_eq!(end, first, "{start:?}");

@@ -97,7 +97,7 @@ struct Crossed {
 #[derive(Clone, Debug, Serialize)]
 struct ExplainedSource {
     name: String,
-    partitions: u32,
+    partitions: usize,
     /// How many each subtask reads.
     balance: Vec<usize>,
 }
@@ -227,7 +227,7 @@ fn explained_edge(
 fn sources(plan: &Plan) -> Vec<ExplainedSource> {
     let mut sources = Vec::new();
     for (id, operator) in plan.graph.operators.iter().enumerate() {
-        let Some(Splits::Count(partitions)) = operator.splits else { continue };
+        let Some(partitions) = operator.splits.as_ref().and_then(Splits::count) else { continue };
         let parallelism = plan.chains[plan.chain_of[id]].parallelism;
         let balance = (0..parallelism).map(|index| plan.splits(id as u32, index).len()).collect();
         sources.push(ExplainedSource { name: operator.name.to_string(), partitions, balance });

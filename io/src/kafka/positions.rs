@@ -1,0 +1,228 @@
+//! How far each partition of a source subtask is.
+
+use std::sync::Arc;
+
+use slotflow_runtime::{Offset, Offsets, SplitId};
+
+use super::beginning::Partition;
+
+/// No place: the partition is not read here.
+const NOWHERE: u32 = u32::MAX;
+
+/// How far each partition is.
+pub(super) struct Positions {
+    bounded: bool,
+    /// The topics, in the order in which they came.
+    topics: Vec<Arc<str>>,
+    /// By topic and partition, which of the places it has.
+    by_topic: Vec<Vec<u32>>,
+    places: Vec<Place>,
+    /// How many partitions have not reached their end.
+    unfinished: usize,
+}
+
+/// How far one partition is.
+#[derive(Clone, Copy)]
+struct Place {
+    split: SplitId,
+    /// The next offset to read; negative as long as none is known.
+    next: Offset,
+    /// Reading stops in front of this.
+    end: Offset,
+    finished: bool,
+    /// The last that the brokers have said of it is that there is nothing more.
+    at_end: bool,
+}
+
+impl Positions {
+    pub fn new(partitions: &[Partition], bounded: bool) -> Positions {
+        let (topics, by_topic, places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut positions = Positions { bounded, topics, by_topic, places, unfinished: 0 };
+        partitions.iter().for_each(|partition| positions.add(partition));
+        positions
+    }
+
+    /// One more partition is read.
+    pub fn add(&mut self, partition: &Partition) {
+        let (topic, number) = (self.topic_or_add(&partition.of.topic), partition.of.partition as usize);
+        let row = &mut self.by_topic[topic];
+        row.resize(row.len().max(number + 1), NOWHERE);
+        row[number] = self.places.len() as u32;
+        let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
+        self.places.push(Place { split: partition.of.split, next, end, finished: false, at_end: false });
+        self.unfinished += 1;
+        if next >= end {
+            self.finish(self.places.len() - 1);
+        }
+    }
+
+    fn topic_or_add(&mut self, topic: &Arc<str>) -> usize {
+        self.topics.iter().position(|known| known == topic).unwrap_or_else(|| {
+            self.topics.push(topic.clone());
+            self.by_topic.push(Vec::new());
+            self.topics.len() - 1
+        })
+    }
+
+    pub fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
+    /// Whether there is nothing left to read.
+    #[inline]
+    pub fn ended(&self) -> bool {
+        self.unfinished == 0
+    }
+
+    /// The number of a topic by its name.
+    pub fn topic(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|known| **known == *name)
+    }
+
+    /// The topic, if there is only one.
+    #[inline]
+    pub fn only_topic(&self) -> Option<usize> {
+        (self.topics.len() == 1).then_some(0)
+    }
+
+    #[inline]
+    fn place(&self, topic: usize, partition: i32) -> Option<usize> {
+        let place = *self.by_topic.get(topic)?.get(partition as usize)?;
+        (place != NOWHERE).then_some(place as usize)
+    }
+
+    /// Moves behind a message, and gives its split if it is one to push: not those behind a bounded source's end.
+    #[inline]
+    pub fn pass(&mut self, topic: usize, partition: i32, offset: Offset) -> Option<SplitId> {
+        let number = self.place(topic, partition)?;
+        let place = &mut self.places[number];
+        if place.finished {
+            return None;
+        }
+        place.at_end = false;
+        if offset < place.end {
+            place.next = offset + 1;
+        }
+        let pushed = (offset < place.end).then_some(place.split);
+        if offset + 1 >= place.end {
+            self.finish(number);
+        }
+        pushed
+    }
+
+    /// The brokers have nothing more for now, perhaps behind entries of the log that are no records.
+    pub fn reach_end(&mut self, topic: usize, partition: i32, offset: Offset) {
+        let Some(number) = self.place(topic, partition) else { return };
+        let place = &mut self.places[number];
+        place.at_end = true;
+        if self.bounded && offset >= place.end {
+            self.finish(number);
+        }
+    }
+
+    pub fn is_behind(&self, split: SplitId) -> bool {
+        let mut places = self.places.iter();
+        places.any(|place| place.split == split && !place.finished && !place.at_end)
+    }
+
+    /// The end was reached, perhaps behind entries of the log that are no records.
+    fn finish(&mut self, number: usize) {
+        let place = &mut self.places[number];
+        if !place.finished {
+            place.finished = true;
+            place.next = place.next.max(place.end);
+            self.unfinished -= 1;
+        }
+    }
+
+    pub fn offsets(&self) -> Offsets {
+        let known = self.places.iter().filter(|place| place.next >= 0);
+        known.map(|place| (place.split, place.next)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subscription::TopicPartition;
+    use super::*;
+
+    fn partition(topic: &str, number: SplitId, next: Option<Offset>, end: Option<Offset>) -> Partition {
+        // The split's number differs from the partition's, as it does for several topics.
+        let of = TopicPartition { split: number + 10, topic: topic.into(), partition: number };
+        Partition { of, next, end }
+    }
+
+    /// Two partitions of a bounded source, both to be read from 3 to 6.
+    fn positions() -> Positions {
+        let partition = |number| partition("words", number, Some(3), Some(6));
+        Positions::new(&[partition(1), partition(4)], true)
+    }
+
+    fn endless() -> Positions {
+        Positions::new(&[partition("words", 0, None, None)], false)
+    }
+
+    #[test]
+    fn a_gap_across_the_end_ends_the_partition_and_lets_nothing_through() {
+        let mut positions = positions();
+        assert_eq!(positions.pass(0, 1, 3), Some(11));
+        // 4 and 5 are a transaction's markers, 6 was written after the start.
+        assert_eq!(positions.pass(0, 1, 6), None);
+        assert_eq!((positions.offsets(), positions.unfinished), (vec![(11, 6), (14, 3)], 1));
+        assert_eq!(positions.pass(0, 1, 7), None);
+        assert_eq!(positions.offsets(), [(11, 6), (14, 3)]);
+    }
+
+    #[test]
+    fn the_last_record_before_the_end_ends_the_partition() {
+        let mut positions = positions();
+        assert!([3, 4, 5].into_iter().all(|offset| positions.pass(0, 4, offset).is_some()));
+        assert!((3..6).all(|offset| positions.pass(0, 1, offset).is_some()) && positions.ended());
+        assert_eq!(positions.offsets(), [(11, 6), (14, 6)]);
+    }
+
+    #[test]
+    fn an_endless_source_knows_no_end() {
+        let mut positions = endless();
+        assert!(positions.offsets().is_empty());
+        assert!(positions.pass(0, 0, 1 << 40).is_some() && !positions.ended());
+        assert_eq!(positions.offsets(), [(10, (1 << 40) + 1)]);
+    }
+
+    #[test]
+    fn a_partition_is_behind_until_the_brokers_have_nothing_more() {
+        let mut positions = endless();
+        assert!(positions.is_behind(10), "nobody has answered yet");
+        positions.reach_end(0, 0, 5);
+        assert!(!positions.is_behind(10));
+        assert!(positions.pass(0, 0, 5).is_some() && positions.is_behind(10));
+        positions.reach_end(0, 0, 9);
+        assert!(!positions.is_behind(10) && !positions.ended());
+        let mut bounded = self::positions();
+        bounded.reach_end(0, 4, 6);
+        assert!(bounded.is_behind(11) && !bounded.is_behind(14) && !bounded.is_behind(7));
+    }
+
+    #[test]
+    fn a_partition_of_somebody_else_is_not_passed_on() {
+        let mut positions = positions();
+        for (topic, partition) in [(0, 0), (0, 9), (0, -1), (1, 1)] {
+            assert_eq!(positions.pass(topic, partition, 3), None);
+        }
+    }
+
+    #[test]
+    fn equal_partitions_of_two_topics_are_two_splits() {
+        let mut positions = Positions::new(&[partition("a", 1, Some(0), None)], false);
+        assert_eq!(positions.only_topic(), Some(0));
+        let mut other = partition("b", 1, Some(5), None);
+        other.of.split = 12;
+        positions.add(&other);
+        assert_eq!(
+            (positions.only_topic(), positions.topic("b"), positions.topic("c")),
+            (None, Some(1), None)
+        );
+        assert_eq!((positions.pass(0, 1, 0), positions.pass(1, 1, 5)), (Some(11), Some(12)));
+        assert_eq!(positions.offsets(), [(11, 1), (12, 6)]);
+    }
+}
