@@ -124,6 +124,14 @@ pub trait SourceReader: Send + 'static {
         false
     }
 
+    /// Its splits and the number of this state of them, where they have changed since the state of number `state`;
+    /// those it was opened with are state 0. A reader whose splits come and go pushes no record of a new one before
+    /// this was asked again: it is, before each poll, where event time is kept split by split. By default they never
+    /// change.
+    fn splits_since(&self, _state: u64) -> Option<(u64, Vec<SplitId>)> {
+        None
+    }
+
     /// What makes offsets durable, taken once at the start. The default commits nowhere.
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
         None
