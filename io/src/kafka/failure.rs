@@ -150,6 +150,10 @@ pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Erro
 pub(super) fn not_delivered(topic: &str, partition: Option<SplitId>, code: RDKafkaErrorCode) -> Error {
     let partition = partition.map(|partition| format!(", partition {partition}")).unwrap_or_default();
     let remedy = match code {
+        RDKafkaErrorCode::Inconsistent => {
+            "a broker took later records and may have lost this one, as it did not know the producer yet; a new start \
+             sends again what was not acknowledged"
+        }
         RDKafkaErrorCode::MessageTimedOut => {
             "check that the partition has a leader and enough replicas in sync; \
              the setting `message.timeout.ms` says how long a record is tried"
@@ -194,6 +198,7 @@ mod tests {
             not_delivered("WORDS", None, RDKafkaErrorCode::UnknownTopic),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::TopicAuthorizationFailed),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::InvalidMessage),
+            not_delivered("WORDS", Some(3), RDKafkaErrorCode::Inconsistent),
         ];
         let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
         assert_eq!(texts, include_str!("golden/failures.txt"));

@@ -8,8 +8,10 @@ use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use rdkafka::Message as _;
 use rdkafka::bindings::{self as native, rd_kafka_vtype_t as Kind};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::Producer as _;
 use slotflow_runtime::{Error, Result};
 
@@ -129,6 +131,18 @@ impl Drop for Topics {
 
 fn not_a_topic(name: &str) -> Error {
     Error::user(format!("a record names the topic {name:?}, which cannot be one; correct its `topic`"))
+}
+
+/// A partition of a topic that a producer writes: the topic's handle, which is one and the same while the producer's
+/// writer holds it, and the number.
+pub(super) type Place = (usize, i32);
+
+/// Where a record that has come back was sent.
+#[inline]
+pub(super) fn place(message: &BorrowedMessage<'_>) -> Place {
+    // SAFETY: the message is alive as long as it is borrowed; the handle is only compared.
+    let topic = unsafe { (*message.ptr()).rkt as usize };
+    (topic, message.partition())
 }
 
 /// What librdkafka wants: no pointer at all for what is not there, and one for what is empty.

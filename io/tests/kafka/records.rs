@@ -1,6 +1,6 @@
 //! Writing: what a record may say of itself, and where it goes.
 
-use rdkafka::types::RDKafkaRespErr as Native;
+use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow_io::kafka::{
     Header, KafkaRecord, KafkaSink, KafkaWriter, MockKafka, OwnedHeader, OwnedMessage, Partitioner, Preset,
 };
@@ -103,6 +103,29 @@ fn what_waits_for_room_keeps_everything_it_says() {
             assert_eq!(message.partition, 1);
         }
         assert_eq!(all(&kafka, topic).len(), 10);
+    }
+}
+
+/// A broker that does not know the producer takes the second request although it has refused the first, and librdkafka
+/// concludes that both have arrived.
+#[test]
+fn a_first_record_that_was_only_concluded_to_have_arrived_fails_the_job() {
+    let kafka = kafka("WORDS", 1, 0);
+    let not_yet = [Native::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION];
+    let mut writer = open(kafka.sink().topic("WORDS").setting("batch.num.messages", 1));
+    kafka.with(move |cluster| cluster.request_errors(Api::Produce, &not_yet)).unwrap();
+    // So long that the later requests are under way when the first is refused.
+    let round_trip = std::time::Duration::from_millis(100);
+    kafka.with(move |cluster| cluster.broker_round_trip_time(1, round_trip)).unwrap().unwrap();
+    (0..5).for_each(|n| write(&mut writer, KafkaRecord::new(n.to_string())).unwrap());
+    let outcome = flush_all(&mut writer);
+    let arrived = all(&kafka, "WORDS").len();
+    match outcome {
+        Ok(()) => assert_eq!(arrived, 5),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("may have lost this one") && arrived < 5, "{arrived}: {text}");
+        }
     }
 }
 
