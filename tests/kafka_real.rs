@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use slotflow::io::kafka::{
-    DeadLetter, KafkaRecord, KafkaSink, KafkaSource, Message, Start, Stop, read_topic,
+    DeadLetter, KafkaRecord, KafkaSink, KafkaSource, Message, Start, Stop, fill_topic, read_topic,
 };
 use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
@@ -44,6 +44,10 @@ fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
     made.into_iter().for_each(|topic| drop(topic.unwrap()));
     let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    // The broker says yes before its partitions answer, and a first request that it refuses fails the job.
+    for topic in [&topics.input, &topics.output] {
+        assert!(read_topic(&IoCores::default(), &topics.brokers, topic).unwrap().concat().is_empty());
+    }
     test(&topics);
     let gone = block_on(admin.delete_topics(&[&topics.input, &topics.output], &AdminOptions::new()));
     gone.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
@@ -126,6 +130,32 @@ fn a_source_begins_and_ends_at_a_time() {
         assert_eq!(from_to(20, 40), (20..40).collect::<Vec<_>>());
         assert_eq!(from_to(-5, 1_000), (0..60).collect::<Vec<_>>());
         assert_eq!(from_to(1_000, 2_000), Vec::<i64>::new());
+    });
+}
+
+/// The mock broker's topics do not grow, so this is for a real one alone.
+#[test]
+fn partitions_that_come_while_a_job_runs_are_read_and_committed() {
+    with_topics("grown", |topics| {
+        topics.fill(0..800);
+        let source = topics.source().discover_every(Duration::from_millis(20));
+        let job = topics.uppercase(source);
+        topics.wait_for(&job, 800);
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
+        let more = NewPartitions::new(&topics.input, PARTITIONS as usize + 3);
+        block_on(admin.create_partitions(&[more], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        // The broker says yes before it knows them itself.
+        let known = || admin.inner().fetch_metadata(Some(&topics.input), PATIENCE).unwrap();
+        while known().topics()[0].partitions().len() < PARTITIONS as usize + 3 {
+            std::thread::yield_now();
+        }
+        let line = |n: u32| (PARTITIONS + n % 3, format!("line {n}"));
+        fill_topic(&IoCores::default(), &topics.brokers, &topics.input, (800..1_100).map(line)).unwrap();
+        topics.wait_for(&job, 1_100);
+        job.drain(PATIENCE).unwrap();
+        let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!((again.records, topics.compare(0..1_100)), (0, (vec![], vec![])));
     });
 }
 

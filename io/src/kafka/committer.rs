@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use slotflow_runtime::{Committer, Error, Offsets, Result, SplitId};
+use slotflow_runtime::{Committer, Error, Offsets, Result};
 
 use super::commit::{Commit, Refusal};
 use super::failure;
 use super::lookup::is_passing;
 use super::source::Client;
-use super::subscription::TopicPartition;
+use super::subscription::{Assigned, TopicPartition};
 
 /// How long the job's thread waits for one answer (a guess: a hundred times what it takes).
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -40,8 +40,8 @@ const REFRESH: Duration = Duration::from_secs(30);
 pub(super) struct KafkaCommitter {
     pub client: Arc<Client>,
     pub group: String,
-    /// The partitions, in the order of their splits.
-    pub partitions: Vec<TopicPartition>,
+    /// The partitions; more may come.
+    pub partitions: Assigned,
     /// How long the end of the job may wait.
     pub finish_timeout: Duration,
     under_way: Option<(Commit, Offsets)>,
@@ -52,23 +52,14 @@ pub(super) struct KafkaCommitter {
 }
 
 impl KafkaCommitter {
-    pub fn new(
-        client: Arc<Client>,
-        group: &str,
-        partitions: Vec<TopicPartition>,
-        finish_timeout: Duration,
-    ) -> Self {
+    pub fn new(client: Arc<Client>, group: &str, partitions: Assigned, finish_timeout: Duration) -> Self {
         let (group, under_way, unsaved, stored) = (group.into(), None, None, None);
         KafkaCommitter { client, group, partitions, finish_timeout, under_way, unsaved, stored }
     }
 
-    fn partition(&self, split: SplitId) -> Option<&TopicPartition> {
-        self.partitions.iter().find(|known| known.split == split)
-    }
-
     /// The first topic, for failures that are of none in particular.
-    fn topic(&self) -> &str {
-        self.partitions.first().map_or("", |first| &first.topic)
+    fn topic(&self) -> Arc<str> {
+        self.partitions.first().map_or_else(|| "".into(), |first| first.topic)
     }
 
     /// Goes on until everything is stored, the time is over or the coordinator says "not now".
@@ -108,8 +99,8 @@ impl KafkaCommitter {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (split, offset) in offsets {
             let unknown = || Error::bug(format!("split {split} is none of this reader's"));
-            let TopicPartition { topic, partition, .. } = self.partition(*split).ok_or_else(unknown)?;
-            let added = list.add_partition_offset(topic, *partition as i32, Offset::Offset(*offset));
+            let TopicPartition { topic, partition, .. } = self.partitions.of(*split).ok_or_else(unknown)?;
+            let added = list.add_partition_offset(&topic, partition as i32, Offset::Offset(*offset));
             added.map_err(|error| Error::bug(format!("offset {offset} is not one: {error}")))?;
         }
         Ok(list)
@@ -120,9 +111,9 @@ impl KafkaCommitter {
         match code {
             Code::GroupAuthorizationFailed => failure::group_refused(&self.group),
             Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
-                failure::group_in_use(&self.group, self.topic(), partition)
+                failure::group_in_use(&self.group, &self.topic(), partition)
             }
-            _ => failure::group_failed(&self.group, self.topic(), "committed", code),
+            _ => failure::group_failed(&self.group, &self.topic(), "committed", code),
         }
     }
 }
@@ -133,7 +124,7 @@ impl Committer for KafkaCommitter {
             self.unsaved = Some(offsets.clone());
         }
         if let Some(code) = self.go_on(Instant::now() + ANSWER_TIMEOUT)? {
-            let (group, topic) = (&self.group, self.topic());
+            let (group, topic) = (&self.group, &*self.topic());
             tracing::warn!(group, topic, "offsets are not committed yet, which is tried again: {code}");
         }
         Ok(())
@@ -143,7 +134,7 @@ impl Committer for KafkaCommitter {
         let until = Instant::now() + self.finish_timeout;
         while let Some(code) = self.go_on(until)? {
             if Instant::now() >= until {
-                return Err(failure::group_failed(&self.group, self.topic(), "committed", code));
+                return Err(failure::group_failed(&self.group, &self.topic(), "committed", code));
             }
             std::thread::sleep(PAUSE);
         }

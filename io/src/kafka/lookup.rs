@@ -29,7 +29,7 @@ const EVENTS: usize = 100;
 const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the brokers say about topics.
-enum Answer<X> {
+pub(super) enum Answer<X> {
     Found(X),
     Unknown,
     Refused,
@@ -38,6 +38,15 @@ enum Answer<X> {
     Failed(RDKafkaErrorCode),
     /// Nobody has answered yet.
     Nothing,
+}
+
+impl<X> Answer<X> {
+    pub fn found(self) -> Option<X> {
+        match self {
+            Answer::Found(found) => Some(found),
+            _ => None,
+        }
+    }
 }
 
 /// A client on its way to its first answer.
@@ -122,14 +131,14 @@ impl Lookup<'_> {
     }
 }
 
-fn ask(client: &Client<impl rdkafka::ClientContext>, topic: &str, wait: Duration) -> Answer<u32> {
+pub(super) fn ask(client: &Client<impl rdkafka::ClientContext>, topic: &str, wait: Duration) -> Answer<u32> {
     match client.fetch_metadata(Some(topic), wait) {
         Err(_) => Answer::Nothing,
         Ok(metadata) => metadata.topics().first().map_or(Answer::Unknown, answer_of),
     }
 }
 
-fn ask_all(
+pub(super) fn ask_all(
     client: &Client<impl rdkafka::ClientContext>,
     wanted: impl Fn(&str) -> bool,
     wait: Duration,

@@ -15,6 +15,7 @@ mod commit;
 mod committer;
 mod dead_letter;
 mod delivery;
+mod discovery;
 mod event_waker;
 mod failure;
 mod header;

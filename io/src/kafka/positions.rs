@@ -19,6 +19,8 @@ pub(super) struct Positions {
     places: Vec<Place>,
     /// How many partitions have not reached their end.
     unfinished: usize,
+    /// How often partitions have come or gone since the beginning.
+    state: u64,
 }
 
 /// How far one partition is.
@@ -37,8 +39,9 @@ struct Place {
 impl Positions {
     pub fn new(partitions: &[Partition], bounded: bool) -> Positions {
         let (topics, by_topic, places) = (Vec::new(), Vec::new(), Vec::new());
-        let mut positions = Positions { bounded, topics, by_topic, places, unfinished: 0 };
+        let mut positions = Positions { bounded, topics, by_topic, places, unfinished: 0, state: 0 };
         partitions.iter().for_each(|partition| positions.add(partition));
+        positions.state = 0;
         positions
     }
 
@@ -51,6 +54,7 @@ impl Positions {
         let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
         self.places.push(Place { split: partition.of.split, next, end, finished: false, at_end: false });
         self.unfinished += 1;
+        self.state += 1;
         if next >= end {
             self.finish(self.places.len() - 1);
         }
@@ -62,6 +66,16 @@ impl Positions {
             self.by_topic.push(Vec::new());
             self.topics.len() - 1
         })
+    }
+
+    /// Whether nothing is read here for now.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The splits, if they have changed since that state.
+    pub fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
+        (self.state != state).then(|| (self.state, self.places.iter().map(|place| place.split).collect()))
     }
 
     pub fn is_bounded(&self) -> bool {

@@ -1,6 +1,8 @@
 //! Reads the partitions of one source subtask, on its slot.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 
 use rdkafka::types::RDKafkaRespErr as Native;
 use slotflow_runtime::{
@@ -21,15 +23,26 @@ const LOOK_AGAIN_NS: u64 = 50_000_000;
 
 /// Reads the partitions of one source subtask.
 pub struct KafkaReader {
-    /// None where there is no partition to read.
+    /// None where there is no partition to read, and none will come.
     batch: Option<Batch>,
+    /// The batch was taken and not given yet.
+    held: bool,
     positions: Positions,
+    arrivals: Option<Arrivals>,
     committer: Option<KafkaCommitter>,
+}
+
+/// Where a reader hears of new partitions.
+pub(super) struct Arrivals {
+    pub partitions: Receiver<Partition>,
+    /// Gone with the reader, which ends the search for more.
+    pub _wanted: Sender<Infallible>,
 }
 
 impl KafkaReader {
     pub(super) fn without_partitions(bounded: bool) -> KafkaReader {
-        KafkaReader { batch: None, positions: Positions::new(&[], bounded), committer: None }
+        let positions = Positions::new(&[], bounded);
+        KafkaReader { batch: None, held: false, positions, arrivals: None, committer: None }
     }
 
     pub(super) fn new(
@@ -37,9 +50,18 @@ impl KafkaReader {
         partitions: &[Partition],
         bounded: bool,
         committer: Option<KafkaCommitter>,
+        arrivals: Option<Arrivals>,
     ) -> Result<KafkaReader> {
         let batch = Batch::new(client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
-        Ok(KafkaReader { batch: Some(batch), positions: Positions::new(partitions, bounded), committer })
+        let positions = Positions::new(partitions, bounded);
+        Ok(KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer })
+    }
+
+    /// Takes in the partitions that have been found meanwhile.
+    fn take_in(&mut self) -> bool {
+        let Some(arrivals) = &self.arrivals else { return false };
+        let arrived = arrivals.partitions.try_iter().map(|partition| self.positions.add(&partition)).count();
+        arrived > 0
     }
 }
 
@@ -54,11 +76,18 @@ impl SourceReader for KafkaReader {
         ctx: &mut Context<'s>,
         out: &mut impl Output<Messages>,
     ) -> Result<Polled> {
+        if let Some(batch) = self.batch.as_mut().filter(|_| !self.held) {
+            batch.fill(budget);
+        }
+        // Behind the fill: what is in the batch was told of before it was fetched. Event time hears of it first.
+        self.held = self.take_in();
+        if self.held {
+            return Ok(Polled::Until(ctx.now_ns()));
+        }
         let KafkaReader { batch, positions, .. } = self;
         let (Some(batch), false) = (batch, positions.ended()) else {
             return Ok(if positions.is_bounded() { Polled::End } else { Polled::Idle });
         };
-        batch.fill(budget);
         let batch: &'s Batch = batch;
         let (mut taken, mut pushed, mut topic) = (0, 0, TopicOf::default());
         for raw in batch.messages() {
@@ -85,12 +114,16 @@ impl SourceReader for KafkaReader {
     }
 
     fn idle(&self) -> bool {
-        self.batch.is_none()
+        self.positions.is_empty()
     }
 
     /// Until the brokers have said that there is nothing behind the last record: an outage is not idleness.
     fn is_behind(&self, split: SplitId) -> bool {
         self.positions.is_behind(split)
+    }
+
+    fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
+        self.positions.splits_since(state)
     }
 
     fn committer(&mut self) -> Option<Box<dyn Committer>> {

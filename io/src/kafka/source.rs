@@ -1,6 +1,6 @@
 //! Reads Kafka topics.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -9,16 +9,17 @@ use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskC
 
 use super::beginning::{Beginning, Partition, assignment};
 use super::committer::KafkaCommitter;
+use super::discovery::{Discovery, Members};
 use super::failure::Purpose;
 use super::log::ClientLog;
 use super::lookup::Lookup;
 use super::off_slot::OffSlot;
 use super::prefetch::Prefetch;
 use super::preset::Preset;
-use super::reader::KafkaReader;
+use super::reader::{Arrivals, KafkaReader};
 use super::settings::Settings;
 use super::start::{Start, Stop};
-use super::subscription::{Subscription, TopicPartition, numbered};
+use super::subscription::{Assigned, Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
@@ -68,6 +69,9 @@ pub struct KafkaSource {
     stop: Option<Stop>,
     commits: bool,
     prefetch: Prefetch,
+    discover_every: Option<Duration>,
+    /// The subtasks that were opened, where new partitions are looked for.
+    members: Mutex<Members>,
     /// What there is to read, once the brokers have been asked.
     found: Vec<TopicPartition>,
 }
@@ -83,6 +87,8 @@ impl KafkaSource {
             stop: None,
             commits: true,
             prefetch: Prefetch::default(),
+            discover_every: None,
+            members: Mutex::default(),
             found: Vec::new(),
         }
     }
@@ -162,6 +168,16 @@ impl KafkaSource {
         self
     }
 
+    /// Looks for new partitions, and with [`topics_like`](Self::topics_like) for new topics, this often while the job
+    /// runs; by default never. They are spread as at the start and read from their oldest record. Event time waits for
+    /// a new partition until it has given something or is idle; what is older there than what event time has reached
+    /// already is late.
+    #[must_use]
+    pub fn discover_every(mut self, period: Duration) -> Self {
+        self.discover_every = Some(period);
+        self
+    }
+
     /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
     /// 64 KiB for each partition). Each partition has an equal share. librdkafka may hold about twice as much, as a
     /// fetch that is under way when the share is full is not thrown away.
@@ -197,7 +213,17 @@ impl KafkaSource {
             let remedy = "name one with .group(..), or begin elsewhere";
             problems.push(Problem::new(self.describe(), "begins where a group is, and has none", remedy));
         }
+        problems.extend(self.discovery_problem());
         problems
+    }
+
+    fn discovery_problem(&self) -> Option<Problem> {
+        let what = match self.discover_every? {
+            Duration::ZERO => "looks for new partitions every 0 s",
+            _ if self.stop.is_some() => "looks for new partitions, and has an end that does not move",
+            _ => return None,
+        };
+        Some(Problem::new(self.describe(), what, "correct .discover_every(..), or leave it out"))
     }
 
     fn group_name(&self) -> Option<&str> {
@@ -237,6 +263,24 @@ impl KafkaSource {
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
         let serve = || drop(client.poll(Duration::ZERO));
         self.subscription.find(&self.settings, &lookup, client.client(), serve)
+    }
+
+    /// Notes a subtask that may be given new partitions; the last one starts the search.
+    fn join_discovery(
+        &mut self,
+        subtask: &SubtaskContext,
+        client: &Arc<Client>,
+        assigned: &Assigned,
+    ) -> Result<Option<Arrivals>> {
+        let Some(period) = self.discover_every else { return Ok(None) };
+        let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let arrivals = members.add(client.clone(), assigned.clone(), subtask.waker.clone());
+        if members.count() == subtask.parallelism {
+            let (members, known) = (std::mem::take(members), self.found.clone());
+            let (subscription, timeout) = (self.subscription.clone(), self.settings.connect_timeout);
+            Discovery { subscription, period, timeout, known }.start(members, &subtask.io)?;
+        }
+        Ok(Some(arrivals))
     }
 
     /// Makes the consumer of one subtask, with its partitions assigned.
@@ -293,14 +337,17 @@ impl Source for KafkaSource {
         let own: Option<Vec<TopicPartition>> = own.collect();
         let own =
             own.ok_or_else(|| Error::bug("a Kafka source was opened with splits that it did not name"))?;
-        if own.is_empty() {
+        if own.is_empty() && self.discover_every.is_none() {
             return Ok(KafkaReader::without_partitions(self.stop.is_some()));
         }
         let name = format!("{}, subtask {}", self.describe(), subtask.index);
         let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, &own))?;
         tracing::debug!("{name} reads {partitions:?}");
-        let (client, timeout) = (Arc::new(client), self.settings.connect_timeout);
-        let committer = self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, own, timeout));
-        KafkaReader::new(client, &partitions, self.stop.is_some(), committer)
+        let (client, assigned) = (Arc::new(client), Assigned::new(own));
+        let arrivals = self.join_discovery(subtask, &client, &assigned)?;
+        let timeout = self.settings.connect_timeout;
+        let committer =
+            self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, assigned, timeout));
+        KafkaReader::new(client, &partitions, self.stop.is_some(), committer, arrivals)
     }
 }

@@ -1,12 +1,13 @@
 //! Which topics a source reads: one, several, or all whose name fits a pattern.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::Client;
 use slotflow_runtime::{Problem, Result, SplitId};
 
 use super::failure;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, ask, ask_all};
 use super::settings::{Settings, is_topic_name};
 
 /// The topics a source was told to read.
@@ -22,6 +23,29 @@ pub(super) struct TopicPartition {
     pub split: SplitId,
     pub topic: Arc<str>,
     pub partition: SplitId,
+}
+
+/// The partitions of one subtask, as whoever commits their offsets sees them: they are added before they are read.
+#[derive(Clone, Default)]
+pub(super) struct Assigned(Arc<Mutex<Vec<TopicPartition>>>);
+
+impl Assigned {
+    pub fn new(partitions: Vec<TopicPartition>) -> Assigned {
+        Assigned(Arc::new(Mutex::new(partitions)))
+    }
+
+    pub fn add(&self, partition: TopicPartition) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
+    }
+
+    pub fn of(&self, split: SplitId) -> Option<TopicPartition> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|known| known.split == split).cloned()
+    }
+
+    pub fn first(&self) -> Option<TopicPartition> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
 }
 
 impl Subscription {
@@ -73,6 +97,30 @@ impl Subscription {
             }
         }
     }
+
+    /// Asks once, while a job runs. `None` where nobody answers or a topic cannot be asked for now.
+    pub fn find_now(
+        &self,
+        client: &Client<impl rdkafka::ClientContext>,
+        wait: Duration,
+    ) -> Option<Vec<(Arc<str>, u32)>> {
+        match self {
+            Subscription::Topics(names) => {
+                let of = |name: &String| Some((name.as_str().into(), ask(client, name, wait).found()?));
+                names.iter().map(of).collect()
+            }
+            Subscription::Pattern(pattern) => ask_all(client, |name| fits(pattern, name), wait).found(),
+        }
+    }
+}
+
+/// The partitions that are new among these topics, numbered behind those that are known.
+pub(super) fn new_among(topics: &[(Arc<str>, u32)], known: &[TopicPartition]) -> Vec<TopicPartition> {
+    let is_new = |it: &TopicPartition| {
+        !known.iter().any(|known| known.topic == it.topic && known.partition == it.partition)
+    };
+    let new = numbered(topics).into_iter().filter(is_new);
+    (known.len() as SplitId..).zip(new).map(|(split, it)| TopicPartition { split, ..it }).collect()
 }
 
 /// Numbers the partitions: topic by topic for one topic, and else partition by partition, so that the equal ones stand
@@ -130,6 +178,15 @@ mod tests {
         let numbered = numbered(&[("a".into(), 3), ("b".into(), 1)]);
         let places: Vec<_> = numbered.iter().map(|it| (it.split, &*it.topic, it.partition)).collect();
         assert_eq!(places, [(0, "a", 0), (1, "b", 0), (2, "a", 1), (3, "a", 2)]);
+    }
+
+    #[test]
+    fn what_is_new_is_numbered_behind_what_is_known() {
+        let known = numbered(&[("a".into(), 2)]);
+        let new = new_among(&[("a".into(), 3), ("b".into(), 2)], &known);
+        let places: Vec<_> = new.iter().map(|it| (it.split, &*it.topic, it.partition)).collect();
+        assert_eq!(places, [(2, "b", 0), (3, "b", 1), (4, "a", 2)]);
+        assert!(new_among(&[("a".into(), 1)], &known).is_empty(), "what is not told of is not gone");
     }
 
     #[test]

@@ -78,14 +78,30 @@ pub struct Reading {
 
 impl Reading {
     /// Opens subtask `index` of `parallelism`, with the splits the engine would give it.
-    pub fn open(mut source: KafkaSource, index: usize, parallelism: usize) -> Result<Reading> {
+    pub fn open(source: KafkaSource, index: usize, parallelism: usize) -> Result<Reading> {
+        Reading::open_some(source, index..index + 1, parallelism).map(|mut all| all.remove(0))
+    }
+
+    /// Opens all subtasks.
+    pub fn open_all(source: KafkaSource, parallelism: usize) -> Result<Vec<Reading>> {
+        Reading::open_some(source, 0..parallelism, parallelism)
+    }
+
+    fn open_some(
+        mut source: KafkaSource,
+        indices: std::ops::Range<usize>,
+        parallelism: usize,
+    ) -> Result<Vec<Reading>> {
         let Splits::Spread(numbers) = source.splits()? else { panic!("Kafka numbers its partitions") };
-        let own = |(_, number): &(SplitId, u32)| *number as usize % parallelism == index;
-        let splits: Vec<SplitId> = (0..).zip(numbers).filter(own).map(|(split, _)| split).collect();
-        let park = Arc::new(Park::default());
-        let mut place = subtask(index, parallelism);
-        place.waker = Waker::new(park.clone());
-        Ok(Reading { reader: source.open(&place, &splits)?, got: Got::default(), park, place })
+        let open = |index| {
+            let own = |(_, number): &(SplitId, &u32)| **number as usize % parallelism == index;
+            let splits: Vec<SplitId> = (0..).zip(&numbers).filter(own).map(|(split, _)| split).collect();
+            let park = Arc::new(Park::default());
+            let mut place = subtask(index, parallelism);
+            place.waker = Waker::new(park.clone());
+            Ok(Reading { reader: source.open(&place, &splits)?, got: Got::default(), park, place })
+        };
+        indices.map(open).collect()
     }
 
     /// One step.

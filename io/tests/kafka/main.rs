@@ -4,6 +4,7 @@
 
 mod commit;
 mod dead_letters;
+mod discovery;
 mod failures;
 mod harness;
 mod ranges;
