@@ -6,8 +6,9 @@ mod kafka;
 
 use std::future::Future;
 use std::pin::pin;
+use std::process::{Child, Command, Stdio};
 use std::task::{self, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
 use rdkafka::ClientConfig;
@@ -156,6 +157,86 @@ fn partitions_that_come_while_a_job_runs_are_read_and_committed() {
         job.drain(PATIENCE).unwrap();
         let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
         assert_eq!((again.records, topics.compare(0..1_100)), (0, (vec![], vec![])));
+    });
+}
+
+/// Runs a member of the group until it is killed, if this process was started as one.
+#[test]
+fn a_member_in_a_process_of_its_own() {
+    let Ok(topics) = std::env::var("MEMBER_OF_TEST") else { return };
+    let topics: Vec<&str> = topics.split(' ').collect();
+    let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
+    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    member(&topics).wait().unwrap();
+}
+
+/// A job that shares the input with all who run it.
+fn member(topics: &Topics) -> Job {
+    topics.uppercase(topics.source().spread_by_group().setting("session.timeout.ms", 6_000))
+}
+
+fn start_member(topics: &Topics) -> Child {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "a_member_in_a_process_of_its_own"]).stdout(Stdio::null());
+    process.env("MEMBER_OF_TEST", format!("{} {} {}", topics.brokers, topics.input, topics.output));
+    process.spawn().unwrap()
+}
+
+/// Writes lines, a thousand at a time, and waits until all have arrived, until `done`; gives how many there are.
+fn fill_until(topics: &Topics, mut written: u32, done: impl Fn(u32) -> bool) -> u32 {
+    let began = Instant::now();
+    loop {
+        topics.fill(written..written + 1_000);
+        written += 1_000;
+        while !topics.compare(0..written).0.is_empty() {
+            assert!(began.elapsed() < PATIENCE, "some of {written} lines have not come");
+        }
+        if done(written) {
+            return written;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing has changed in {written} lines");
+    }
+}
+
+#[test]
+fn two_processes_share_a_topic_and_one_that_is_killed_loses_nothing() {
+    with_topics("shared", |topics| {
+        let job = member(topics);
+        let written = fill_until(topics, 0, |lines| job.metrics().records_in() == u64::from(lines));
+        let mut other = start_member(topics);
+        // What this process has not read, the other one has.
+        let all_by_this = |lines| job.metrics().records_in() >= u64::from(lines);
+        let written = fill_until(topics, written, |lines| !all_by_this(lines));
+        topics.fill(written..written + 2_000);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let written = fill_until(topics, written + 2_000, |_| true);
+        let mut other = start_member(topics);
+        let read = job.metrics().records_in();
+        // It reads a part of what comes again.
+        let shared = |lines: u32| job.metrics().records_in() - read < u64::from(lines - written);
+        let written = fill_until(topics, written, shared);
+        topics.fill(written..written + 2_000);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        fill_until(topics, written + 2_000, |_| true);
+        job.drain(PATIENCE).unwrap();
+    });
+}
+
+/// KIP-848, which brokers have from Kafka 4 on.
+#[test]
+fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing() {
+    with_topics("newer", |topics| {
+        let member = || topics.source().spread_by_group().setting("group.protocol", "consumer");
+        let first = topics.uppercase(member());
+        let written = fill_until(topics, 0, |lines| first.metrics().records_in() == u64::from(lines));
+        let second = topics.uppercase(member());
+        let written = fill_until(topics, written, |_| second.metrics().records_in() > 0);
+        first.drain(PATIENCE).unwrap();
+        let written = fill_until(topics, written, |_| true);
+        second.drain(PATIENCE).unwrap();
+        assert_eq!(topics.compare(0..written), (vec![], vec![]));
     });
 }
 

@@ -23,7 +23,7 @@ const UNSAFE: [&str; 10] = [
     "runtime/tests/no_syscall.rs",
     "tests/state_no_alloc.rs",
     "io/src/kafka/batch.rs",
-    "io/src/kafka/event_waker.rs",
+    "io/src/kafka/queue.rs",
     "io/src/kafka/commit.rs",
     "io/src/kafka/produce.rs",
 ];

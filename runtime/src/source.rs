@@ -23,6 +23,7 @@ pub enum Splits {
     Count(u32),
     /// As many splits as there are numbers here, numbered from 0; split `i` is read by subtask
     /// `numbers[i] % parallelism`, so those with equal numbers meet (the equal partitions of two topics).
+    /// None at all where somebody else gives subtasks their splits while the job runs.
     Spread(Vec<u32>),
 }
 

@@ -19,6 +19,7 @@ use slotflow_runtime::Offset;
 use super::header::Header;
 use super::log::log_line;
 use super::lookup::code_of;
+use super::queue::Queue;
 use super::source::Client;
 
 /// The most messages in a batch: some 20 us, the lower end of a step's budget.
@@ -26,31 +27,28 @@ pub(super) const BATCH: usize = 256;
 
 /// The messages that were taken last, and the queue they come from.
 pub(super) struct Batch {
-    queue: NonNull<native::rd_kafka_queue_t>,
+    queue: Arc<Queue>,
     messages: Box<[*mut native::rd_kafka_message_t; BATCH]>,
     length: usize,
     /// Those of the messages that somebody keeps; they live at least as long as the batch, as the others do.
     kept: Box<[OnceCell<Arc<Kept>>; BATCH]>,
-    /// Outlives the queue and the messages: both are freed by `drop`, before the fields are.
+    /// Outlives the messages: they are freed by `drop`, before the fields are.
     client: Arc<Client>,
 }
 
-// SAFETY: the queue and the messages belong to this batch alone, those that are kept are only read, and librdkafka's
-// functions may be called from any thread.
+// SAFETY: the messages belong to this batch alone, those that are kept are only read, and librdkafka's functions may be
+// called from any thread.
 unsafe impl Send for Batch {}
 
 impl Batch {
-    /// A batch over the queue of a consumer; there must be only one.
-    pub fn new(client: Arc<Client>) -> Option<Batch> {
+    /// A batch over a queue of this consumer's; there must be only one.
+    pub fn new(client: Arc<Client>, queue: Arc<Queue>) -> Batch {
         let consumer = client.client().native_ptr();
         // SAFETY: `consumer` is alive as long as `client`; the callback is a plain function.
-        let queue = unsafe {
-            native::rd_kafka_set_logger(consumer, Some(log));
-            native::rd_kafka_queue_get_consumer(consumer)
-        };
+        unsafe { native::rd_kafka_set_logger(consumer, Some(log)) };
         let messages = Box::new([ptr::null_mut(); BATCH]);
-        let (queue, kept) = (NonNull::new(queue)?, Box::new([const { OnceCell::new() }; BATCH]));
-        Some(Batch { queue, messages, length: 0, kept, client })
+        let kept = Box::new([const { OnceCell::new() }; BATCH]);
+        Batch { queue, messages, length: 0, kept, client }
     }
 
     /// Frees the last batch and takes the next one, of at most `limit` messages, without waiting.
@@ -83,8 +81,6 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         self.clear();
-        // SAFETY: the queue is ours and is not used after this.
-        unsafe { native::rd_kafka_queue_destroy(self.queue.as_ptr()) };
     }
 }
 

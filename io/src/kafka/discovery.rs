@@ -18,10 +18,11 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use slotflow_runtime::{Error, IoCores, Result, Waker};
 
+use super::assigned::Assigned;
 use super::beginning::{Partition, assignment};
-use super::reader::Arrivals;
+use super::reader::{Arrivals, Change};
 use super::source::Client;
-use super::subscription::{Assigned, Subscription, TopicPartition, new_among};
+use super::subscription::{Subscription, TopicPartition, new_among};
 
 /// What is looked for, and what is known.
 pub(super) struct Discovery {
@@ -51,9 +52,9 @@ impl Default for Members {
 impl Members {
     /// One more subtask, and what its reader needs.
     pub fn add(&mut self, client: Arc<Client>, assigned: Assigned, waker: Waker) -> Arrivals {
-        let (arrivals, partitions) = mpsc::channel();
-        self.all.push(Member { client, assigned, arrivals, waker });
-        Arrivals { partitions, _wanted: self.wanted.clone() }
+        let (sender, changes) = mpsc::channel();
+        self.all.push(Member { client, assigned, changes: sender, waker });
+        Arrivals { changes, _wanted: Some(self.wanted.clone()), _waker: None }
     }
 
     pub fn count(&self) -> usize {
@@ -65,7 +66,7 @@ impl Members {
 struct Member {
     client: Arc<Client>,
     assigned: Assigned,
-    arrivals: Sender<Partition>,
+    changes: Sender<Change>,
     waker: Waker,
 }
 
@@ -73,9 +74,9 @@ impl Member {
     /// Gives it a partition; in vain where its reader is gone.
     fn give(&self, of: TopicPartition) -> Result<()> {
         let partition = Partition { of, next: None, end: None };
-        self.assigned.add(partition.of.clone());
+        self.assigned.add(partition.of.clone(), None);
         let list = assignment(std::slice::from_ref(&partition))?;
-        if self.arrivals.send(partition).is_ok() {
+        if self.changes.send(Change::Come(partition)).is_ok() {
             self.waker.wake();
             let assigned = self.client.incremental_assign(&list);
             assigned.map_err(|error| Error::bug(format!("not assigned: {error}")))?;

@@ -1,20 +1,31 @@
 //! What librdkafka tells by itself: log lines and errors of whole clients, as `tracing` events.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+use slotflow_runtime::{Error, Result};
+
+use super::group::Member;
 
 /// Passes on what a client tells, and remembers its last error: while nobody answers, that is the
 /// only hint why.
 #[derive(Default)]
 pub(super) struct ClientLog {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// What a consumer does when its group gives it partitions or takes some.
+    member: OnceLock<Member>,
 }
 
 impl ClientLog {
+    /// From here on the consumer is a member of a group.
+    pub fn join(&self, member: Member) -> Result<()> {
+        self.member.set(member).map_err(|_| Error::bug("a Kafka consumer joins its group twice"))
+    }
+
     /// The client's last error and its text.
     pub fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -46,7 +57,18 @@ impl ClientContext for ClientLog {
     }
 }
 
-impl ConsumerContext for ClientLog {}
+impl ConsumerContext for ClientLog {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if let Some(member) = self.member.get() {
+            member.rebalance(consumer, what, partitions);
+        }
+    }
+}
 
 /// A line of librdkafka's log; levels are those of syslog.
 pub(super) fn log_line(level: i32, facility: &str, text: &str) {

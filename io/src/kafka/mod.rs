@@ -5,10 +5,11 @@
 //! made, asked, committed and closed on threads of the I/O cores. librdkafka's own threads inherit
 //! those cores.
 //!
-//! Reading order: [`source`](KafkaSource), `subscription`, `beginning`, [`reader`](KafkaReader),
+//! Reading order: [`source`](KafkaSource), `subscription`, `opening`, `beginning`, [`reader`](KafkaReader),
 //! `positions`, `batch`, `committer`;
 //! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
+mod assigned;
 mod batch;
 mod beginning;
 mod commit;
@@ -16,8 +17,8 @@ mod committer;
 mod dead_letter;
 mod delivery;
 mod discovery;
-mod event_waker;
 mod failure;
+mod group;
 mod header;
 mod kafka_record;
 mod log;
@@ -25,10 +26,12 @@ mod lookup;
 mod message;
 mod mock;
 mod off_slot;
+mod opening;
 mod positions;
 mod prefetch;
 mod preset;
 mod produce;
+mod queue;
 mod reader;
 mod record;
 mod settings;

@@ -12,6 +12,8 @@ const NOWHERE: u32 = u32::MAX;
 /// How far each partition is.
 pub(super) struct Positions {
     bounded: bool,
+    /// Nobody tells when a partition has nothing more.
+    endless: bool,
     /// The topics, in the order in which they came.
     topics: Vec<Arc<str>>,
     /// By topic and partition, which of the places it has.
@@ -32,6 +34,8 @@ struct Place {
     /// Reading stops in front of this.
     end: Offset,
     finished: bool,
+    /// Somebody else reads it now, or will; where it stood is told until that is committed.
+    gone: bool,
     /// The last that the brokers have said of it is that there is nothing more.
     at_end: bool,
 }
@@ -39,10 +43,22 @@ struct Place {
 impl Positions {
     pub fn new(partitions: &[Partition], bounded: bool) -> Positions {
         let (topics, by_topic, places) = (Vec::new(), Vec::new(), Vec::new());
-        let mut positions = Positions { bounded, topics, by_topic, places, unfinished: 0, state: 0 };
+        let mut positions =
+            Positions { bounded, endless: false, topics, by_topic, places, unfinished: 0, state: 0 };
         partitions.iter().for_each(|partition| positions.add(partition));
         positions.state = 0;
         positions
+    }
+
+    /// Of a member of a group, which has no partition yet. Ends are not told: librdkafka notes them as if they were
+    /// records that were given, and when a group moves other partitions it goes on behind that, so a record is lost.
+    pub fn of_member() -> Positions {
+        Positions { endless: true, ..Positions::new(&[], false) }
+    }
+
+    /// Whether a partition that has met an error at an offset may be read on: see [`of_member`](Positions::of_member).
+    pub fn passes_errors(&self) -> bool {
+        !self.endless
     }
 
     /// One more partition is read.
@@ -50,14 +66,32 @@ impl Positions {
         let (topic, number) = (self.topic_or_add(&partition.of.topic), partition.of.partition as usize);
         let row = &mut self.by_topic[topic];
         row.resize(row.len().max(number + 1), NOWHERE);
-        row[number] = self.places.len() as u32;
         let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
-        self.places.push(Place { split: partition.of.split, next, end, finished: false, at_end: false });
+        let split = partition.of.split;
+        let place = Place { split, next, end, finished: false, gone: false, at_end: false };
+        if row[number] == NOWHERE {
+            row[number] = self.places.len() as u32;
+            self.places.push(place);
+        } else {
+            // It was here before.
+            self.places[row[number] as usize] = place;
+        }
+        let place = row[number] as usize;
         self.unfinished += 1;
         self.state += 1;
         if next >= end {
-            self.finish(self.places.len() - 1);
+            self.finish(place);
         }
+    }
+
+    /// A partition is not read any more: gives where to read on, if that is known.
+    pub fn leave(&mut self, split: SplitId) -> Option<Offset> {
+        let number = self.places.iter().position(|place| place.split == split)?;
+        let place = &mut self.places[number];
+        self.unfinished -= usize::from(!std::mem::replace(&mut place.finished, true));
+        place.gone = true;
+        self.state += 1;
+        (place.next >= 0).then_some(place.next)
     }
 
     fn topic_or_add(&mut self, topic: &Arc<str>) -> usize {
@@ -70,12 +104,13 @@ impl Positions {
 
     /// Whether nothing is read here for now.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.iter().all(|place| place.gone)
     }
 
     /// The splits, if they have changed since that state.
     pub fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
-        (self.state != state).then(|| (self.state, self.places.iter().map(|place| place.split).collect()))
+        let here = || self.places.iter().filter(|place| !place.gone).map(|place| place.split).collect();
+        (self.state != state).then(|| (self.state, here()))
     }
 
     pub fn is_bounded(&self) -> bool {
@@ -110,7 +145,8 @@ impl Positions {
     pub fn pass(&mut self, topic: usize, partition: i32, offset: Offset) -> Option<SplitId> {
         let number = self.place(topic, partition)?;
         let place = &mut self.places[number];
-        if place.finished {
+        // What lies in front was fetched before the partition had gone and come back.
+        if place.finished || offset < place.next {
             return None;
         }
         place.at_end = false;
@@ -136,7 +172,7 @@ impl Positions {
 
     pub fn is_behind(&self, split: SplitId) -> bool {
         let mut places = self.places.iter();
-        places.any(|place| place.split == split && !place.finished && !place.at_end)
+        !self.endless && places.any(|place| place.split == split && !place.finished && !place.at_end)
     }
 
     /// The end was reached, perhaps behind entries of the log that are no records.
@@ -218,11 +254,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_member_of_a_group_does_not_know_does_not_hold_time() {
+        let mut positions = Positions::of_member();
+        positions.add(&partition("words", 0, None, None));
+        assert!(!positions.is_behind(10));
+    }
+
+    #[test]
     fn a_partition_of_somebody_else_is_not_passed_on() {
         let mut positions = positions();
         for (topic, partition) in [(0, 0), (0, 9), (0, -1), (1, 1)] {
             assert_eq!(positions.pass(topic, partition, 3), None);
         }
+    }
+
+    #[test]
+    fn a_partition_that_goes_tells_where_it_stood_and_may_come_back_elsewhere() {
+        let mut positions = endless();
+        assert!(positions.pass(0, 0, 4).is_some());
+        assert_eq!((positions.leave(10), positions.leave(99)), (Some(5), None));
+        assert!(positions.is_empty() && positions.pass(0, 0, 5).is_none());
+        assert_eq!((positions.offsets(), positions.splits_since(0)), (vec![(10, 5)], Some((1, vec![]))));
+        positions.add(&partition("words", 0, Some(8), None));
+        assert_eq!(positions.pass(0, 0, 6), None, "fetched before it went");
+        assert_eq!((positions.pass(0, 0, 8), positions.places.len()), (Some(10), 1));
+        assert_eq!((positions.offsets(), positions.unfinished), (vec![(10, 9)], 1));
     }
 
     #[test]

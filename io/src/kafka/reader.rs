@@ -1,7 +1,6 @@
 //! Reads the partitions of one source subtask, on its slot.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use rdkafka::types::RDKafkaRespErr as Native;
@@ -15,7 +14,7 @@ use super::committer::KafkaCommitter;
 use super::failure::{self, Purpose};
 use super::message::{Message, Messages};
 use super::positions::Positions;
-use super::source::Client;
+use super::queue::QueueWaker;
 
 /// The queue is looked at again after this even if nobody wakes the slot: should a wake-up be lost
 /// inside librdkafka, it costs 50 ms and not the stream.
@@ -32,11 +31,23 @@ pub struct KafkaReader {
     committer: Option<KafkaCommitter>,
 }
 
-/// Where a reader hears of new partitions.
+/// Where a reader hears of partitions that come and go.
 pub(super) struct Arrivals {
-    pub partitions: Receiver<Partition>,
+    pub changes: Receiver<Change>,
     /// Gone with the reader, which ends the search for more.
-    pub _wanted: Sender<Infallible>,
+    pub _wanted: Option<Sender<Infallible>>,
+    /// Wakes the slot, where the client does not.
+    pub _waker: Option<QueueWaker>,
+}
+
+/// What happens to the partitions of a reader.
+pub(super) enum Change {
+    /// It is read from here on.
+    Come(Partition),
+    /// It is not read any more; the answer is where the reader has come.
+    Go(SplitId, Sender<(SplitId, Option<Offset>)>),
+    /// The partitions that were to come cannot be read.
+    Failed(Error),
 }
 
 impl KafkaReader {
@@ -46,22 +57,28 @@ impl KafkaReader {
     }
 
     pub(super) fn new(
-        client: Arc<Client>,
-        partitions: &[Partition],
-        bounded: bool,
+        batch: Batch,
+        positions: Positions,
         committer: Option<KafkaCommitter>,
         arrivals: Option<Arrivals>,
-    ) -> Result<KafkaReader> {
-        let batch = Batch::new(client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
-        let positions = Positions::new(partitions, bounded);
-        Ok(KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer })
+    ) -> KafkaReader {
+        KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer }
     }
 
-    /// Takes in the partitions that have been found meanwhile.
-    fn take_in(&mut self) -> bool {
-        let Some(arrivals) = &self.arrivals else { return false };
-        let arrived = arrivals.partitions.try_iter().map(|partition| self.positions.add(&partition)).count();
-        arrived > 0
+    /// Takes in what has happened to the partitions meanwhile.
+    fn take_in(&mut self) -> Result<bool> {
+        let Some(arrivals) = &self.arrivals else { return Ok(false) };
+        let mut changed = false;
+        while let Ok(change) = arrivals.changes.try_recv() {
+            changed = true;
+            match change {
+                Change::Come(partition) => self.positions.add(&partition),
+                // Who asked may be gone with its patience.
+                Change::Go(split, answer) => drop(answer.send((split, self.positions.leave(split)))),
+                Change::Failed(error) => return Err(error),
+            }
+        }
+        Ok(changed)
     }
 }
 
@@ -80,7 +97,7 @@ impl SourceReader for KafkaReader {
             batch.fill(budget);
         }
         // Behind the fill: what is in the batch was told of before it was fetched. Event time hears of it first.
-        self.held = self.take_in();
+        self.held = self.take_in()?;
         if self.held {
             return Ok(Polled::Until(ctx.now_ns()));
         }
@@ -163,6 +180,9 @@ fn note(raw: RawMessage<'_>, positions: &mut Positions) -> Result<()> {
         return Ok(());
     }
     let reason = String::from_utf8_lossy(raw.payload().unwrap_or(b"no reason given"));
+    if offset >= 0 && !positions.passes_errors() {
+        return Err(failure::partition_failed(raw.topic(), partition as SplitId, offset, &reason));
+    }
     failure_of(raw.error(), raw.topic(), partition as SplitId, offset, &reason).map_or(Ok(()), Err)
 }
 

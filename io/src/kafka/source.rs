@@ -1,25 +1,21 @@
 //! Reads Kafka topics.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
-use super::beginning::{Beginning, Partition, assignment};
-use super::committer::KafkaCommitter;
-use super::discovery::{Discovery, Members};
-use super::failure::Purpose;
+use super::committer::Membership;
+use super::discovery::Members;
 use super::log::ClientLog;
-use super::lookup::Lookup;
 use super::off_slot::OffSlot;
 use super::prefetch::Prefetch;
 use super::preset::Preset;
-use super::reader::{Arrivals, KafkaReader};
+use super::reader::KafkaReader;
 use super::settings::Settings;
 use super::start::{Start, Stop};
-use super::subscription::{Assigned, Subscription, TopicPartition, numbered};
+use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
@@ -40,8 +36,11 @@ const OWN: [&str; 11] = [
     "group.protocol",
 ];
 
+/// How many of them, the last ones, a member of a group may set.
+const OF_MEMBERS: usize = 2;
+
 /// A librdkafka consumer must have a group, even where nothing is asked of it.
-const NO_GROUP: &str = "slotflow-without-group";
+pub(super) const NO_GROUP: &str = "slotflow-without-group";
 
 /// Reads the records of one topic or several, as [`Messages`](super::Messages): borrowed, without a copy.
 ///
@@ -62,18 +61,20 @@ const NO_GROUP: &str = "slotflow-without-group";
 /// Before the job starts, brokers, topics, rights and offsets are checked; what fails is an error of
 /// `run` that names the remedy. In a running job brokers may go away for as long as they like.
 pub struct KafkaSource {
-    settings: Settings,
-    subscription: Subscription,
-    group: String,
-    start: Start,
-    stop: Option<Stop>,
-    commits: bool,
-    prefetch: Prefetch,
-    discover_every: Option<Duration>,
+    pub(super) settings: Settings,
+    pub(super) subscription: Subscription,
+    pub(super) group: String,
+    pub(super) start: Start,
+    pub(super) stop: Option<Stop>,
+    pub(super) commits: bool,
+    /// What the source is to its group.
+    pub(super) membership: Membership,
+    pub(super) prefetch: Prefetch,
+    pub(super) discover_every: Option<Duration>,
     /// The subtasks that were opened, where new partitions are looked for.
-    members: Mutex<Members>,
+    pub(super) members: Mutex<Members>,
     /// What there is to read, once the brokers have been asked.
-    found: Vec<TopicPartition>,
+    pub(super) found: Vec<TopicPartition>,
 }
 
 impl KafkaSource {
@@ -86,6 +87,7 @@ impl KafkaSource {
             start: Start::default(),
             stop: None,
             commits: true,
+            membership: Membership::Stranger,
             prefetch: Prefetch::default(),
             discover_every: None,
             members: Mutex::default(),
@@ -123,6 +125,26 @@ impl KafkaSource {
     #[must_use]
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.group = group.into();
+        self
+    }
+
+    /// Lets the group spread the partitions over all who read in it, in this process and others: start the job twice,
+    /// and the load splits. By default this source reads all partitions by itself, and has the lowest latency.
+    ///
+    /// Each subtask is a member. A partition that the group takes back is drained first: what was read of it is
+    /// acknowledged and its offset stored, or after 25 s let go all the same, and its next reader reads some again. A
+    /// member that the group has evicted (`session.timeout.ms` without a heartbeat) lets go at once. Partitions move
+    /// one by one (the setting `partition.assignment.strategy` is `cooperative-sticky`; with `group.protocol` set to
+    /// `consumer` the brokers decide, from Kafka 4 on). The group finds new partitions by itself.
+    ///
+    /// Event time takes a partition for idle that is silent, also while its brokers are away: a member is not told when
+    /// it has read everything.
+    ///
+    /// State does not move: what a keyed operator has kept of a partition that leaves stays here, and begins anew
+    /// there. So key by something only behind a repartition topic, or where beginning anew is right.
+    #[must_use]
+    pub fn spread_by_group(mut self) -> Self {
+        self.membership = Membership::Member;
         self
     }
 
@@ -204,7 +226,10 @@ impl KafkaSource {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.settings.problems(&OWN);
+        let mut problems = self.settings.problems(match self.membership {
+            Membership::Stranger => &OWN,
+            Membership::Member => &OWN[..OWN.len() - OF_MEMBERS],
+        });
         problems.extend(self.subscription.problems(&self.describe()));
         if self.commits && self.group.is_empty() {
             let remedy = "name one with .group(..), or read without committing: .no_commit()";
@@ -214,7 +239,24 @@ impl KafkaSource {
             problems.push(Problem::new(self.describe(), "begins where a group is, and has none", remedy));
         }
         problems.extend(self.discovery_problem());
+        problems.extend(self.membership_problem());
         problems
+    }
+
+    fn membership_problem(&self) -> Option<Problem> {
+        let (what, remedy) = match self.membership {
+            Membership::Stranger => return None,
+            _ if !self.commits => ("and commits nothing", "commit, or leave one of the two out"),
+            _ if self.stop.is_some() => ("and has an end", "leave one of the two out"),
+            _ if self.discover_every.is_some() => {
+                ("and looks for partitions", "leave .discover_every(..) out")
+            }
+            _ if !self.start.asks_group() => {
+                ("and does not begin where the group is", "begin with Start::Group..")
+            }
+            _ => return None,
+        };
+        Some(Problem::new(self.describe(), format!("is spread by its group {what}"), remedy))
     }
 
     fn discovery_problem(&self) -> Option<Problem> {
@@ -226,83 +268,8 @@ impl KafkaSource {
         Some(Problem::new(self.describe(), what, "correct .discover_every(..), or leave it out"))
     }
 
-    fn group_name(&self) -> Option<&str> {
+    pub(super) fn group_name(&self) -> Option<&str> {
         Some(self.group.as_str()).filter(|group| !group.is_empty())
-    }
-
-    /// The configuration of a consumer of `own` partitions.
-    fn config(&self, own: usize) -> Result<ClientConfig> {
-        let fixed = [
-            ("group.id", self.group_name().unwrap_or(NO_GROUP)),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            // An offset that is not there is for the user to decide about.
-            ("auto.offset.reset", "error"),
-            // Also what tells a quiet partition from one that cannot be reached. It comes after an empty answer, so not
-            // between records that flow.
-            ("enable.partition.eof", "true"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        let mut config = self.settings.config(&self.settings.preset.of_source(), &fixed)?;
-        let share = self.prefetch.share(own, self.found.len()).settings();
-        for (key, value) in share.into_iter().filter(|(key, _)| !self.settings.is_set(key)) {
-            config.set(key, value.to_string());
-        }
-        Ok(config)
-    }
-
-    fn client(&self, own: usize) -> Result<BaseConsumer<ClientLog>> {
-        let made = self.config(own)?.create_with_context(ClientLog::default());
-        made.map_err(|error| self.settings.refused(&error))
-    }
-
-    /// Asks for the topics with a client of its own, which is gone before any slot is touched.
-    fn topics_found(&self) -> Result<Vec<(Arc<str>, u32)>> {
-        let client = self.client(0)?;
-        let log = client.context().clone();
-        let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
-        let serve = || drop(client.poll(Duration::ZERO));
-        self.subscription.find(&self.settings, &lookup, client.client(), serve)
-    }
-
-    /// Notes a subtask that may be given new partitions; the last one starts the search.
-    fn join_discovery(
-        &mut self,
-        subtask: &SubtaskContext,
-        client: &Arc<Client>,
-        assigned: &Assigned,
-    ) -> Result<Option<Arrivals>> {
-        let Some(period) = self.discover_every else { return Ok(None) };
-        let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let arrivals = members.add(client.clone(), assigned.clone(), subtask.waker.clone());
-        if members.count() == subtask.parallelism {
-            let (members, known) = (std::mem::take(members), self.found.clone());
-            let (subscription, timeout) = (self.subscription.clone(), self.settings.connect_timeout);
-            Discovery { subscription, period, timeout, known }.start(members, &subtask.io)?;
-        }
-        Ok(Some(arrivals))
-    }
-
-    /// Makes the consumer of one subtask, with its partitions assigned.
-    fn consumer(
-        &self,
-        subtask: &SubtaskContext,
-        own: &[TopicPartition],
-    ) -> Result<(BaseConsumer<ClientLog>, Vec<Partition>)> {
-        let mut consumer = self.client(own.len())?;
-        let waker = subtask.waker.clone();
-        consumer.set_nonempty_callback(move || waker.wake());
-        let beginning = Beginning {
-            consumer: &consumer,
-            group: self.group_name(),
-            start: &self.start,
-            stop: self.stop.as_ref(),
-            timeout: self.settings.connect_timeout,
-        };
-        let partitions = beginning.find(own)?;
-        let assigned = consumer.assign(&assignment(&partitions)?);
-        assigned.map_err(|error| self.settings.refused(&error))?;
-        Ok((consumer, partitions))
     }
 }
 
@@ -329,6 +296,9 @@ impl Source for KafkaSource {
             return Err(Error::plan(problems));
         }
         self.found = numbered(&self.topics_found()?);
+        if self.membership == Membership::Member {
+            return Ok(Splits::Spread(Vec::new()));
+        }
         Ok(Splits::Spread(self.found.iter().map(|it| it.partition).collect()))
     }
 
@@ -337,17 +307,9 @@ impl Source for KafkaSource {
         let own: Option<Vec<TopicPartition>> = own.collect();
         let own =
             own.ok_or_else(|| Error::bug("a Kafka source was opened with splits that it did not name"))?;
-        if own.is_empty() && self.discover_every.is_none() {
-            return Ok(KafkaReader::without_partitions(self.stop.is_some()));
+        match self.membership {
+            Membership::Member => self.open_member(subtask),
+            Membership::Stranger => self.open_static(subtask, own),
         }
-        let name = format!("{}, subtask {}", self.describe(), subtask.index);
-        let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, &own))?;
-        tracing::debug!("{name} reads {partitions:?}");
-        let (client, assigned) = (Arc::new(client), Assigned::new(own));
-        let arrivals = self.join_discovery(subtask, &client, &assigned)?;
-        let timeout = self.settings.connect_timeout;
-        let committer =
-            self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, assigned, timeout));
-        KafkaReader::new(client, &partitions, self.stop.is_some(), committer, arrivals)
     }
 }

@@ -1,6 +1,6 @@
 //! Which topics a source reads: one, several, or all whose name fits a pattern.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::Client;
@@ -23,29 +23,6 @@ pub(super) struct TopicPartition {
     pub split: SplitId,
     pub topic: Arc<str>,
     pub partition: SplitId,
-}
-
-/// The partitions of one subtask, as whoever commits their offsets sees them: they are added before they are read.
-#[derive(Clone, Default)]
-pub(super) struct Assigned(Arc<Mutex<Vec<TopicPartition>>>);
-
-impl Assigned {
-    pub fn new(partitions: Vec<TopicPartition>) -> Assigned {
-        Assigned(Arc::new(Mutex::new(partitions)))
-    }
-
-    pub fn add(&self, partition: TopicPartition) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
-    }
-
-    pub fn of(&self, split: SplitId) -> Option<TopicPartition> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().find(|known| known.split == split).cloned()
-    }
-
-    pub fn first(&self) -> Option<TopicPartition> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
-    }
 }
 
 impl Subscription {
@@ -94,6 +71,17 @@ impl Subscription {
                     return Err(failure::no_topic_fits(&settings.brokers, pattern));
                 }
                 Ok(found)
+            }
+        }
+    }
+
+    /// What a consumer subscribes to in a group: names, or an expression, which librdkafka takes for one because of its
+    /// first character.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Subscription::Topics(names) => names.clone(),
+            Subscription::Pattern(pattern) => {
+                vec![format!("^{}$", pattern.replace('.', "\\.").replace('*', ".*"))]
             }
         }
     }

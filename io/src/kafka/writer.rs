@@ -28,11 +28,11 @@ use slotflow_runtime::{
 
 use super::dead_letter::{Letters, Undelivered};
 use super::delivery::{AckMeters, Deliveries, Returned, Tag};
-use super::event_waker::EventWaker;
 use super::failure;
 use super::kafka_record::KafkaRecord;
 use super::off_slot::OffSlot;
 use super::produce::Topics;
+use super::queue::{Queue, QueueWaker};
 use super::record::IntoKafka;
 use crate::overflow::Overflow;
 
@@ -47,7 +47,7 @@ const EVENTS: usize = 16;
 pub struct KafkaWriter {
     topics: Topics,
     producer: Arc<Producer>,
-    _waker: Option<EventWaker>,
+    _waker: Option<QueueWaker>,
     bounds: Bounds,
     in_flight: InFlight,
     /// The last epoch that was given out.
@@ -92,7 +92,8 @@ impl KafkaWriter {
     ) -> Result<KafkaWriter> {
         Ok(KafkaWriter {
             topics: Topics::new(producer.clone(), topic)?,
-            _waker: EventWaker::new(producer.clone(), subtask.waker.clone()),
+            _waker: Queue::of_producer(&producer)
+                .map(|queue| QueueWaker::new(Arc::new(queue), subtask.waker.clone())),
             producer,
             bounds,
             in_flight: InFlight::default(),

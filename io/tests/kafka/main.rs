@@ -6,6 +6,7 @@ mod commit;
 mod dead_letters;
 mod discovery;
 mod failures;
+mod group;
 mod harness;
 mod ranges;
 mod records;

@@ -164,7 +164,9 @@ fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
     for (id, operator) in plan.graph.operators.iter().enumerate() {
         let parallelism = plan.chains[plan.chain_of[id]].parallelism;
-        let Some(splits) = operator.splits.as_ref().and_then(Splits::count) else { continue };
+        let Some(splits) = operator.splits.as_ref().and_then(Splits::count).filter(|count| *count > 0) else {
+            continue;
+        };
         let name = &operator.name;
         if parallelism > splits {
             let idle = parallelism - splits;

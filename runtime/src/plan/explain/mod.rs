@@ -227,7 +227,10 @@ fn explained_edge(
 fn sources(plan: &Plan) -> Vec<ExplainedSource> {
     let mut sources = Vec::new();
     for (id, operator) in plan.graph.operators.iter().enumerate() {
-        let Some(partitions) = operator.splits.as_ref().and_then(Splits::count) else { continue };
+        let Some(partitions) = operator.splits.as_ref().and_then(Splits::count).filter(|count| *count > 0)
+        else {
+            continue;
+        };
         let parallelism = plan.chains[plan.chain_of[id]].parallelism;
         let balance = (0..parallelism).map(|index| plan.splits(id as u32, index).len()).collect();
         sources.push(ExplainedSource { name: operator.name.to_string(), partitions, balance });
