@@ -195,6 +195,15 @@ impl Graph {
         }
     }
 
+    /// Takes over what sources and sinks have said to a copy of this graph that had no refusals.
+    pub fn take_answers(&mut self, copy: Graph) {
+        for (mine, asked) in self.operators.iter_mut().zip(copy.operators) {
+            mine.splits = mine.splits.take().or(asked.splits);
+            mine.checked |= asked.checked;
+        }
+        self.refusals.extend(copy.refusals);
+    }
+
     /// Notes that a source or sink speaks against a start.
     pub fn refuse(&mut self, id: OperatorId, error: Error) {
         let subject = format!("operator \"{}\"", self.operator(id).name);
