@@ -232,7 +232,13 @@ fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing(
         let first = topics.uppercase(member());
         let written = fill_until(topics, 0, |lines| first.metrics().records_in() == u64::from(lines));
         let second = topics.uppercase(member());
-        let written = fill_until(topics, written, |_| second.metrics().records_in() > 0);
+        // Partitions move while records flow.
+        let mut written = written;
+        while second.metrics().records_in() == 0 {
+            topics.fill(written..written + 1_000);
+            written += 1_000;
+        }
+        let written = fill_until(topics, written, |_| true);
         first.drain(PATIENCE).unwrap();
         let written = fill_until(topics, written, |_| true);
         second.drain(PATIENCE).unwrap();

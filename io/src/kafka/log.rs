@@ -10,6 +10,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use slotflow_runtime::{Error, Result};
 
 use super::group::Member;
+use super::repeats::to_say;
 
 /// Passes on what a client tells, and remembers its last error: while nobody answers, that is the
 /// only hint why.
@@ -44,15 +45,12 @@ impl ClientContext for ClientLog {
         if code == RDKafkaErrorCode::PartitionEOF {
             return; // Asked for, by readers that stop at the end.
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A producer's errors are each told twice.
-        if last.as_ref().is_some_and(|last| last.1 == reason) {
-            return;
+        if let Some(repeats) = to_say(reason) {
+            tracing::warn!(target: "librdkafka", repeats, "{reason}");
         }
-        tracing::warn!(target: "librdkafka", "{reason}");
         // "All brokers are down" says less than the error of a broker before it.
         if code != RDKafkaErrorCode::AllBrokersDown {
-            *last = Some((code, reason.into()));
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.into()));
         }
     }
 }
@@ -70,12 +68,13 @@ impl ConsumerContext for ClientLog {
     }
 }
 
-/// A line of librdkafka's log; levels are those of syslog.
+/// A line of librdkafka's log; levels are those of syslog. Warnings and errors that repeat are told now and then.
 pub(super) fn log_line(level: i32, facility: &str, text: &str) {
-    match level {
-        ..=3 => tracing::error!(target: "librdkafka", "{facility}: {text}"),
-        4 => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
-        5 | 6 => tracing::info!(target: "librdkafka", "{facility}: {text}"),
+    match (level, if level <= 4 { to_say(text) } else { Some(0) }) {
+        (_, None) => {}
+        (..=3, Some(repeats)) => tracing::error!(target: "librdkafka", repeats, "{facility}: {text}"),
+        (4, Some(repeats)) => tracing::warn!(target: "librdkafka", repeats, "{facility}: {text}"),
+        (5 | 6, _) => tracing::info!(target: "librdkafka", "{facility}: {text}"),
         _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
     }
 }

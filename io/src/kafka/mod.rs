@@ -34,6 +34,7 @@ mod produce;
 mod queue;
 mod reader;
 mod record;
+mod repeats;
 mod settings;
 mod sink;
 mod source;

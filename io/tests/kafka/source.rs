@@ -111,6 +111,18 @@ fn a_new_message_wakes_the_slot() {
 }
 
 #[test]
+fn a_wake_up_that_is_lost_costs_50_ms_and_not_the_stream() {
+    let kafka = kafka("words", 1, 1);
+    let mut reading = Reading::open(kafka.source().topic("words").group("g"), 0, 1).unwrap();
+    reading.read(1).unwrap();
+    // A step begins at 1 ns of the harness's clock. The slot is told to come back, whoever wakes it.
+    reading.poll_until(|_, polled| polled == Polled::Until(50_000_001)).unwrap();
+    add_lines(&kafka, "words", 1, 1..2);
+    // Nobody listens to the waker here: that the record comes is the doing of the next look alone.
+    reading.read(2).unwrap();
+}
+
+#[test]
 fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     let kafka = kafka("words", 1, 2);
     let mut reading = Reading::open(kafka.source().topic("words").group("g"), 0, 1).unwrap();
