@@ -1,7 +1,8 @@
 //! Reading as members of a group: partitions that move.
 //!
 //! The mock broker holds each round open until a second before it evicts those who wait in it. So on a busy machine a
-//! member may be evicted here and lines be read twice; that none is, where nobody is evicted, is tested with a real one.
+//! member may be evicted here and lines be read twice; that none is, where nobody is evicted, is tested with a real
+//! one.
 
 use slotflow_io::kafka::{KafkaSource, MockKafka, Start, Stop};
 use slotflow_runtime::{Committer, Offsets, Source, SourceReader, SplitId};
