@@ -6,20 +6,31 @@ mod kafka;
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::process::{Child, Command, Stdio};
+use std::task::{self, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use slotflow::io::kafka::{
+    DeadLetter, KafkaRecord, KafkaSink, KafkaSource, Message, Start, Stop, fill_topic, read_topic,
+};
+use slotflow::prelude::*;
+use slotflow::runtime::IoCores;
 
 /// What a broker may take for a transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test with topics of its own, if there is a broker.
 fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
+    with_topics_of(name, "1000000", test);
+}
+
+/// As `with_topics`, where the topics refuse requests that are larger.
+fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let Ok(brokers) = std::env::var("KAFKA_BOOTSTRAP") else {
         println!("checked nothing: KAFKA_BOOTSTRAP names no broker (scripts/kafka up starts one)");
         return;
@@ -28,11 +39,16 @@ fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
     let (input, output) = (format!("{name}-{now}-in"), format!("{name}-{now}-out"));
     let new = [(&input, PARTITIONS), (&output, 3)];
     let new = new.map(|(name, count)| NewTopic::new(name, count as i32, TopicReplication::Fixed(1)));
+    let new = new.map(|topic| topic.set("max.message.bytes", most_bytes));
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
     made.into_iter().for_each(|topic| drop(topic.unwrap()));
     let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    // The broker says yes before its partitions answer, and a first request that it refuses fails the job.
+    for topic in [&topics.input, &topics.output] {
+        assert!(read_topic(&IoCores::default(), &topics.brokers, topic).unwrap().concat().is_empty());
+    }
     test(&topics);
     let gone = block_on(admin.delete_topics(&[&topics.input, &topics.output], &AdminOptions::new()));
     gone.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
@@ -40,7 +56,7 @@ fn with_topics(name: &str, test: impl FnOnce(&Topics)) {
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
+    let mut context = task::Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
@@ -77,6 +93,175 @@ fn acknowledgements_are_timed_from_the_source() {
 #[test]
 fn an_oversize_record_fails_the_job() {
     with_topics("oversize", |topics| kafka::an_oversize_record_fails_the_job(topics).unwrap());
+}
+
+/// Writes one record for each of these, through a job.
+fn write(topics: &Topics, sink: KafkaSink, records: Vec<KafkaRecord>) {
+    let env = Environment::new().unwrap();
+    env.source(from_iterator(records)).sink(sink.topic(&topics.output));
+    env.run("write").unwrap();
+}
+
+/// The mock broker knows no times, so this is for a real one alone.
+#[test]
+fn a_source_begins_and_ends_at_a_time() {
+    const NOON_MS: i64 = 1_700_000_000_000;
+    with_topics("times", |topics| {
+        let record = |n: i64| {
+            let record = KafkaRecord::new(n.to_string()).partition(n as u32 % 3).timestamp_ms(NOON_MS + n);
+            record.header("n", n.to_string())
+        };
+        write(topics, KafkaSink::new(&topics.brokers), (0..60).map(record).collect());
+        let read = |start, stop| {
+            let (env, numbers) = (Environment::new().unwrap(), Collected::new());
+            let source = KafkaSource::new(&topics.brokers).topic(&topics.output).no_commit();
+            let number = |message: Message<'_>| {
+                assert_eq!(message.header("n"), Some(message.payload()));
+                message
+                    .decode(|bytes| std::str::from_utf8(bytes).map(|text| text.parse::<i64>()))?
+                    .map_err(Error::user)
+            };
+            env.source(source.starting(start).until(stop)).try_map(number).sink(numbers.sink());
+            env.run("read").unwrap();
+            let mut numbers = numbers.take();
+            numbers.sort_unstable();
+            numbers
+        };
+        let from_to = |from, to| read(Start::Timestamp(NOON_MS + from), Stop::Timestamp(NOON_MS + to));
+        assert_eq!(from_to(20, 40), (20..40).collect::<Vec<_>>());
+        assert_eq!(from_to(-5, 1_000), (0..60).collect::<Vec<_>>());
+        assert_eq!(from_to(1_000, 2_000), Vec::<i64>::new());
+    });
+}
+
+/// The mock broker's topics do not grow, so this is for a real one alone.
+#[test]
+fn partitions_that_come_while_a_job_runs_are_read_and_committed() {
+    with_topics("grown", |topics| {
+        topics.fill(0..800);
+        let source = topics.source().discover_every(Duration::from_millis(20));
+        let job = topics.uppercase(source);
+        topics.wait_for(&job, 800);
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
+        let more = NewPartitions::new(&topics.input, PARTITIONS as usize + 3);
+        block_on(admin.create_partitions(&[more], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        // The broker says yes before it knows them itself.
+        let known = || admin.inner().fetch_metadata(Some(&topics.input), PATIENCE).unwrap();
+        while known().topics()[0].partitions().len() < PARTITIONS as usize + 3 {
+            std::thread::yield_now();
+        }
+        let line = |n: u32| (PARTITIONS + n % 3, format!("line {n}"));
+        fill_topic(&IoCores::default(), &topics.brokers, &topics.input, (800..1_100).map(line)).unwrap();
+        topics.wait_for(&job, 1_100);
+        job.drain(PATIENCE).unwrap();
+        let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!((again.records, topics.compare(0..1_100)), (0, (vec![], vec![])));
+    });
+}
+
+/// Runs a member of the group until it is killed, if this process was started as one.
+#[test]
+fn a_member_in_a_process_of_its_own() {
+    let Ok(topics) = std::env::var("MEMBER_OF_TEST") else { return };
+    let topics: Vec<&str> = topics.split(' ').collect();
+    let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
+    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    member(&topics).wait().unwrap();
+}
+
+/// A job that shares the input with all who run it.
+fn member(topics: &Topics) -> Job {
+    topics.uppercase(topics.source().spread_by_group().setting("session.timeout.ms", 6_000))
+}
+
+fn start_member(topics: &Topics) -> Child {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "a_member_in_a_process_of_its_own"]).stdout(Stdio::null());
+    process.env("MEMBER_OF_TEST", format!("{} {} {}", topics.brokers, topics.input, topics.output));
+    process.spawn().unwrap()
+}
+
+/// Writes lines, a thousand at a time, and waits until all have arrived, until `done`; gives how many there are.
+fn fill_until(topics: &Topics, mut written: u32, done: impl Fn(u32) -> bool) -> u32 {
+    let began = Instant::now();
+    loop {
+        topics.fill(written..written + 1_000);
+        written += 1_000;
+        while !topics.compare(0..written).0.is_empty() {
+            assert!(began.elapsed() < PATIENCE, "some of {written} lines have not come");
+        }
+        if done(written) {
+            return written;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing has changed in {written} lines");
+    }
+}
+
+#[test]
+fn two_processes_share_a_topic_and_one_that_is_killed_loses_nothing() {
+    with_topics("shared", |topics| {
+        let job = member(topics);
+        let written = fill_until(topics, 0, |lines| job.metrics().records_in() == u64::from(lines));
+        let mut other = start_member(topics);
+        // What this process has not read, the other one has.
+        let all_by_this = |lines| job.metrics().records_in() >= u64::from(lines);
+        let written = fill_until(topics, written, |lines| !all_by_this(lines));
+        topics.fill(written..written + 2_000);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let written = fill_until(topics, written + 2_000, |_| true);
+        let mut other = start_member(topics);
+        let read = job.metrics().records_in();
+        // It reads a part of what comes again.
+        let shared = |lines: u32| job.metrics().records_in() - read < u64::from(lines - written);
+        let written = fill_until(topics, written, shared);
+        topics.fill(written..written + 2_000);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        fill_until(topics, written + 2_000, |_| true);
+        job.drain(PATIENCE).unwrap();
+    });
+}
+
+/// KIP-848, which brokers have from Kafka 4 on.
+#[test]
+fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing() {
+    with_topics("newer", |topics| {
+        let member = || topics.source().spread_by_group().setting("group.protocol", "consumer");
+        let first = topics.uppercase(member());
+        let written = fill_until(topics, 0, |lines| first.metrics().records_in() == u64::from(lines));
+        let second = topics.uppercase(member());
+        // Partitions move while records flow.
+        let mut written = written;
+        while second.metrics().records_in() == 0 {
+            topics.fill(written..written + 1_000);
+            written += 1_000;
+        }
+        let written = fill_until(topics, written, |_| true);
+        first.drain(PATIENCE).unwrap();
+        let written = fill_until(topics, written, |_| true);
+        second.drain(PATIENCE).unwrap();
+        assert_eq!(topics.compare(0..written), (vec![], vec![]));
+    });
+}
+
+/// The topic takes less than the sink does, so it is the broker that refuses.
+#[test]
+fn a_record_that_a_topic_finds_too_large_becomes_a_dead_letter_and_the_others_arrive() {
+    with_topics_of("letters", "1000", |topics| {
+        let letters: Collected<DeadLetter> = Collected::new();
+        // Each in a request of its own: a broker refuses whole requests.
+        let sink =
+            KafkaSink::new(&topics.brokers).dead_letters(letters.sink()).setting("batch.num.messages", 1);
+        let record =
+            |n: usize| KafkaRecord::new("x".repeat(if n % 10 == 5 { 2_000 } else { 10 + n })).partition(0);
+        write(topics, sink, (0..100).map(record).collect());
+        assert_eq!(letters.take().len(), 10);
+        let arrived = read_topic(&IoCores::default(), &topics.brokers, &topics.output).unwrap().concat();
+        let lengths: Vec<usize> = arrived.iter().map(|message| message.payload.len() - 10).collect();
+        assert_eq!(lengths, (0..100).filter(|n| n % 10 != 5).collect::<Vec<_>>(), "in order, and once");
+    });
 }
 
 /// Writes lines with these numbers to partition 0 in one transaction, which is committed or aborted.

@@ -96,6 +96,7 @@ fn clients_made_and_used_from_a_slots_core_have_their_threads_on_the_io_cores() 
     kafka.create_topic("words", 2).unwrap();
     let mut source = kafka.source().topic("words").group("g");
     let mut sink = kafka.sink().topic("words");
+    cores.run(|| source.splits()).unwrap().unwrap();
     let reader = source.open(&place(&cores), &[0, 1]).unwrap();
     let writer = Sink::<Owned<String>>::open(&mut sink, &place(&cores)).unwrap();
     let threads = rdkafka_threads();

@@ -1,7 +1,9 @@
 //! The environment: where a job is described, planned and started.
 
 use std::cell::RefCell;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use slotflow_runtime::config::Overcommit;
 use slotflow_runtime::install::Installer;
@@ -28,11 +30,23 @@ struct Described {
 }
 
 impl Described {
-    /// Asks each source how it is divided and each sink whether it can write, unless it has answered already.
+    /// Asks each source how it is divided and each sink whether it can write, unless it has answered already. The
+    /// pipelines are asked side by side, so what cannot be reached costs its time once.
     fn discover(&mut self) {
         let Described { graph, pipelines } = self;
         graph.refusals.clear();
-        pipelines.iter_mut().for_each(|pipeline| pipeline.discover(graph));
+        let known: &Graph = graph;
+        let ask = |pipeline: &mut Box<dyn Pipeline>| {
+            let mut asked = known.clone();
+            pipeline.discover(&mut asked);
+            asked
+        };
+        let answers: Vec<Graph> = thread::scope(|scope| {
+            let asked: Vec<_> =
+                pipelines.iter_mut().map(|pipeline| scope.spawn(move || ask(pipeline))).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        answers.into_iter().for_each(|answer| graph.take_answers(answer));
     }
 }
 
@@ -103,7 +117,8 @@ impl Environment {
     pub fn source<S: Source>(&self, source: S) -> Stream<'_, Begin<S>> {
         let operator = self.graph(|graph| {
             let operator = graph.add(&source.describe(), Role::Source);
-            graph.operator_mut(operator).commits = source.commits();
+            let spec = graph.operator_mut(operator);
+            (spec.commits, spec.settings) = (source.commits(), source.settings());
             operator
         });
         Stream::new(self, operator, Begin { operator, source })
@@ -113,7 +128,7 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is wrong with the job, at once, and with what its sources and sinks connect to. They are asked
-    /// one after the other, each for a bounded time; what has answered is not asked again.
+    /// side by side, each for a bounded time; what has answered is not asked again.
     pub fn plan(&self) -> Result<Plan> {
         self.described.borrow_mut().discover();
         self.planned()

@@ -17,7 +17,10 @@ impl<'env, P: Pipe> Stream<'env, P> {
     pub fn sink<K: Sink<P::Out>>(self, sink: K) -> Sunk<'env, P, K> {
         let Stream { env, last, open_edge, pipe } = self;
         let (operator, edge) = lead_to(env, last, open_edge, &sink.describe(), Role::Sink);
-        env.graph(|graph| graph.operator_mut(operator).guarantee = Some(sink.guarantee()));
+        env.graph(|graph| {
+            let spec = graph.operator_mut(operator);
+            (spec.guarantee, spec.settings) = (Some(sink.guarantee()), sink.settings());
+        });
         Sunk { env, operator, edge, end: Some((pipe, sink)) }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use slotflow::io::{Collected, callback, from_iterator, generate};
 use slotflow_ops::Environment;
@@ -390,4 +392,34 @@ fn a_sink_that_has_answered_is_not_asked_again() {
     env.explain().unwrap();
     env.run("asked").unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+/// A source that answers when another has been asked, too.
+struct Waits {
+    asked: Sender<()>,
+    other: Receiver<()>,
+}
+
+impl Source for Waits {
+    type Reader = Never;
+    fn describe(&self) -> String {
+        "waits".into()
+    }
+    fn splits(&mut self) -> Result<Splits> {
+        self.asked.send(()).map_err(|_| away("other"))?;
+        self.other.recv_timeout(Duration::from_secs(60)).map_err(|_| away("other"))?;
+        Ok(Splits::Count(1))
+    }
+    fn open(&mut self, _: &SubtaskContext, _: &[SplitId]) -> Result<Never> {
+        Err(Error::bug("nobody starts this job"))
+    }
+}
+
+#[test]
+fn connectors_are_asked_side_by_side() {
+    let ((asked, other), (asked_too, other_too)) = (channel(), channel());
+    let env = env("");
+    env.source(Waits { asked, other: other_too }).sink(callback(|_: u64| {}));
+    env.source(Waits { asked: asked_too, other }).sink(callback(|_: u64| {}));
+    assert_eq!(env.plan().unwrap().graph.operators[0].splits, Some(Splits::Count(1)));
 }

@@ -38,6 +38,12 @@ pub trait Sink<F: Family>: Send + 'static {
         Guarantee::InProcess
     }
 
+    /// What it is set to, a line each, for `explain`; asked when the stream is described. Nothing secret. By default
+    /// there is nothing to tell.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Looks whether the output can be written, before anything starts: what is wrong (a setting, an unreachable
     /// broker, an unknown topic) is told together with everything else that speaks against a start. May wait, for a
     /// bounded time. The default finds nothing wrong.

@@ -21,6 +21,21 @@ pub enum Splits {
     Single,
     /// These splits, numbered from 0; split `i` is read by subtask `i % parallelism`.
     Count(u32),
+    /// As many splits as there are numbers here, numbered from 0; split `i` is read by subtask
+    /// `numbers[i] % parallelism`, so those with equal numbers meet (the equal partitions of two topics).
+    /// None at all where somebody else gives subtasks their splits while the job runs.
+    Spread(Vec<u32>),
+}
+
+impl Splits {
+    /// How many splits are to be spread over the subtasks, if any are.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Splits::PerSubtask | Splits::Single => None,
+            Splits::Count(count) => Some(*count as usize),
+            Splits::Spread(numbers) => Some(numbers.len()),
+        }
+    }
 }
 
 /// Describes an input; opened once for each subtask.
@@ -38,6 +53,12 @@ pub trait Source: Send + 'static {
     /// Whether its readers commit offsets to somewhere outside the job.
     fn commits(&self) -> bool {
         false
+    }
+
+    /// What it is set to, a line each, for `explain`; asked when the stream is described. Nothing secret. By default
+    /// there is nothing to tell.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Finds out how the input is divided, before anything starts. What is wrong (a setting, an unreachable broker,
@@ -124,6 +145,14 @@ pub trait SourceReader: Send + 'static {
 
     /// Goes on with a split that was paused.
     fn resume(&mut self, _split: SplitId) {}
+
+    /// Its splits and the number of this state of them, where they have changed since the state of number `state`;
+    /// those it was opened with are state 0. A reader whose splits come and go pushes no record of a new one before
+    /// this was asked again: it is, before each poll, where event time is kept split by split. By default they never
+    /// change.
+    fn splits_since(&self, _state: u64) -> Option<(u64, Vec<SplitId>)> {
+        None
+    }
 
     /// What makes offsets durable, taken once at the start. The default commits nowhere.
     fn committer(&mut self) -> Option<Box<dyn Committer>> {

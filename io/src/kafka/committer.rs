@@ -20,6 +20,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use slotflow_runtime::{Committer, Error, Offsets, Result};
 
+use super::assigned::Assigned;
 use super::commit::{Commit, Refusal};
 use super::failure;
 use super::lookup::is_passing;
@@ -35,11 +36,26 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// be told to keep them (`offsets.retention.minutes`, by default a week).
 const REFRESH: Duration = Duration::from_secs(30);
 
+/// A group that spreads partitions is asked again after this, whatever it says (a guess: a round takes less unless
+/// members have to drain).
+const ROUND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a committer's consumer is to the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    /// It only keeps offsets there.
+    Stranger,
+    /// The group gives it partitions.
+    Member,
+}
+
 /// Stores offsets under a group.
 pub(super) struct KafkaCommitter {
     pub client: Arc<Client>,
     pub group: String,
-    pub topic: String,
+    membership: Membership,
+    /// The partitions; more may come.
+    pub partitions: Assigned,
     /// How long the end of the job may wait.
     pub finish_timeout: Duration,
     under_way: Option<(Commit, Offsets)>,
@@ -47,20 +63,44 @@ pub(super) struct KafkaCommitter {
     unsaved: Option<Offsets>,
     /// The last offsets that the brokers have, and since when.
     stored: Option<(Offsets, Instant)>,
+    /// The group's answer while it spreads partitions, in which round of it, and when.
+    held: Option<(RDKafkaErrorCode, u64, Instant)>,
 }
 
 impl KafkaCommitter {
-    pub fn new(client: Arc<Client>, group: &str, topic: &str, finish_timeout: Duration) -> Self {
-        let (group, topic) = (group.into(), topic.into());
-        let (under_way, unsaved, stored) = (None, None, None);
-        KafkaCommitter { client, group, topic, finish_timeout, under_way, unsaved, stored }
+    pub fn new(
+        client: Arc<Client>,
+        group: &str,
+        membership: Membership,
+        partitions: Assigned,
+        finish_timeout: Duration,
+    ) -> Self {
+        let (group, under_way, unsaved, stored, held) = (group.into(), None, None, None, None);
+        KafkaCommitter {
+            client,
+            group,
+            membership,
+            partitions,
+            finish_timeout,
+            under_way,
+            unsaved,
+            stored,
+            held,
+        }
     }
 
     /// Goes on until everything is stored, the time is over or the coordinator says "not now".
     fn go_on(&mut self, until: Instant) -> Result<Option<RDKafkaErrorCode>> {
+        if let Some(code) = self.must_wait() {
+            return Ok(Some(code));
+        }
         loop {
             if let Some(offsets) = self.unsaved.take_if(|_| self.under_way.is_none()) {
-                let sent = Commit::send(&self.client, &self.list(&offsets)?);
+                let list = self.list(&offsets)?;
+                if list.count() == 0 {
+                    return Ok(None);
+                }
+                let sent = Commit::send(&self.client, &list);
                 let commit = sent.map_err(|code| self.failed((None, code)))?;
                 self.under_way = Some((commit, offsets));
             }
@@ -70,14 +110,31 @@ impl KafkaCommitter {
                     self.under_way = Some((commit, offsets));
                     return Ok(Some(RDKafkaErrorCode::OperationTimedOut));
                 }
-                Some(Ok(())) => self.stored = Some((offsets, Instant::now())),
-                Some(Err((_, code))) if is_passing(code) => {
+                Some(Ok(())) => {
+                    self.partitions.note_stored(&offsets);
+                    self.stored = Some((offsets, Instant::now()));
+                }
+                Some(Err((_, code))) if self.may_pass(code) => {
+                    self.held =
+                        is_of_membership(code).then(|| (code, self.partitions.round(), Instant::now()));
                     self.unsaved.get_or_insert(offsets);
                     return Ok(Some(code));
                 }
                 Some(Err(refusal)) => return Err(self.failed(refusal)),
             }
         }
+    }
+
+    /// Whether the group still spreads partitions, as far as is known here: to ask again and again meanwhile makes it
+    /// evict the member.
+    fn must_wait(&self) -> Option<RDKafkaErrorCode> {
+        let (code, round, since) = self.held?;
+        (round == self.partitions.round() && since.elapsed() < ROUND_TIMEOUT).then_some(code)
+    }
+
+    /// Whether a refusal may be over the next time. A group that spreads partitions refuses while it does so.
+    fn may_pass(&self, code: RDKafkaErrorCode) -> bool {
+        is_passing(code) || self.membership == Membership::Member && is_of_membership(code)
     }
 
     /// Whether these offsets are on their way to the brokers, or there since not too long ago.
@@ -91,8 +148,10 @@ impl KafkaCommitter {
 
     fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            let added = list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*offset));
+        for (split, offset) in offsets {
+            // What was let go meanwhile belongs to somebody else.
+            let Some(of) = self.partitions.to_store(*split, *offset) else { continue };
+            let added = list.add_partition_offset(&of.topic, of.partition as i32, Offset::Offset(*offset));
             added.map_err(|error| Error::bug(format!("offset {offset} is not one: {error}")))?;
         }
         Ok(list)
@@ -102,12 +161,21 @@ impl KafkaCommitter {
         use RDKafkaErrorCode as Code;
         match code {
             Code::GroupAuthorizationFailed => failure::group_refused(&self.group),
-            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
-                failure::group_in_use(&self.group, &self.topic, partition)
+            code if is_of_membership(code) => {
+                failure::group_in_use(&self.group, &self.partitions.topic(), partition)
             }
-            _ => failure::group_failed(&self.group, &self.topic, "committed", code),
+            _ => failure::group_failed(&self.group, &self.partitions.topic(), "committed", code),
         }
     }
+}
+
+/// What a group says to somebody whom it does not know as a member.
+fn is_of_membership(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::StaleMemberEpoch
+    )
 }
 
 impl Committer for KafkaCommitter {
@@ -116,7 +184,7 @@ impl Committer for KafkaCommitter {
             self.unsaved = Some(offsets.clone());
         }
         if let Some(code) = self.go_on(Instant::now() + ANSWER_TIMEOUT)? {
-            let (group, topic) = (&self.group, &self.topic);
+            let (group, topic) = (&self.group, &*self.partitions.topic());
             tracing::warn!(group, topic, "offsets are not committed yet, which is tried again: {code}");
         }
         Ok(())
@@ -126,7 +194,7 @@ impl Committer for KafkaCommitter {
         let until = Instant::now() + self.finish_timeout;
         while let Some(code) = self.go_on(until)? {
             if Instant::now() >= until {
-                return Err(failure::group_failed(&self.group, &self.topic, "committed", code));
+                return Err(failure::group_failed(&self.group, &self.partitions.topic(), "committed", code));
             }
             std::thread::sleep(PAUSE);
         }

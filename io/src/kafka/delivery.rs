@@ -1,15 +1,20 @@
 //! What comes back from the brokers for each record: the way of acknowledgements to the writer.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
+use rdkafka::Message as _;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::{ClientContext, Message};
 use slotflow_runtime::metrics::{Latencies, LatencyMeter};
 
+use super::dead_letter::Undelivered;
 use super::log::ClientLog;
+use super::produce::{Place, place};
 
 /// Bits of a tag for the epoch; barriers under way are few, so the lowest bits tell them apart.
 const EPOCH_BITS: u32 = 16;
@@ -56,19 +61,50 @@ impl Tag {
     }
 }
 
-/// A record that was not delivered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Undelivered {
-    pub code: RDKafkaErrorCode,
-    pub partition: i32,
-    pub bytes: usize,
-}
-
 /// What has come back since the writer last looked.
 #[derive(Default)]
 pub(super) struct Returned {
     pub delivered: Vec<Tag>,
-    pub failed: Option<Undelivered>,
+    /// All of them where there are dead letters, else the first.
+    pub failed: Vec<(Tag, Undelivered)>,
+}
+
+impl Returned {
+    pub fn is_empty(&self) -> bool {
+        self.delivered.is_empty() && self.failed.is_empty()
+    }
+}
+
+/// After this a broker may have forgotten a producer that has not written to a partition (a guess, to be safe: by
+/// default, `producer.id.expiration.ms`, it is a day).
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// The partitions of which a broker knows the producer.
+///
+/// Where an earlier request failed and a later one succeeded, librdkafka concludes that the earlier one has arrived,
+/// too, as the broker would have refused the later one otherwise; such a record comes back without an offset. But a
+/// broker that does not know the producer yet takes any request as the first. So the conclusion is right only behind
+/// an acknowledgement: in front of the first one it loses records. Seen with Apache Kafka 4, on a topic that was just
+/// made.
+#[derive(Default)]
+struct KnownPartitions {
+    acknowledged: HashMap<Place, Instant>,
+    /// The one that was noted last since the writer looked.
+    last: Option<Place>,
+}
+
+impl KnownPartitions {
+    #[inline]
+    fn acknowledged(&mut self, place: Place) {
+        if self.last != Some(place) {
+            self.acknowledged.insert(place, Instant::now());
+            self.last = Some(place);
+        }
+    }
+
+    fn contains(&self, place: Place) -> bool {
+        self.acknowledged.get(&place).is_some_and(|since| since.elapsed() < FORGOTTEN)
+    }
 }
 
 /// Receives delivery reports. librdkafka calls it inside the writer's own `poll`, on the same thread,
@@ -76,13 +112,27 @@ pub(super) struct Returned {
 #[derive(Default)]
 pub(super) struct Deliveries {
     pub log: ClientLog,
-    returned: Mutex<Returned>,
+    /// Whether every record that fails is wanted, and not only the first.
+    every_failure: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    returned: Returned,
+    known: KnownPartitions,
 }
 
 impl Deliveries {
+    pub fn with_every_failure(every_failure: bool) -> Deliveries {
+        Deliveries { every_failure, ..Deliveries::default() }
+    }
+
     /// Takes what has come back, leaving the empty `spare` in its place.
     pub fn take(&self, spare: &mut Returned) {
-        std::mem::swap(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner), spare);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut state.returned, spare);
+        state.known.last = None;
     }
 }
 
@@ -102,16 +152,22 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(_) => returned.delivered.push(Tag(tag)),
-            Err((error, message)) => {
-                returned.failed.get_or_insert(Undelivered {
-                    code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
-                    partition: message.partition(),
-                    bytes: message.payload_len(),
-                });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { returned, known } = &mut *state;
+        let (code, message) = match result {
+            Ok(message) if message.offset() >= 0 => {
+                known.acknowledged(place(message));
+                return returned.delivered.push(Tag(tag));
             }
+            Ok(message) if known.contains(place(message)) => return returned.delivered.push(Tag(tag)),
+            // It was only concluded that the record has arrived, and wrongly so, perhaps.
+            Ok(message) => (RDKafkaErrorCode::Inconsistent, message),
+            Err((error, message)) => {
+                (error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), message)
+            }
+        };
+        if self.every_failure || returned.failed.is_empty() {
+            returned.failed.push((Tag(tag), Undelivered::returned(code, message)));
         }
     }
 }

@@ -51,6 +51,14 @@ pub(super) fn unknown_topic(brokers: &str, topic: &str) -> Error {
     )
 }
 
+pub(super) fn no_topic_fits(brokers: &str, pattern: &str) -> Error {
+    Error::world(
+        format!("no topic on {brokers} fits \"{pattern}\""),
+        "correct the pattern given to .topics_like(..), or create the first topic; a principal sees only topics that \
+         it may Describe",
+    )
+}
+
 pub(super) fn topic_refused(topic: &str, purpose: Purpose) -> Error {
     Error::world(
         format!("this principal may not {purpose} topic \"{topic}\""),
@@ -76,6 +84,13 @@ pub(super) fn group_failed(group: &str, topic: &str, what: &str, code: impl fmt:
     Error::world(
         format!("the offsets of group \"{group}\" for topic \"{topic}\" cannot be {what}: {code}"),
         "check the group's coordinator on the brokers",
+    )
+}
+
+pub(super) fn not_committed(group: &str, topic: &str, partition: SplitId) -> Error {
+    Error::world(
+        format!("group \"{group}\" has no offset for topic \"{topic}\", partition {partition}"),
+        "begin with .starting(Start::GroupOrEarliest) or Start::GroupOrLatest",
     )
 }
 
@@ -132,9 +147,13 @@ pub(super) fn too_large(topic: &str, bytes: usize, limit: Option<usize>) -> Erro
     )
 }
 
-pub(super) fn not_delivered(topic: &str, partition: Option<i32>, code: RDKafkaErrorCode) -> Error {
+pub(super) fn not_delivered(topic: &str, partition: Option<SplitId>, code: RDKafkaErrorCode) -> Error {
     let partition = partition.map(|partition| format!(", partition {partition}")).unwrap_or_default();
     let remedy = match code {
+        RDKafkaErrorCode::Inconsistent => {
+            "a broker took later records and may have lost this one, as it did not know the producer yet; a new start \
+             sends again what was not acknowledged"
+        }
         RDKafkaErrorCode::MessageTimedOut => {
             "check that the partition has a leader and enough replicas in sync; \
              the setting `message.timeout.ms` says how long a record is tried"
@@ -161,11 +180,13 @@ mod tests {
             unreachable("b:9092", Duration::from_millis(1_500), Some("Connection refused".into())),
             not_authenticated("b:9092", "SASL PLAIN: bad password"),
             unknown_topic("b:9092", "words"),
+            no_topic_fits("b:9092", "words-*"),
             topic_refused("words", Purpose::Read),
             topic_refused("WORDS", Purpose::Write),
             topic_failed("words", Purpose::Read, "no leader"),
             group_refused("upper"),
             group_failed("upper", "words", "committed", "timed out"),
+            not_committed("upper", "words", 3),
             group_in_use("upper", "words", Some(3)),
             offset_gone("words", 3, Some(17)),
             offset_gone("words", 3, None),
@@ -177,6 +198,7 @@ mod tests {
             not_delivered("WORDS", None, RDKafkaErrorCode::UnknownTopic),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::TopicAuthorizationFailed),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::InvalidMessage),
+            not_delivered("WORDS", Some(3), RDKafkaErrorCode::Inconsistent),
         ];
         let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
         assert_eq!(texts, include_str!("golden/failures.txt"));

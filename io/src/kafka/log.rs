@@ -1,20 +1,32 @@
 //! What librdkafka tells by itself: log lines and errors of whole clients, as `tracing` events.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+use slotflow_runtime::{Error, Result};
+
+use super::group::Member;
+use super::repeats::to_say;
 
 /// Passes on what a client tells, and remembers its last error: while nobody answers, that is the
 /// only hint why.
 #[derive(Default)]
 pub(super) struct ClientLog {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// What a consumer does when its group gives it partitions or takes some.
+    member: OnceLock<Member>,
 }
 
 impl ClientLog {
+    /// From here on the consumer is a member of a group.
+    pub fn join(&self, member: Member) -> Result<()> {
+        self.member.set(member).map_err(|_| Error::bug("a Kafka consumer joins its group twice"))
+    }
+
     /// The client's last error and its text.
     pub fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -33,27 +45,36 @@ impl ClientContext for ClientLog {
         if code == RDKafkaErrorCode::PartitionEOF {
             return; // Asked for, by readers that stop at the end.
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A producer's errors are each told twice.
-        if last.as_ref().is_some_and(|last| last.1 == reason) {
-            return;
+        if let Some(repeats) = to_say(reason) {
+            tracing::warn!(target: "librdkafka", repeats, "{reason}");
         }
-        tracing::warn!(target: "librdkafka", "{reason}");
         // "All brokers are down" says less than the error of a broker before it.
         if code != RDKafkaErrorCode::AllBrokersDown {
-            *last = Some((code, reason.into()));
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.into()));
         }
     }
 }
 
-impl ConsumerContext for ClientLog {}
+impl ConsumerContext for ClientLog {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if let Some(member) = self.member.get() {
+            member.rebalance(consumer, what, partitions);
+        }
+    }
+}
 
-/// A line of librdkafka's log; levels are those of syslog.
+/// A line of librdkafka's log; levels are those of syslog. Warnings and errors that repeat are told now and then.
 pub(super) fn log_line(level: i32, facility: &str, text: &str) {
-    match level {
-        ..=3 => tracing::error!(target: "librdkafka", "{facility}: {text}"),
-        4 => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
-        5 | 6 => tracing::info!(target: "librdkafka", "{facility}: {text}"),
+    match (level, if level <= 4 { to_say(text) } else { Some(0) }) {
+        (_, None) => {}
+        (..=3, Some(repeats)) => tracing::error!(target: "librdkafka", repeats, "{facility}: {text}"),
+        (4, Some(repeats)) => tracing::warn!(target: "librdkafka", repeats, "{facility}: {text}"),
+        (5 | 6, _) => tracing::info!(target: "librdkafka", "{facility}: {text}"),
         _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
     }
 }

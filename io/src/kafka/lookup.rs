@@ -1,10 +1,12 @@
 //! Asking the brokers for a topic before the start, in bounded time.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 use slotflow_runtime::{Error, Result};
 
@@ -26,9 +28,9 @@ const EVENTS: usize = 100;
 /// broker at once (a guess: they learn of it within some milliseconds).
 const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the brokers say about the topic.
-enum Answer {
-    Partitions(u32),
+/// What the brokers say about topics.
+pub(super) enum Answer<X> {
+    Found(X),
     Unknown,
     Refused,
     /// It will have a leader soon.
@@ -36,6 +38,15 @@ enum Answer {
     Failed(RDKafkaErrorCode),
     /// Nobody has answered yet.
     Nothing,
+}
+
+impl<X> Answer<X> {
+    pub fn found(self) -> Option<X> {
+        match self {
+            Answer::Found(found) => Some(found),
+            _ => None,
+        }
+    }
 }
 
 /// A client on its way to its first answer.
@@ -51,16 +62,43 @@ impl Lookup<'_> {
     /// # Errors
     /// Nobody answers within the connect timeout, the credentials are refused, the topic does not
     /// exist or must not be used.
-    pub fn partitions(&self, client: &Client<impl rdkafka::ClientContext>, serve: impl Fn()) -> Result<u32> {
-        let Settings { brokers, topic, connect_timeout, .. } = self.settings;
+    pub fn partitions(
+        &self,
+        topic: &str,
+        client: &Client<impl rdkafka::ClientContext>,
+        serve: impl Fn(),
+    ) -> Result<u32> {
+        self.until_answered(topic, serve, |wait| ask(client, topic, wait))
+    }
+
+    /// The topics whose names are wanted, and how many partitions each has, in the order of the names.
+    ///
+    /// # Errors
+    /// As of [`partitions`](Lookup::partitions), of the first topic with one.
+    pub fn topics(
+        &self,
+        client: &Client<impl rdkafka::ClientContext>,
+        serve: impl Fn(),
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(Arc<str>, u32)>> {
+        self.until_answered("*", serve, |wait| ask_all(client, &wanted, wait))
+    }
+
+    fn until_answered<X>(
+        &self,
+        topic: &str,
+        serve: impl Fn(),
+        ask: impl Fn(Duration) -> Answer<X>,
+    ) -> Result<X> {
+        let Settings { brokers, connect_timeout, .. } = self.settings;
         let began = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
             let left = connect_timeout.saturating_sub(began.elapsed());
-            let answer = self.ask(client, wait.min(left));
+            let answer = ask(wait.min(left));
             (0..EVENTS).for_each(|_| serve());
             match answer {
-                Answer::Partitions(count) => return Ok(count),
+                Answer::Found(found) => return Ok(found),
                 Answer::Refused => return Err(failure::topic_refused(topic, self.purpose)),
                 Answer::Failed(code) => return Err(failure::topic_failed(topic, self.purpose, code)),
                 Answer::Unknown if began.elapsed() >= UNKNOWN_TIMEOUT.min(*connect_timeout) => {
@@ -77,23 +115,6 @@ impl Lookup<'_> {
         }
     }
 
-    fn ask(&self, client: &Client<impl rdkafka::ClientContext>, wait: Duration) -> Answer {
-        let Ok(metadata) = client.fetch_metadata(Some(&self.settings.topic), wait) else {
-            return Answer::Nothing;
-        };
-        let Some(topic) = metadata.topics().first() else { return Answer::Unknown };
-        match topic.error().map(RDKafkaErrorCode::from) {
-            None if topic.partitions().is_empty() => Answer::NotYet(RDKafkaErrorCode::LeaderNotAvailable),
-            None => Answer::Partitions(topic.partitions().len() as u32),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Answer::Unknown
-            }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Answer::Refused,
-            Some(code @ RDKafkaErrorCode::LeaderNotAvailable) => Answer::NotYet(code),
-            Some(code) => Answer::Failed(code),
-        }
-    }
-
     /// Nobody has answered: refused credentials will not become better, a silent broker may.
     fn give_up(&self, late: bool) -> Result<()> {
         match self.log.last() {
@@ -107,6 +128,46 @@ impl Lookup<'_> {
 
     fn unreachable(&self, reason: Option<String>) -> Error {
         failure::unreachable(&self.settings.brokers, self.settings.connect_timeout, reason)
+    }
+}
+
+pub(super) fn ask(client: &Client<impl rdkafka::ClientContext>, topic: &str, wait: Duration) -> Answer<u32> {
+    match client.fetch_metadata(Some(topic), wait) {
+        Err(_) => Answer::Nothing,
+        Ok(metadata) => metadata.topics().first().map_or(Answer::Unknown, answer_of),
+    }
+}
+
+pub(super) fn ask_all(
+    client: &Client<impl rdkafka::ClientContext>,
+    wanted: impl Fn(&str) -> bool,
+    wait: Duration,
+) -> Answer<Vec<(Arc<str>, u32)>> {
+    let Ok(metadata) = client.fetch_metadata(None, wait) else { return Answer::Nothing };
+    let mut found = Vec::new();
+    for topic in metadata.topics().iter().filter(|topic| wanted(topic.name())) {
+        match answer_of(topic) {
+            Answer::Found(count) => found.push((topic.name().into(), count)),
+            Answer::Unknown => {}
+            Answer::Refused => return Answer::Refused,
+            Answer::NotYet(code) => return Answer::NotYet(code),
+            Answer::Failed(code) => return Answer::Failed(code),
+            Answer::Nothing => return Answer::Nothing,
+        }
+    }
+    found.sort_unstable();
+    Answer::Found(found)
+}
+
+/// What the brokers say of one topic.
+fn answer_of(topic: &MetadataTopic) -> Answer<u32> {
+    match topic.error().map(RDKafkaErrorCode::from) {
+        None if topic.partitions().is_empty() => Answer::NotYet(RDKafkaErrorCode::LeaderNotAvailable),
+        None => Answer::Found(topic.partitions().len() as u32),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Answer::Unknown,
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Answer::Refused,
+        Some(code @ RDKafkaErrorCode::LeaderNotAvailable) => Answer::NotYet(code),
+        Some(code) => Answer::Failed(code),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The record of a Kafka source: a message, lent for one step.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use slotflow_runtime::error::Cause;
 use slotflow_runtime::{Error, Family, Offset, Result, SplitId};
 
 use super::batch::RawMessage;
+use super::header::{Header, OwnedHeader};
 
 /// The family of [`Message`].
 pub struct Messages;
@@ -21,12 +24,11 @@ impl Family for Messages {
 #[derive(Clone, Copy)]
 pub struct Message<'s> {
     raw: RawMessage<'s>,
-    topic: &'s str,
 }
 
 impl<'s> Message<'s> {
-    pub(super) fn new(raw: RawMessage<'s>, topic: &'s str) -> Message<'s> {
-        Message { raw, topic }
+    pub(super) fn new(raw: RawMessage<'s>) -> Message<'s> {
+        Message { raw }
     }
 
     /// The payload; empty for a tombstone.
@@ -48,8 +50,40 @@ impl<'s> Message<'s> {
     /// # Errors
     /// The payload is no UTF-8; the error names topic, partition and offset.
     pub fn text(&self) -> Result<&'s str> {
-        let place = || format!("{}-{}", self.topic, self.partition());
-        std::str::from_utf8(self.payload()).map_err(|cause| Error::data(place(), self.offset() as u64, cause))
+        self.decode(std::str::from_utf8)
+    }
+
+    /// What a decoder makes of the payload; its error becomes one that names topic, partition and offset.
+    ///
+    /// With `try_map` such an error fails the job. `try_map_or_skip` leaves the message out and counts it, and
+    /// `try_map_split` gives what the closure makes of it to a second stream, the dead letters.
+    ///
+    /// ```no_run
+    /// # use slotflow_io::kafka::{KafkaRecord, KafkaSink, KafkaSource, Message};
+    /// # use slotflow::prelude::*;
+    /// # let env = Environment::with(Config::default());
+    /// # fn trade(payload: &[u8]) -> Result<u64> { Ok(payload.len() as u64) }
+    /// let trades = || KafkaSource::new("127.0.0.1:9092").topic("trades").group("g");
+    /// let all = env.source(trades()).try_map(|message: Message<'_>| message.decode(trade));
+    /// all.sink(Collected::new().sink());
+    ///
+    /// let (good, bad) = env.source(trades()).try_map_split(|message: Message<'_>| {
+    ///     message.decode(trade).map_err(|error| {
+    ///         KafkaRecord::new(message.to_bytes()).header("error", error.to_string())
+    ///     })
+    /// });
+    /// good.sink(Collected::new().sink());
+    /// bad.sink(KafkaSink::new("127.0.0.1:9092").topic("trades-bad"));
+    /// ```
+    ///
+    /// # Errors
+    /// The decoder's, named.
+    pub fn decode<X, E: Into<Cause>>(
+        &self,
+        decode: impl FnOnce(&'s [u8]) -> std::result::Result<X, E>,
+    ) -> Result<X> {
+        let place = || format!("{}-{}", self.topic(), self.partition());
+        decode(self.payload()).map_err(|cause| Error::data(place(), self.offset() as u64, cause))
     }
 
     /// Whether the message has no payload at all, which deletes its key from a compacted topic.
@@ -65,7 +99,7 @@ impl<'s> Message<'s> {
 
     /// The topic.
     pub fn topic(&self) -> &'s str {
-        self.topic
+        self.raw.topic()
     }
 
     /// The partition.
@@ -86,6 +120,26 @@ impl<'s> Message<'s> {
         self.raw.timestamp_ms()
     }
 
+    /// The headers, in order; they are read out of the message when they are first asked for. A name that is no
+    /// UTF-8, which Kafka's protocol does not allow, reads as U+FFFD.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'s>> + use<'s> {
+        self.raw.headers()
+    }
+
+    /// The value of the last header of that name.
+    pub fn header(&self, name: &str) -> Option<&'s [u8]> {
+        self.headers().filter(|header| header.name == name).last()?.value
+    }
+
+    /// The payload without a copy, for those who keep large ones: a small allocation, whatever its size.
+    ///
+    /// It holds on to the buffer it was fetched in, as a rule hundreds of kilobytes with the messages beside it, and
+    /// to the source's client, which closes when the last of them is dropped. Keep few, or all and not for long; for
+    /// a part of the messages, or small ones, [`to_bytes`](Message::to_bytes) takes less memory.
+    pub fn keep_bytes(&self) -> Bytes {
+        self.raw.kept_payload()
+    }
+
     /// Copies the payload, for those who keep it.
     pub fn to_bytes(&self) -> Bytes {
         Bytes::copy_from_slice(self.payload())
@@ -97,6 +151,8 @@ impl<'s> Message<'s> {
             payload: self.to_bytes(),
             tombstone: self.is_tombstone(),
             key: self.key().map(Bytes::copy_from_slice),
+            headers: self.headers().map(Header::to_owned_header).collect(),
+            topic: self.topic().into(),
             partition: self.partition(),
             offset: self.offset(),
             timestamp_ms: self.timestamp_ms(),
@@ -106,7 +162,7 @@ impl<'s> Message<'s> {
 
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}@{} ({} bytes)", self.topic, self.partition(), self.offset(), self.payload().len())
+        write!(f, "{}-{}@{} ({} bytes)", self.topic(), self.partition(), self.offset(), self.payload().len())
     }
 }
 
@@ -119,6 +175,10 @@ pub struct OwnedMessage {
     pub tombstone: bool,
     /// The key, if the message has one.
     pub key: Option<Bytes>,
+    /// The headers, in order.
+    pub headers: Vec<OwnedHeader>,
+    /// The topic.
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: SplitId,
     /// The offset in its partition.

@@ -5,37 +5,56 @@
 //! made, asked, committed and closed on threads of the I/O cores. librdkafka's own threads inherit
 //! those cores.
 //!
-//! Reading order: [`source`](KafkaSource), `start`, [`reader`](KafkaReader), `batch`, `committer`, `pausing`;
-//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `delivery`.
+//! Reading order: [`source`](KafkaSource), `subscription`, `opening`, `beginning`, [`reader`](KafkaReader),
+//! `positions`, `batch`, `committer`, `pausing`;
+//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
+mod assigned;
 mod batch;
+mod beginning;
 mod commit;
 mod committer;
+mod dead_letter;
 mod delivery;
-mod event_waker;
+mod discovery;
 mod failure;
+mod group;
+mod header;
+mod kafka_record;
 mod log;
 mod lookup;
 mod message;
 mod mock;
 mod off_slot;
+mod opening;
 mod pausing;
+mod positions;
+mod prefetch;
+mod preset;
+mod produce;
+mod queue;
 mod reader;
 mod record;
+mod repeats;
 mod settings;
 mod sink;
 mod source;
 mod start;
+mod subscription;
 mod topics;
 mod writer;
 
+pub use dead_letter::DeadLetter;
 pub use delivery::AckLatency;
+pub use header::{Header, OwnedHeader};
+pub use kafka_record::KafkaRecord;
 pub use message::{Message, Messages, OwnedMessage};
 pub use mock::MockKafka;
+pub use preset::Preset;
 pub use reader::KafkaReader;
 pub use record::{IntoKafka, Keyed};
-pub use sink::{Acks, KafkaSink};
+pub use sink::{Acks, KafkaSink, Partitioner};
 pub use source::KafkaSource;
-pub use start::Start;
+pub use start::{PartitionOffset, Start, Stop};
 pub use topics::{fill_topic, read_topic};
 pub use writer::KafkaWriter;

@@ -1,6 +1,7 @@
 //! Reads the partitions of one source subtask, on its slot.
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, Sender};
 
 use rdkafka::types::RDKafkaRespErr as Native;
 use slotflow_runtime::{
@@ -8,12 +9,13 @@ use slotflow_runtime::{
 };
 
 use super::batch::{Batch, RawMessage};
+use super::beginning::Partition;
 use super::committer::KafkaCommitter;
 use super::failure::{self, Purpose};
 use super::message::{Message, Messages};
 use super::pausing::Pausing;
-use super::source::Client;
-use super::start::Partition;
+use super::positions::Positions;
+use super::queue::QueueWaker;
 
 /// The queue is looked at again after this even if nobody wakes the slot: should a wake-up be lost
 /// inside librdkafka, it costs 50 ms and not the stream.
@@ -21,43 +23,66 @@ const LOOK_AGAIN_NS: u64 = 50_000_000;
 
 /// Reads the partitions of one source subtask.
 pub struct KafkaReader {
-    /// None where there is no partition to read.
+    /// None where there is no partition to read, and none will come.
     batch: Option<Batch>,
-    topic: Arc<str>,
+    /// The batch was taken and not given yet.
+    held: bool,
     positions: Positions,
+    arrivals: Option<Arrivals>,
     committer: Option<KafkaCommitter>,
-    /// None where there is no partition to pause.
+    /// None where there is no partition to pause, or the group sees to them: it moves them as it likes.
     pausing: Option<Pausing>,
 }
 
+/// Where a reader hears of partitions that come and go.
+pub(super) struct Arrivals {
+    pub changes: Receiver<Change>,
+    /// Gone with the reader, which ends the search for more.
+    pub _wanted: Option<Sender<Infallible>>,
+    /// Wakes the slot, where the client does not.
+    pub _waker: Option<QueueWaker>,
+}
+
+/// What happens to the partitions of a reader.
+pub(super) enum Change {
+    /// It is read from here on.
+    Come(Partition),
+    /// It is not read any more; the answer is where the reader has come.
+    Go(SplitId, Sender<(SplitId, Option<Offset>)>),
+    /// The partitions that were to come cannot be read.
+    Failed(Error),
+}
+
 impl KafkaReader {
-    pub(super) fn without_partitions(topic: &str, bounded: bool) -> KafkaReader {
-        KafkaReader {
-            batch: None,
-            topic: topic.into(),
-            positions: Positions::new(&[], bounded),
-            committer: None,
-            pausing: None,
-        }
+    pub(super) fn without_partitions(bounded: bool) -> KafkaReader {
+        let positions = Positions::new(&[], bounded);
+        KafkaReader { batch: None, held: false, positions, arrivals: None, committer: None, pausing: None }
     }
 
     pub(super) fn new(
-        client: Arc<Client>,
-        topic: &str,
-        partitions: &[Partition],
-        bounded: bool,
+        batch: Batch,
+        positions: Positions,
         committer: Option<KafkaCommitter>,
-        pausing: Pausing,
-    ) -> Result<KafkaReader> {
-        let batch = Batch::new(client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
-        let positions = Positions::new(partitions, bounded);
-        Ok(KafkaReader {
-            batch: Some(batch),
-            topic: topic.into(),
-            positions,
-            committer,
-            pausing: Some(pausing),
-        })
+        arrivals: Option<Arrivals>,
+        pausing: Option<Pausing>,
+    ) -> KafkaReader {
+        KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer, pausing }
+    }
+
+    /// Takes in what has happened to the partitions meanwhile.
+    fn take_in(&mut self) -> Result<bool> {
+        let Some(arrivals) = &self.arrivals else { return Ok(false) };
+        let mut changed = false;
+        while let Ok(change) = arrivals.changes.try_recv() {
+            changed = true;
+            match change {
+                Change::Come(partition) => self.positions.add(&partition),
+                // Who asked may be gone with its patience.
+                Change::Go(split, answer) => drop(answer.send((split, self.positions.leave(split)))),
+                Change::Failed(error) => return Err(error),
+            }
+        }
+        Ok(changed)
     }
 }
 
@@ -72,20 +97,29 @@ impl SourceReader for KafkaReader {
         ctx: &mut Context<'s>,
         out: &mut impl Output<Messages>,
     ) -> Result<Polled> {
-        let KafkaReader { batch, topic, positions, .. } = self;
+        if let Some(batch) = self.batch.as_mut().filter(|_| !self.held) {
+            batch.fill(budget);
+        }
+        // Behind the fill: what is in the batch was told of before it was fetched. Event time hears of it first.
+        self.held = self.take_in()?;
+        if self.held {
+            return Ok(Polled::Until(ctx.now_ns()));
+        }
+        let KafkaReader { batch, positions, .. } = self;
         let (Some(batch), false) = (batch, positions.ended()) else {
-            return Ok(if positions.bounded { Polled::End } else { Polled::Idle });
+            return Ok(if positions.is_bounded() { Polled::End } else { Polled::Idle });
         };
-        batch.fill(budget);
-        let (batch, topic): (&'s Batch, &'s str) = (batch, topic);
-        let (mut taken, mut pushed) = (0, 0);
+        let batch: &'s Batch = batch;
+        let (mut taken, mut pushed, mut topic) = (0, 0, TopicOf::default());
         for raw in batch.messages() {
             taken += 1;
             if raw.error() != 0 {
-                positions.note(raw, topic)?;
-            } else if positions.pass(raw.partition(), raw.offset()) {
-                ctx.set_split(raw.partition() as SplitId);
-                out.push(Message::new(raw, topic), ctx);
+                note(raw, positions)?;
+            } else if let Some(split) =
+                positions.pass(topic.of(raw, positions), raw.partition(), raw.offset())
+            {
+                ctx.set_split(split);
+                out.push(Message::new(raw), ctx);
                 pushed += 1;
             }
         }
@@ -101,7 +135,7 @@ impl SourceReader for KafkaReader {
     }
 
     fn idle(&self) -> bool {
-        self.batch.is_none()
+        self.positions.is_empty()
     }
 
     /// Until the brokers have said that there is nothing behind the last record: an outage is not idleness.
@@ -119,13 +153,21 @@ impl SourceReader for KafkaReader {
     }
 
     fn pause(&mut self, split: SplitId) -> bool {
-        let KafkaReader { topic, pausing, .. } = self;
-        pausing.as_mut().is_some_and(|pausing| pausing.pause(topic, split as i32))
+        let KafkaReader { positions, pausing, .. } = self;
+        let (Some(pausing), Some((topic, partition))) = (pausing, positions.named(split)) else {
+            return false;
+        };
+        pausing.pause(topic, partition)
     }
 
     fn resume(&mut self, split: SplitId) {
-        let KafkaReader { topic, pausing, .. } = self;
-        pausing.iter_mut().for_each(|pausing| pausing.resume(topic, split as i32));
+        let KafkaReader { positions, pausing, .. } = self;
+        let (Some(pausing), Some((topic, partition))) = (pausing, positions.named(split)) else { return };
+        pausing.resume(topic, partition);
+    }
+
+    fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
+        self.positions.splits_since(state)
     }
 
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
@@ -133,120 +175,42 @@ impl SourceReader for KafkaReader {
     }
 }
 
-/// How far each partition is.
-struct Positions {
-    bounded: bool,
-    /// By partition number; those of other subtasks stay unused.
-    places: Vec<Place>,
-    /// How many it reads, and how many of them have not reached their end.
-    partitions: usize,
-    unfinished: usize,
+/// The topic of the message before, as the next one mostly has the same. For one batch: as long as a message lives,
+/// its topic's handle is nobody else's.
+#[derive(Default)]
+struct TopicOf {
+    handle: usize,
+    topic: usize,
 }
 
-/// How far one partition is.
-#[derive(Clone, Copy)]
-struct Place {
-    /// The next offset to read; negative as long as none is known.
-    next: Offset,
-    /// Reading stops in front of this.
-    end: Offset,
-    finished: bool,
-    /// The last that the brokers have said of it is that there is nothing more.
-    at_end: bool,
+impl TopicOf {
+    #[inline]
+    fn of(&mut self, raw: RawMessage<'_>, positions: &Positions) -> usize {
+        if let Some(only) = positions.only_topic() {
+            return only;
+        }
+        if self.handle != raw.topic_handle() {
+            let topic = positions.topic(raw.topic()).unwrap_or(usize::MAX);
+            *self = TopicOf { handle: raw.topic_handle(), topic };
+        }
+        self.topic
+    }
 }
 
-impl Positions {
-    fn new(partitions: &[Partition], bounded: bool) -> Positions {
-        let unused = Place { next: -1, end: Offset::MAX, finished: true, at_end: false };
-        let (places, count) = (Vec::new(), partitions.len());
-        let mut positions = Positions { bounded, places, partitions: count, unfinished: count };
-        for partition in partitions {
-            let number = partition.number as usize;
-            positions.places.resize(positions.places.len().max(number + 1), unused);
-            let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
-            positions.places[number] = Place { next, end, finished: false, at_end: false };
-            if next >= end {
-                positions.finish(number);
-            }
-        }
-        positions
+/// What came instead of a message: the end of a partition, or an error.
+#[cold]
+fn note(raw: RawMessage<'_>, positions: &mut Positions) -> Result<()> {
+    let (partition, offset) = (raw.partition(), raw.offset());
+    if raw.error() == Native::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32 {
+        let topic = positions.topic(raw.topic()).unwrap_or(usize::MAX);
+        positions.reach_end(topic, partition, offset);
+        return Ok(());
     }
-
-    /// Whether there is nothing left to read.
-    #[inline]
-    fn ended(&self) -> bool {
-        self.unfinished == 0
+    let reason = String::from_utf8_lossy(raw.payload().unwrap_or(b"no reason given"));
+    if offset >= 0 && !positions.passes_errors() {
+        return Err(failure::partition_failed(raw.topic(), partition as SplitId, offset, &reason));
     }
-
-    /// Moves behind a message, if it is one to push: not those behind a bounded source's end, nor those that have come
-    /// before, which a pause may bring back.
-    #[inline]
-    fn pass(&mut self, partition: i32, offset: Offset) -> bool {
-        let Some(place) = self.places.get_mut(partition as usize) else { return false };
-        if place.finished || offset < place.next {
-            return false;
-        }
-        place.at_end = false;
-        if offset < place.end {
-            place.next = offset + 1;
-        }
-        let (pushed, finished) = (offset < place.end, offset + 1 >= place.end);
-        if finished {
-            self.finish(partition as usize);
-        }
-        pushed
-    }
-
-    /// The brokers have nothing more for now, perhaps behind entries of the log that are no records.
-    fn reach_end(&mut self, number: SplitId, offset: Offset) {
-        let Some(place) = self.places.get_mut(number as usize) else { return };
-        place.at_end = true;
-        if self.bounded && offset >= place.end {
-            self.finish(number as usize);
-        }
-    }
-
-    /// How many partitions have reached their end.
-    #[inline]
-    fn finished(&self) -> usize {
-        self.partitions - self.unfinished
-    }
-
-    /// Whether this one has; those of other subtasks have from the start.
-    fn is_finished(&self, number: SplitId) -> bool {
-        self.places.get(number as usize).is_none_or(|place| place.finished)
-    }
-
-    fn is_behind(&self, number: SplitId) -> bool {
-        self.places.get(number as usize).is_some_and(|place| !place.finished && !place.at_end)
-    }
-
-    /// The end was reached, perhaps behind entries of the log that are no records.
-    fn finish(&mut self, number: usize) {
-        let place = &mut self.places[number];
-        if !place.finished {
-            place.finished = true;
-            place.next = place.next.max(place.end);
-            self.unfinished -= 1;
-        }
-    }
-
-    /// What came instead of a message: the end of a partition, or an error.
-    #[cold]
-    fn note(&mut self, raw: RawMessage<'_>, topic: &str) -> Result<()> {
-        let (partition, offset) = (raw.partition() as SplitId, raw.offset());
-        if raw.error() == Native::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32 {
-            self.reach_end(partition, offset);
-            return Ok(());
-        }
-        let reason = String::from_utf8_lossy(raw.payload().unwrap_or(b"no reason given"));
-        failure_of(raw.error(), topic, partition, offset, &reason).map_or(Ok(()), Err)
-    }
-
-    fn offsets(&self) -> Offsets {
-        let known = self.places.iter().enumerate().filter(|(_, place)| place.next >= 0);
-        known.map(|(number, place)| (number as SplitId, place.next)).collect()
-    }
+    failure_of(raw.error(), raw.topic(), partition as SplitId, offset, &reason).map_or(Ok(()), Err)
 }
 
 /// The errors of a partition that librdkafka cannot mend by trying again; the others only take time.
@@ -282,61 +246,6 @@ fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Two partitions of a bounded source, both to be read from 3 to 6.
-    fn positions() -> Positions {
-        let partition = |number| Partition { number, next: Some(3), end: Some(6) };
-        Positions::new(&[partition(1), partition(4)], true)
-    }
-
-    #[test]
-    fn a_gap_across_the_end_ends_the_partition_and_lets_nothing_through() {
-        let mut positions = positions();
-        assert!(positions.pass(1, 3));
-        // 4 and 5 are a transaction's markers, 6 was written after the start.
-        assert!(!positions.pass(1, 6));
-        assert_eq!((positions.offsets(), positions.unfinished), (vec![(1, 6), (4, 3)], 1));
-        assert!(!positions.pass(1, 7));
-        assert_eq!(positions.offsets(), [(1, 6), (4, 3)]);
-    }
-
-    #[test]
-    fn the_last_record_before_the_end_ends_the_partition() {
-        let mut positions = positions();
-        assert!([3, 4, 5].into_iter().all(|offset| positions.pass(4, offset)));
-        let finished = [1, 4].map(|number| positions.is_finished(number));
-        assert_eq!((positions.finished(), finished), (1, [false, true]), "it holds event time up no longer");
-        assert!((3..6).all(|offset| positions.pass(1, offset)) && positions.ended());
-        assert_eq!(positions.offsets(), [(1, 6), (4, 6)]);
-    }
-
-    #[test]
-    fn an_endless_source_knows_no_end() {
-        let mut positions = Positions::new(&[Partition { number: 0, next: None, end: None }], false);
-        assert!(positions.offsets().is_empty());
-        assert!(positions.pass(0, 1 << 40) && !positions.ended());
-        assert_eq!(positions.offsets(), [(0, (1 << 40) + 1)]);
-    }
-
-    #[test]
-    fn a_partition_is_behind_until_the_brokers_have_nothing_more() {
-        let mut positions = Positions::new(&[Partition { number: 0, next: None, end: None }], false);
-        assert!(positions.is_behind(0), "nobody has answered yet");
-        positions.reach_end(0, 5);
-        assert!(!positions.is_behind(0));
-        assert!(positions.pass(0, 5) && positions.is_behind(0));
-        positions.reach_end(0, 9);
-        assert!(!positions.is_behind(0) && !positions.ended());
-        let mut bounded = self::positions();
-        bounded.reach_end(4, 6);
-        assert!(bounded.is_behind(1) && !bounded.is_behind(4) && !bounded.is_behind(7));
-    }
-
-    #[test]
-    fn a_partition_of_somebody_else_is_not_passed_on() {
-        let mut positions = positions();
-        assert!(!positions.pass(0, 3) && !positions.pass(9, 3) && !positions.pass(-1, 3));
-    }
 
     #[test]
     fn only_what_time_cannot_mend_is_a_failure() {

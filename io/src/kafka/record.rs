@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::header::Header;
+
 /// A record that a [`KafkaSink`](super::KafkaSink) can write; called on the sink's slot.
 ///
 /// ```
@@ -37,6 +39,25 @@ pub trait IntoKafka {
     /// default has one.
     fn is_tombstone(&self) -> bool {
         false
+    }
+
+    /// Its headers, in the order in which readers see them. The default has none; each record with some
+    /// costs allocations of librdkafka's.
+    fn headers(&self) -> impl Iterator<Item = Header<'_>> {
+        std::iter::empty()
+    }
+
+    /// When it was made, in milliseconds since the Unix epoch, above 0. Without (the default), or at 0, it
+    /// is the time at which the producer takes it. A topic with `message.timestamp.type=LogAppendTime`
+    /// puts the broker's time in its place.
+    fn timestamp_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// The topic, where it is not the sink's. It is not looked for before the start: the first record for
+    /// one that does not exist fails after 30 s (`topic.metadata.propagation.max.ms`).
+    fn topic(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -74,6 +95,18 @@ impl<R: IntoKafka + ?Sized> IntoKafka for &R {
 
     fn is_tombstone(&self) -> bool {
         (**self).is_tombstone()
+    }
+
+    fn headers(&self) -> impl Iterator<Item = Header<'_>> {
+        (**self).headers()
+    }
+
+    fn timestamp_ms(&self) -> Option<i64> {
+        (**self).timestamp_ms()
+    }
+
+    fn topic(&self) -> Option<&str> {
+        (**self).topic()
     }
 }
 

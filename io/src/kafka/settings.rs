@@ -8,6 +8,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use slotflow_runtime::{Error, Problem, Result};
 
+use super::preset::{Preset, Setting};
+
 /// How long a broker may take to answer before the start (a guess: a broker across the world that is
 /// electing a leader needs less).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,7 +17,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest topic name Kafka allows.
 const TOPIC_NAME_MAX: usize = 249;
 
-/// Where to connect, which topic, and settings by librdkafka's own names.
+/// Second names that librdkafka has for what the presets set: under its own, the preset could win.
+const ALIASES: [(&str, &str); 3] = [
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+];
+
+/// Where to connect, a sink's topic or what a source reads in one word, and settings by librdkafka's own names.
 ///
 /// It has no `Debug`: settings hold passwords.
 #[derive(Clone)]
@@ -23,6 +32,7 @@ pub(super) struct Settings {
     pub brokers: String,
     pub topic: String,
     pub connect_timeout: Duration,
+    pub preset: Preset,
     raw: Vec<(String, String)>,
 }
 
@@ -32,6 +42,7 @@ impl Settings {
             brokers: brokers.into(),
             topic: String::new(),
             connect_timeout: CONNECT_TIMEOUT,
+            preset: Preset::default(),
             raw: Vec::new(),
         }
     }
@@ -41,11 +52,35 @@ impl Settings {
     }
 
     pub fn set(&mut self, key: impl Into<String>, value: impl fmt::Display) {
-        self.raw.push((key.into(), value.to_string()));
+        let key = key.into();
+        let known = ALIASES.iter().find(|(alias, _)| *alias == key);
+        let key = known.map_or(key, |(_, name)| (*name).into());
+        self.raw.push((key, value.to_string()));
+    }
+
+    pub fn is_set(&self, key: &str) -> bool {
+        self.raw.iter().any(|(known, _)| known == key)
     }
 
     pub fn describe(&self) -> String {
         format!("kafka({})", self.topic)
+    }
+
+    /// The preset with the values in force, and the names of what else was set: those values may be secret.
+    pub fn explain(&self, presets: &[Setting]) -> Vec<String> {
+        let set =
+            |key: &str| self.raw.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value);
+        let known = presets.iter().map(|(key, value)| format!("{key} = {}", set(key).unwrap_or(value)));
+        let mut lines = vec![format!("{}: {}", self.preset.name(), Vec::from_iter(known).join(", "))];
+        let is_preset = |key: &str| presets.iter().any(|(known, _)| *known == key);
+        let mut more: Vec<&str> =
+            self.raw.iter().map(|(key, _)| &**key).filter(|key| !is_preset(key)).collect();
+        more.sort_unstable();
+        more.dedup();
+        if !more.is_empty() {
+            lines.push(format!("also set: {}", more.join(", ")));
+        }
+        lines
     }
 
     /// What is wrong with these settings on their own; `own` lists those the connector decides.
@@ -56,11 +91,6 @@ impl Settings {
         };
         if self.brokers.trim().is_empty() {
             problem("has no brokers", "give at least one HOST:PORT");
-        }
-        if self.topic.is_empty() {
-            problem("has no topic", "name one with .topic(..)");
-        } else if !is_topic_name(&self.topic) {
-            problem("is no name of a topic", "use up to 249 letters, digits, dots, dashes and underscores");
         }
         if self.connect_timeout.is_zero() {
             problem("has a connect timeout of 0 s", "give it at least some milliseconds");
@@ -104,7 +134,7 @@ impl Settings {
     }
 }
 
-fn is_topic_name(name: &str) -> bool {
+pub(super) fn is_topic_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     name.len() <= TOPIC_NAME_MAX && name.bytes().all(allowed) && name != "." && name != ".."
 }
@@ -129,14 +159,14 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once() {
         let mut settings = Settings { connect_timeout: Duration::ZERO, ..Settings::new(" ") };
+        settings.topic = "words".into();
         settings.set("enable.auto.commit", true);
         assert_eq!(
             Error::plan(settings.problems(&["enable.auto.commit"])).to_string(),
-            "4 problems before the start\n  \
-             - kafka(): has no brokers; give at least one HOST:PORT\n  \
-             - kafka(): has no topic; name one with .topic(..)\n  \
-             - kafka(): has a connect timeout of 0 s; give it at least some milliseconds\n  \
-             - kafka(): sets `enable.auto.commit` by itself; leave that setting out"
+            "3 problems before the start\n  \
+             - kafka(words): has no brokers; give at least one HOST:PORT\n  \
+             - kafka(words): has a connect timeout of 0 s; give it at least some milliseconds\n  \
+             - kafka(words): sets `enable.auto.commit` by itself; leave that setting out"
         );
     }
 
@@ -162,9 +192,21 @@ mod tests {
     }
 
     #[test]
-    fn the_user_comes_after_the_presets_and_before_what_must_be_so() {
+    fn explain_prints_what_is_in_force_and_no_value_that_may_be_secret() {
         let mut settings = settings();
         settings.set("linger.ms", 7);
+        settings.set("sasl.password", "canary");
+        settings.set("sasl.password", "canary");
+        assert_eq!(
+            settings.explain(&[("linger.ms", "1"), ("check.crcs", "true")]),
+            ["low latency: linger.ms = 7, check.crcs = true", "also set: sasl.password"]
+        );
+    }
+
+    #[test]
+    fn the_user_comes_after_the_presets_and_before_what_must_be_so() {
+        let mut settings = settings();
+        settings.set("queue.buffering.max.ms", 7);
         settings.set("acks", 1);
         let config = settings.config(&[("linger.ms", "1"), ("retries", "2")], &[("acks", "all")]).unwrap();
         let value = |key| config.get(key).unwrap();

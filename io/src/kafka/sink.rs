@@ -6,34 +6,18 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
-use slotflow_runtime::{Error, Family, Guarantee, IoCores, Result, Sink, SubtaskContext};
+use slotflow_runtime::{Error, Family, Guarantee, IoCores, Owned, Result, Sink, SubtaskContext};
 
+use super::dead_letter::{DeadLetter, LetterSink};
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
 use super::lookup::Lookup;
 use super::off_slot::OffSlot;
+use super::preset::Preset;
 use super::record::IntoKafka;
 use super::settings::Settings;
-use super::writer::KafkaWriter;
-
-/// Settings for low latency and bounded memory, each to be overridden by the user.
-const PRESETS: [(&str, &str); 9] = [
-    // How long a record waits for others to go with it. 0 sends each alone; 5, the default of
-    // librdkafka, makes larger requests.
-    ("linger.ms", "1"),
-    // Equal keys go where Java's client sends them.
-    ("partitioner", "murmur2_random"),
-    // What one subtask may have under way: backpressure begins here.
-    (QUEUE_RECORDS, "100000"),
-    // 64 MiB of it, by default 1 GiB (a guess: 0.1 s at 640 MB/s).
-    ("queue.buffering.max.kbytes", "65536"),
-    ("message.max.bytes", "1000000"),
-    // After an outage, by default up to 10 s go by before the next try.
-    ("reconnect.backoff.max.ms", "1000"),
-    ("socket.keepalive.enable", "true"),
-    ("log.connection.close", "false"),
-    ("statistics.interval.ms", "0"),
-];
+use super::subscription::Subscription;
+use super::writer::{Bounds, KafkaWriter};
 
 const QUEUE_RECORDS: &str = "queue.buffering.max.messages";
 
@@ -62,26 +46,58 @@ pub enum Acks {
     Leader,
 }
 
-/// Writes records to a topic: whatever is [`IntoKafka`], at least once.
+/// Which partition gets a record that names none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Partitioner {
+    /// As Java's producer, Kafka Streams and Flink do it: by the murmur2 hash of the key; any without a key.
+    #[default]
+    Java,
+    /// As librdkafka does it by default, and with it the clients for C, Go and Python: by the CRC32 of the key;
+    /// any without a key.
+    Librdkafka,
+    /// Any, whatever the key.
+    Random,
+}
+
+impl Partitioner {
+    fn name(self) -> &'static str {
+        match self {
+            Partitioner::Java => "murmur2_random",
+            Partitioner::Librdkafka => "consistent_random",
+            Partitioner::Random => "random",
+        }
+    }
+}
+
+/// Writes records to a topic: whatever is [`IntoKafka`], at least once. Texts and bytes are payloads,
+/// [`Keyed`](super::Keyed) adds a key, and a [`KafkaRecord`](super::KafkaRecord) headers, time, partition and topic.
 ///
 /// Offsets of the sources are committed only when the brokers have acknowledged everything that was
 /// made of the records before them. A full producer queue is backpressure, not an error.
 ///
 /// ```no_run
-/// use slotflow_io::kafka::KafkaSink;
+/// use slotflow_io::kafka::{KafkaRecord, KafkaSink};
+/// # use slotflow::prelude::*;
+/// # let env = Environment::with(Config::default());
 ///
-/// let words = KafkaSink::new("127.0.0.1:9092").topic("WORDS").setting("linger.ms", 5);
+/// let words = KafkaSink::new("127.0.0.1:9092").topic("WORDS").setting("compression.type", "lz4");
+/// env.source(from_iterator(["a", "b"])).map(|word| KafkaRecord::new(word).header("by", "me")).sink(words);
 /// ```
+///
+/// Compression is the setting `compression.type`: `none`, `gzip`, `snappy` and `lz4` are built in; `zstd` is refused
+/// unless the program names the crate `rdkafka` with its feature `zstd`.
 pub struct KafkaSink {
     settings: Settings,
     acks: Acks,
+    letters: Option<Box<dyn LetterSink>>,
     latency: AckLatency,
 }
 
 impl KafkaSink {
     /// A sink on these brokers: `HOST:PORT`, several with commas between them.
     pub fn new(brokers: impl Into<String>) -> KafkaSink {
-        KafkaSink { settings: Settings::new(brokers), acks: Acks::default(), latency: AckLatency::default() }
+        let (settings, latency) = (Settings::new(brokers), AckLatency::default());
+        KafkaSink { settings, acks: Acks::default(), letters: None, latency }
     }
 
     /// The topic; there is no default. It must exist.
@@ -95,6 +111,40 @@ impl KafkaSink {
     #[must_use]
     pub fn acks(mut self, acks: Acks) -> Self {
         self.acks = acks;
+        self
+    }
+
+    /// For latency (the default) or for throughput.
+    #[must_use]
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.settings.preset = preset;
+        self
+    }
+
+    /// Which partition gets a record that names none; by default as Java's producer does it.
+    #[must_use]
+    pub fn partitioner(mut self, partitioner: Partitioner) -> Self {
+        self.settings.set("partitioner", partitioner.name());
+        self
+    }
+
+    /// Writes the records that Kafka refuses for themselves to another sink, instead of failing the job: those that
+    /// are too large, have a time or a partition that cannot be, are against a policy of the topic, or name a topic
+    /// that does not exist or must not be written. What is wrong with the sink's own topic, or with the brokers,
+    /// fails the job as ever.
+    ///
+    /// A record counts as arrived when its letter has. Where a broker refuses a whole request, all its records
+    /// become letters, as nobody knows which of them it was. Order holds for letters among themselves.
+    ///
+    /// ```no_run
+    /// use slotflow_io::kafka::KafkaSink;
+    ///
+    /// let refused = KafkaSink::new("127.0.0.1:9092").topic("refused").setting("message.max.bytes", 10_000_000);
+    /// let words = KafkaSink::new("127.0.0.1:9092").topic("WORDS").dead_letters(refused);
+    /// ```
+    #[must_use]
+    pub fn dead_letters(mut self, sink: impl Sink<Owned<DeadLetter>>) -> Self {
+        self.letters = Some(Box::new(sink));
         self
     }
 
@@ -120,7 +170,9 @@ impl KafkaSink {
     }
 
     fn config(&self) -> Result<ClientConfig> {
-        let problems = self.settings.problems(&OWN);
+        let mut problems = self.settings.problems(&OWN);
+        let own = Subscription::Topics(vec![self.settings.topic.clone()]);
+        problems.extend(own.problems(&self.settings.describe()));
         if !problems.is_empty() {
             return Err(Error::plan(problems));
         }
@@ -130,22 +182,11 @@ impl KafkaSink {
         };
         let own =
             [("acks", acks), ("enable.idempotence", idempotence), ("allow.auto.create.topics", "false")];
-        self.settings.config(&PRESETS, &own)
+        self.settings.config(&self.settings.preset.of_sink(), &own)
     }
 
-    /// Makes the producer of one subtask, once the topic has been seen.
-    fn producer(&self, config: &ClientConfig) -> Result<BaseProducer<Deliveries>> {
-        let producer: BaseProducer<Deliveries> = config
-            .create_with_context(Deliveries::default())
-            .map_err(|error| self.settings.refused(&error))?;
-        let log = &producer.context().log;
-        let lookup = Lookup { settings: &self.settings, purpose: Purpose::Write, log };
-        // The first answer comes from the address that was given, the second from a broker of the cluster,
-        // and with that the producer gets its id: 60 ms instead of 500 until the first record can go.
-        for _ in 0..2 {
-            lookup.partitions(producer.client(), || producer.poll(Duration::ZERO))?;
-        }
-        Ok(producer)
+    fn deliveries(&self) -> Deliveries {
+        Deliveries::with_every_failure(self.letters.is_some())
     }
 }
 
@@ -160,27 +201,57 @@ where
     }
 
     fn guarantee(&self) -> Guarantee {
+        let letters = self.letters.as_ref().map(|letters| letters.guarantee());
         match self.acks {
-            Acks::All => Guarantee::AtLeastOnce,
-            Acks::Leader => Guarantee::BestEffort,
+            Acks::All if letters != Some(Guarantee::BestEffort) => Guarantee::AtLeastOnce,
+            _ => Guarantee::BestEffort,
         }
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let mut lines = self.settings.explain(&self.settings.preset.of_sink());
+        lines.extend(self.letters.as_ref().map(|letters| format!("dead letters to {}", letters.describe())));
+        lines
     }
 
     /// Looks for the topic with a producer of its own, which is gone before any slot is touched.
     fn check(&mut self) -> Result<()> {
         let config = self.config()?;
-        IoCores::default().run(|| self.producer(&config).map(drop))?
+        let (settings, deliveries) = (&self.settings, self.deliveries());
+        IoCores::default().run(|| producer(settings, &config, deliveries).map(drop))??;
+        self.letters.as_mut().map_or(Ok(()), |letters| letters.check())
     }
 
     fn open(&mut self, subtask: &SubtaskContext) -> Result<KafkaWriter> {
         let config = self.config()?;
-        let room = |key| config.get(key).and_then(|value| value.parse::<usize>().ok());
+        let number = |key| config.get(key).and_then(|value| value.parse::<usize>().ok());
         // To librdkafka 0 is no bound.
-        let queue = room(QUEUE_RECORDS).map_or(1, |records| if records == 0 { usize::MAX } else { records });
-        let limit = room("message.max.bytes");
+        let queue =
+            number(QUEUE_RECORDS).map_or(1, |records| if records == 0 { usize::MAX } else { records });
+        let bounds = Bounds { queue, record_bytes: number("message.max.bytes") };
         let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
-        let (producer, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.producer(&config)?, ())))?;
-        let (producer, topic) = (Arc::new(producer), &self.settings.topic);
-        Ok(KafkaWriter::new(producer, topic, queue, limit, subtask, self.latency.meters()))
+        let (settings, deliveries) = (&self.settings, self.deliveries());
+        let make = || Ok((producer(settings, &config, deliveries)?, ()));
+        let (producer, ()) = OffSlot::make(&subtask.io, &name, make)?;
+        let letters = self.letters.as_mut().map(|letters| letters.open(subtask)).transpose()?;
+        let (topic, latency) = (&self.settings.topic, self.latency.meters());
+        KafkaWriter::new(Arc::new(producer), topic, bounds, letters, subtask, latency)
     }
+}
+
+/// Makes the producer of one subtask, once the topic has been seen.
+fn producer(
+    settings: &Settings,
+    config: &ClientConfig,
+    deliveries: Deliveries,
+) -> Result<BaseProducer<Deliveries>> {
+    let producer: BaseProducer<Deliveries> =
+        config.create_with_context(deliveries).map_err(|error| settings.refused(&error))?;
+    let lookup = Lookup { settings, purpose: Purpose::Write, log: &producer.context().log };
+    // The first answer comes from the address that was given, the second from a broker of the cluster,
+    // and with that the producer gets its id: 60 ms instead of 500 until the first record can go.
+    for _ in 0..2 {
+        lookup.partitions(&settings.topic, producer.client(), || producer.poll(Duration::ZERO))?;
+    }
+    Ok(producer)
 }

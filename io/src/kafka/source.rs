@@ -1,43 +1,24 @@
-//! Reads a Kafka topic.
+//! Reads Kafka topics.
 
-use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use slotflow_runtime::{Problem, Result, Source, SplitId, Splits, SubtaskContext};
+use rdkafka::consumer::BaseConsumer;
+use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
-use super::committer::KafkaCommitter;
-use super::failure::Purpose;
+use super::committer::Membership;
+use super::discovery::Members;
 use super::log::ClientLog;
-use super::lookup::Lookup;
 use super::off_slot::OffSlot;
-use super::pausing::Pausing;
+use super::prefetch::Prefetch;
+use super::preset::Preset;
 use super::reader::KafkaReader;
 use super::settings::Settings;
-use super::start::{Beginning, Partition, Start, assignment};
+use super::start::{Start, Stop};
+use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
-
-/// Settings for low latency and bounded memory, each to be overridden by the user.
-const PRESETS: [(&str, &str); 9] = [
-    // A record that is damaged on its way is an error, not data.
-    ("check.crcs", "true"),
-    // What a transaction has not committed does not exist.
-    ("isolation.level", "read_committed"),
-    // How long a broker holds back an empty answer, by default 500 ms; 100 questions a second cost nothing.
-    ("fetch.wait.max.ms", "10"),
-    // A partition whose buffer was full is by default not asked again for a second.
-    ("fetch.queue.backoff.ms", "5"),
-    // The buffer of one subtask, over all its partitions: 16 MiB (a guess: 0.1 s at 160 MB/s).
-    ("queued.max.messages.kbytes", "16384"),
-    // After an outage, by default up to 10 s go by before the next try.
-    ("reconnect.backoff.max.ms", "1000"),
-    ("socket.keepalive.enable", "true"),
-    ("log.connection.close", "false"),
-    ("statistics.interval.ms", "0"),
-];
 
 /// What the source decides by itself: its correctness stands on it.
 const OWN: [&str; 11] = [
@@ -55,10 +36,13 @@ const OWN: [&str; 11] = [
     "group.protocol",
 ];
 
-/// A librdkafka consumer must have a group, even where nothing is asked of it.
-const NO_GROUP: &str = "slotflow-without-group";
+/// How many of them, the last ones, a member of a group may set.
+const OF_MEMBERS: usize = 2;
 
-/// Reads the records of a topic, as [`Messages`](super::Messages): borrowed, without a copy.
+/// A librdkafka consumer must have a group, even where nothing is asked of it.
+pub(super) const NO_GROUP: &str = "slotflow-without-group";
+
+/// Reads the records of one topic or several, as [`Messages`](super::Messages): borrowed, without a copy.
 ///
 /// Partition `i` is read by subtask `i % parallelism`, so equal partitions of two topics meet on one
 /// subtask; subtasks beyond the partitions are idle. Offsets are committed under the group once
@@ -71,17 +55,26 @@ const NO_GROUP: &str = "slotflow-without-group";
 ///     .topic("words")
 ///     .group("upper")
 ///     .starting(Start::GroupOrLatest)
-///     .setting("queued.max.messages.kbytes", 65_536);
+///     .prefetch_bytes(256 << 20);
 /// ```
 ///
-/// Before the job starts, brokers, topic, rights and offsets are checked; what fails is an error of
+/// Before the job starts, brokers, topics, rights and offsets are checked; what fails is an error of
 /// `run` that names the remedy. In a running job brokers may go away for as long as they like.
 pub struct KafkaSource {
-    settings: Settings,
-    group: String,
-    start: Start,
-    bounded: bool,
-    commits: bool,
+    pub(super) settings: Settings,
+    pub(super) subscription: Subscription,
+    pub(super) group: String,
+    pub(super) start: Start,
+    pub(super) stop: Option<Stop>,
+    pub(super) commits: bool,
+    /// What the source is to its group.
+    pub(super) membership: Membership,
+    pub(super) prefetch: Prefetch,
+    pub(super) discover_every: Option<Duration>,
+    /// The subtasks that were opened, where new partitions are looked for.
+    pub(super) members: Mutex<Members>,
+    /// What there is to read, once the brokers have been asked.
+    pub(super) found: Vec<TopicPartition>,
 }
 
 impl KafkaSource {
@@ -89,17 +82,41 @@ impl KafkaSource {
     pub fn new(brokers: impl Into<String>) -> KafkaSource {
         KafkaSource {
             settings: Settings::new(brokers),
+            subscription: Subscription::Topics(Vec::new()),
             group: String::new(),
             start: Start::default(),
-            bounded: false,
+            stop: None,
             commits: true,
+            membership: Membership::Stranger,
+            prefetch: Prefetch::default(),
+            discover_every: None,
+            members: Mutex::default(),
+            found: Vec::new(),
         }
     }
 
     /// The topic; there is no default.
     #[must_use]
-    pub fn topic(mut self, topic: impl Into<String>) -> Self {
-        self.settings.topic = topic.into();
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        self.topics([topic])
+    }
+
+    /// The topics. A message says which it is from.
+    #[must_use]
+    pub fn topics(self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.subscribe(Subscription::Topics(topics.into_iter().map(Into::into).collect()))
+    }
+
+    /// All topics whose name fits, where `*` stands for any text: `orders-*`. Kafka's own, which begin with two
+    /// underscores, only fit a pattern that begins so, too. Those that there are when the job starts; at least one.
+    #[must_use]
+    pub fn topics_like(self, pattern: impl Into<String>) -> Self {
+        self.subscribe(Subscription::Pattern(pattern.into()))
+    }
+
+    fn subscribe(mut self, subscription: Subscription) -> Self {
+        self.settings.topic = subscription.describe();
+        self.subscription = subscription;
         self
     }
 
@@ -111,6 +128,26 @@ impl KafkaSource {
         self
     }
 
+    /// Lets the group spread the partitions over all who read in it, in this process and others: start the job twice,
+    /// and the load splits. By default this source reads all partitions by itself, and has the lowest latency.
+    ///
+    /// Each subtask is a member. A partition that the group takes back is drained first: what was read of it is
+    /// acknowledged and its offset stored, or after 25 s let go all the same, and its next reader reads some again. A
+    /// member that the group has evicted (`session.timeout.ms` without a heartbeat) lets go at once. Partitions move
+    /// one by one (the setting `partition.assignment.strategy` is `cooperative-sticky`; with `group.protocol` set to
+    /// `consumer` the brokers decide, from Kafka 4 on). The group finds new partitions by itself.
+    ///
+    /// Event time takes a partition for idle that is silent, also while its brokers are away: a member is not told when
+    /// it has read everything.
+    ///
+    /// State does not move: what a keyed operator has kept of a partition that leaves stays here, and begins anew
+    /// there. So key by something only behind a repartition topic, or where beginning anew is right.
+    #[must_use]
+    pub fn spread_by_group(mut self) -> Self {
+        self.membership = Membership::Member;
+        self
+    }
+
     /// Where to begin; by default where the group has committed, else at the oldest record.
     #[must_use]
     pub fn starting(mut self, start: Start) -> Self {
@@ -118,10 +155,24 @@ impl KafkaSource {
         self
     }
 
-    /// Ends at what is the end of the topic when the job starts; by default it never ends.
+    /// Ends at what is the end of the topics when the job starts; by default it never ends.
     #[must_use]
-    pub fn bounded(mut self) -> Self {
-        self.bounded = true;
+    pub fn bounded(self) -> Self {
+        self.until(Stop::Latest)
+    }
+
+    /// Ends there; by default it never ends.
+    ///
+    /// ```no_run
+    /// use slotflow_io::kafka::{KafkaSource, Start, Stop};
+    ///
+    /// // One day of each partition, whatever was read before.
+    /// let source = KafkaSource::new("127.0.0.1:9092").topic("words").no_commit();
+    /// let day = source.starting(Start::Timestamp(1_767_225_600_000)).until(Stop::Timestamp(1_767_312_000_000));
+    /// ```
+    #[must_use]
+    pub fn until(mut self, stop: Stop) -> Self {
+        self.stop = Some(stop);
         self
     }
 
@@ -129,6 +180,32 @@ impl KafkaSource {
     #[must_use]
     pub fn no_commit(mut self) -> Self {
         self.commits = false;
+        self
+    }
+
+    /// For latency (the default) or for throughput.
+    #[must_use]
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.settings.preset = preset;
+        self
+    }
+
+    /// Looks for new partitions, and with [`topics_like`](Self::topics_like) for new topics, this often while the job
+    /// runs; by default never. They are spread as at the start and read from their oldest record. Event time waits for
+    /// a new partition until it has given something or is idle; what is older there than what event time has reached
+    /// already is late.
+    #[must_use]
+    pub fn discover_every(mut self, period: Duration) -> Self {
+        self.discover_every = Some(period);
+        self
+    }
+
+    /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
+    /// 64 KiB for each partition). Each partition has an equal share. librdkafka may hold about twice as much, as a
+    /// fetch that is under way when the share is full is not thrown away.
+    #[must_use]
+    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
+        self.prefetch = Prefetch { bytes };
         self
     }
 
@@ -149,58 +226,50 @@ impl KafkaSource {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.settings.problems(&OWN);
+        let mut problems = self.settings.problems(match self.membership {
+            Membership::Stranger => &OWN,
+            Membership::Member => &OWN[..OWN.len() - OF_MEMBERS],
+        });
+        problems.extend(self.subscription.problems(&self.describe()));
         if self.commits && self.group.is_empty() {
             let remedy = "name one with .group(..), or read without committing: .no_commit()";
             problems.push(Problem::new(self.describe(), "has no group to commit offsets under", remedy));
+        } else if self.group.is_empty() && self.start == Start::Group {
+            let remedy = "name one with .group(..), or begin elsewhere";
+            problems.push(Problem::new(self.describe(), "begins where a group is, and has none", remedy));
         }
+        problems.extend(self.discovery_problem());
+        problems.extend(self.membership_problem());
         problems
     }
 
-    fn config(&self, more: &[(&str, &str)]) -> Result<ClientConfig> {
-        let own = [
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            // An offset that is not there is for the user to decide about.
-            ("auto.offset.reset", "error"),
-            // Also what tells a quiet partition from one that cannot be reached. It comes after an empty answer, so not
-            // between records that flow.
-            ("enable.partition.eof", "true"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        self.settings.config(&PRESETS, &[&own, more].concat())
+    fn membership_problem(&self) -> Option<Problem> {
+        let (what, remedy) = match self.membership {
+            Membership::Stranger => return None,
+            _ if !self.commits => ("and commits nothing", "commit, or leave one of the two out"),
+            _ if self.stop.is_some() => ("and has an end", "leave one of the two out"),
+            _ if self.discover_every.is_some() => {
+                ("and looks for partitions", "leave .discover_every(..) out")
+            }
+            _ if !self.start.asks_group() => {
+                ("and does not begin where the group is", "begin with Start::Group..")
+            }
+            _ => return None,
+        };
+        Some(Problem::new(self.describe(), format!("is spread by its group {what}"), remedy))
     }
 
-    /// Asks for the topic with a client of its own, which is gone before any slot is touched.
-    fn partitions(&self) -> Result<u32> {
-        let config = self.config(&[])?;
-        let client: BaseConsumer<ClientLog> = config
-            .create_with_context(ClientLog::default())
-            .map_err(|error| self.settings.refused(&error))?;
-        let log = client.context().clone();
-        let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
-        lookup.partitions(client.client(), || drop(client.poll(Duration::ZERO)))
+    fn discovery_problem(&self) -> Option<Problem> {
+        let what = match self.discover_every? {
+            Duration::ZERO => "looks for new partitions every 0 s",
+            _ if self.stop.is_some() => "looks for new partitions, and has an end that does not move",
+            _ => return None,
+        };
+        Some(Problem::new(self.describe(), what, "correct .discover_every(..), or leave it out"))
     }
 
-    /// Makes the consumer of one subtask, with its partitions assigned.
-    fn consumer(
-        &self,
-        subtask: &SubtaskContext,
-        splits: &[SplitId],
-    ) -> Result<(BaseConsumer<ClientLog>, Vec<Partition>)> {
-        let group = Some(self.group.as_str()).filter(|group| !group.is_empty());
-        let config = self.config(&[("group.id", group.unwrap_or(NO_GROUP))])?;
-        let mut consumer: BaseConsumer<ClientLog> = config
-            .create_with_context(ClientLog::default())
-            .map_err(|error| self.settings.refused(&error))?;
-        let waker = subtask.waker.clone();
-        consumer.set_nonempty_callback(move || waker.wake());
-        let Settings { topic, connect_timeout, .. } = &self.settings;
-        let (start, bounded, timeout) = (self.start, self.bounded, *connect_timeout);
-        let partitions = Beginning { topic, group, start, bounded, timeout }.find(&consumer, splits)?;
-        let assigned = consumer.assign(&assignment(topic, &partitions)?);
-        assigned.map_err(|error| self.settings.refused(&error))?;
-        Ok((consumer, partitions))
+    pub(super) fn group_name(&self) -> Option<&str> {
+        Some(self.group.as_str()).filter(|group| !group.is_empty())
     }
 }
 
@@ -215,26 +284,32 @@ impl Source for KafkaSource {
         self.commits
     }
 
+    fn settings(&self) -> Vec<String> {
+        let mut lines = self.settings.explain(&self.settings.preset.of_source());
+        lines.push(self.prefetch.to_string());
+        lines
+    }
+
     fn splits(&mut self) -> Result<Splits> {
         let problems = self.problems();
         if !problems.is_empty() {
-            return Err(slotflow_runtime::Error::plan(problems));
+            return Err(Error::plan(problems));
         }
-        Ok(Splits::Count(self.partitions()?))
+        self.found = numbered(&self.topics_found()?);
+        if self.membership == Membership::Member {
+            return Ok(Splits::Spread(Vec::new()));
+        }
+        Ok(Splits::Spread(self.found.iter().map(|it| it.partition).collect()))
     }
 
     fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<KafkaReader> {
-        let Settings { topic, connect_timeout, .. } = &self.settings;
-        if splits.is_empty() {
-            return Ok(KafkaReader::without_partitions(topic, self.bounded));
+        let own = splits.iter().map(|split| self.found.get(*split as usize).cloned());
+        let own: Option<Vec<TopicPartition>> = own.collect();
+        let own =
+            own.ok_or_else(|| Error::bug("a Kafka source was opened with splits that it did not name"))?;
+        match self.membership {
+            Membership::Member => self.open_member(subtask),
+            Membership::Stranger => self.open_static(subtask, own),
         }
-        let name = format!("{}, subtask {}", self.describe(), subtask.index);
-        let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, splits))?;
-        tracing::debug!("{name} reads {partitions:?}");
-        let client = Arc::new(client);
-        let committer =
-            self.commits.then(|| KafkaCommitter::new(client.clone(), &self.group, topic, *connect_timeout));
-        let pausing = Pausing::new(client.clone(), subtask.io.clone());
-        KafkaReader::new(client, topic, &partitions, self.bounded, committer, pausing)
     }
 }

@@ -13,6 +13,7 @@ use slotflow_runtime::{IoCores, Result, SplitId};
 use super::OwnedMessage;
 use super::delivery::{Deliveries, Returned};
 use super::failure::{self, Purpose};
+use super::header::OwnedHeader;
 use super::log::ClientLog;
 use super::lookup::Lookup;
 use super::settings::Settings;
@@ -61,7 +62,7 @@ impl Filling<'_> {
                 Err(Some(RDKafkaErrorCode::QueueFull)) => self.wait(self.producer.in_flight_count() / 2)?,
                 Err(code) => {
                     let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(failure::not_delivered(self.topic, Some(partition as i32), code));
+                    return Err(failure::not_delivered(self.topic, Some(partition), code));
                 }
             }
         }
@@ -73,8 +74,8 @@ impl Filling<'_> {
         while self.producer.in_flight_count() > left {
             self.producer.poll(POLL);
             self.producer.context().take(&mut self.returned);
-            if let Some(failed) = self.returned.failed.take() {
-                return Err(failure::not_delivered(self.topic, Some(failed.partition), failed.code));
+            if let Some((_, failed)) = self.returned.failed.pop() {
+                return Err(failure::not_delivered(self.topic, failed.record.partition, failed.code));
             }
             if !std::mem::take(&mut self.returned.delivered).is_empty() {
                 progress = Instant::now();
@@ -107,7 +108,7 @@ pub fn read_topic(io: &IoCores, brokers: &str, topic: &str) -> Result<Vec<Vec<Ow
             .create_with_context(ClientLog::default())
             .map_err(|error| settings.refused(&error))?;
         let lookup = Lookup { settings: &settings, purpose: Purpose::Read, log: consumer.context() };
-        let count = lookup.partitions(consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
+        let count = lookup.partitions(topic, consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
         read_all(&consumer, topic, count)
     })?
 }
@@ -137,10 +138,13 @@ fn read_all(consumer: &BaseConsumer<ClientLog>, topic: &str, count: u32) -> Resu
 }
 
 fn owned(message: &rdkafka::message::BorrowedMessage<'_>) -> OwnedMessage {
+    let copy = Bytes::copy_from_slice;
     OwnedMessage {
-        payload: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
+        payload: message.payload().map(copy).unwrap_or_default(),
         tombstone: message.payload().is_none(),
-        key: message.key().map(Bytes::copy_from_slice),
+        key: message.key().map(copy),
+        headers: OwnedHeader::all_of(message),
+        topic: message.topic().into(),
         partition: message.partition() as SplitId,
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis(),

@@ -5,31 +5,34 @@
 //! 1. [`room`](SinkWriter::room) says how much the producer's queue still holds; at 0 the subtask
 //!    takes no input, which is the backpressure.
 //! 2. [`write`](SinkWriter::write) gives the record a tag with its epoch and hands it to librdkafka,
-//!    which copies it. (The binding makes a C string of the topic's name each time, which is one
-//!    allocation of its length for each record; librdkafka makes its own for the copy.)
+//!    which copies it.
 //!    If the queue is full all the same (it is bounded in bytes, too, and an operator may give many
 //!    records for one), the record waits here, and so does every later one, so that the order is kept.
 //!    What waits is bounded by [`Overflow`].
 //! 3. [`flush`](SinkWriter::flush), at the end of each step, takes delivery reports and hands over
 //!    what waits.
 //! 4. A report of success counts the record's epoch down; a barrier has arrived when all epochs before
-//!    it are at zero. A report of failure fails the job, so the barrier never arrives.
+//!    it are at zero. A report of failure fails the job, so the barrier never arrives; or, where it is the
+//!    record's own and there is a sink for them, makes a dead letter of it (`dead_letter.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use slotflow_runtime::{
     Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, LatencyMark, Result, SinkWriter,
     SubtaskContext,
 };
 
-use super::delivery::{AckMeters, Deliveries, Returned, Tag, Undelivered};
-use super::event_waker::EventWaker;
+use super::dead_letter::{Letters, Undelivered};
+use super::delivery::{AckMeters, Deliveries, Returned, Tag};
 use super::failure;
+use super::kafka_record::KafkaRecord;
 use super::off_slot::OffSlot;
+use super::produce::Topics;
+use super::queue::{Queue, QueueWaker};
 use super::record::IntoKafka;
 use crate::overflow::Overflow;
 
@@ -42,13 +45,10 @@ const EVENTS: usize = 16;
 
 /// Writes the records of one sink subtask.
 pub struct KafkaWriter {
+    topics: Topics,
     producer: Arc<Producer>,
-    _waker: Option<EventWaker>,
-    topic: Box<str>,
-    /// How many records the producer's queue holds.
-    queue: usize,
-    /// The size from which librdkafka refuses a record.
-    limit: Option<usize>,
+    _waker: Option<QueueWaker>,
+    bounds: Bounds,
     in_flight: InFlight,
     /// The last epoch that was given out.
     epoch: u64,
@@ -56,6 +56,8 @@ pub struct KafkaWriter {
     waiting: VecDeque<Waiting>,
     overflow: Overflow,
     returned: Returned,
+    /// Where records go that Kafka refuses; without it they fail the job.
+    letters: Option<Letters>,
     latency: Arc<AckMeters>,
     /// A latency mark whose record has not come yet, and the time of the step it came in.
     mark: Option<(LatencyMark, u64)>,
@@ -65,70 +67,66 @@ pub struct KafkaWriter {
 /// A record that waits for room in the producer's queue.
 struct Waiting {
     tag: Tag,
-    key: Option<Box<[u8]>>,
-    payload: Option<Box<[u8]>>,
-    partition: Option<u32>,
+    /// The number of its topic.
+    topic: usize,
+    record: KafkaRecord,
 }
 
-impl Waiting {
-    fn bytes(&self) -> usize {
-        let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
-        size_of::<Waiting>() + length(&self.key) + length(&self.payload)
-    }
+/// What a producer takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// How many records its queue holds.
+    pub queue: usize,
+    /// The size from which it refuses a record.
+    pub record_bytes: Option<usize>,
 }
 
 impl KafkaWriter {
     pub(super) fn new(
         producer: Arc<Producer>,
         topic: &str,
-        queue: usize,
-        limit: Option<usize>,
+        bounds: Bounds,
+        letters: Option<Letters>,
         subtask: &SubtaskContext,
         latency: Arc<AckMeters>,
-    ) -> KafkaWriter {
-        KafkaWriter {
-            _waker: EventWaker::new(producer.clone(), subtask.waker.clone()),
+    ) -> Result<KafkaWriter> {
+        Ok(KafkaWriter {
+            topics: Topics::new(producer.clone(), topic)?,
+            _waker: Queue::of_producer(&producer)
+                .map(|queue| QueueWaker::new(Arc::new(queue), subtask.waker.clone())),
             producer,
-            topic: topic.into(),
-            queue,
-            limit,
+            bounds,
             in_flight: InFlight::default(),
             epoch: 0,
             waiting: VecDeque::new(),
             overflow: Overflow::new(subtask.overflow_bytes),
             returned: Returned::default(),
+            letters,
             latency,
             mark: None,
             clock: subtask.clock.clone(),
+        })
+    }
+
+    /// A record does not arrive: that is a dead letter where it may be one, else a failure.
+    #[cold]
+    fn lose(&mut self, tag: Tag, undelivered: Undelivered) -> Result<()> {
+        match &mut self.letters {
+            Some(letters) if undelivered.is_of_record(self.topics.name(0)) => {
+                letters.send(undelivered.record, tag.epoch(self.epoch))
+            }
+            _ => Err(self.failed(&undelivered)),
         }
     }
 
-    /// Hands a record to librdkafka; `false` when its queue is full.
-    fn send(
-        &self,
-        tag: Tag,
-        key: Option<&[u8]>,
-        payload: Option<&[u8]>,
-        partition: Option<u32>,
-    ) -> Result<bool> {
-        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&self.topic, tag.0);
-        (record.key, record.payload, record.partition) = (key, payload, partition.map(|it| it as i32));
-        let Err((error, _)) = self.producer.send(record) else { return Ok(true) };
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
-            code => Err(self.failed(Undelivered {
-                code: code.unwrap_or(RDKafkaErrorCode::Unknown),
-                partition: partition.map_or(-1, |it| it as i32),
-                bytes: payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len),
-            })),
-        }
-    }
-
-    fn failed(&self, Undelivered { code, partition, bytes }: Undelivered) -> Error {
-        match (code, self.producer.client().fatal_error()) {
-            (RDKafkaErrorCode::MessageSizeTooLarge, _) => failure::too_large(&self.topic, bytes, self.limit),
-            (_, Some((_, reason))) => failure::client_failed(&self.topic, &reason),
-            (code, None) => failure::not_delivered(&self.topic, (partition >= 0).then_some(partition), code),
+    fn failed(&self, undelivered: &Undelivered) -> Error {
+        let (topic, bytes) = (&undelivered.record.topic, undelivered.bytes());
+        match (undelivered.code, self.producer.client().fatal_error()) {
+            (RDKafkaErrorCode::MessageSizeTooLarge, _) => {
+                failure::too_large(topic, bytes, self.bounds.record_bytes)
+            }
+            (_, Some((_, reason))) => failure::client_failed(topic, &reason),
+            (code, None) => failure::not_delivered(topic, undelivered.record.partition, code),
         }
     }
 
@@ -137,13 +135,13 @@ impl KafkaWriter {
         for _ in 0..EVENTS {
             self.producer.poll(Duration::ZERO);
             self.producer.context().take(&mut self.returned);
-            if let Some(undelivered) = self.returned.failed.take() {
-                return Err(self.failed(undelivered));
-            }
-            if self.returned.delivered.is_empty() {
+            if self.returned.is_empty() {
                 break;
             }
             self.count_arrived();
+            for (tag, undelivered) in std::mem::take(&mut self.returned.failed) {
+                self.lose(tag, undelivered)?;
+            }
         }
         Ok(())
     }
@@ -158,33 +156,56 @@ impl KafkaWriter {
 
     /// Hands over what waits, in order, as far as it fits.
     fn hand_over(&mut self) -> Result<()> {
-        while let Some(Waiting { tag, key, payload, partition }) = self.waiting.front() {
-            if !self.send(*tag, key.as_deref(), payload.as_deref(), *partition)? {
+        while let Some(Waiting { tag, topic, record }) = self.waiting.pop_front() {
+            if !self.send(tag, topic, &record)? {
+                self.waiting.push_front(Waiting { tag, topic, record });
                 break;
             }
-            self.waiting.pop_front();
         }
         Ok(())
     }
 
-    fn write_one(&mut self, record: &impl IntoKafka, now_ns: u64) -> Result<()> {
-        self.overflow.count();
+    /// Hands a record to librdkafka; `false` when its queue is full.
+    #[inline]
+    fn send(&mut self, tag: Tag, topic: usize, record: &impl IntoKafka) -> Result<bool> {
+        match self.topics.send(topic, record, tag.0) {
+            Ok(()) => Ok(true),
+            Err(RDKafkaErrorCode::QueueFull) => Ok(false),
+            Err(code) => {
+                let undelivered = Undelivered::refused(code, record, self.topics.name(topic));
+                self.lose(tag, undelivered).map(|()| true)
+            }
+        }
+    }
+
+    /// Letters that have arrived settle the records they were made of.
+    fn settle(&mut self) -> Result<()> {
+        if let Some(letters) = &mut self.letters {
+            letters.flush()?.for_each(|epoch| self.in_flight.acknowledged_one(epoch));
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, now_ns: u64) -> Tag {
         self.epoch = self.in_flight.sent();
-        let tag = match self.mark.take() {
+        match self.mark.take() {
             Some((mark, step_ns)) if step_ns == now_ns => Tag::from_source(self.epoch, mark.sent_ns),
             // A record of a later step may have been taken long after the mark was sent.
             _ => Tag::new(self.epoch, now_ns),
-        };
-        let payload = (!record.is_tombstone()).then(|| record.payload());
-        let (key, partition) = (record.key(), record.partition());
-        if self.waiting.is_empty() && self.send(tag, key, payload, partition)? {
+        }
+    }
+
+    fn write_one(&mut self, record: &impl IntoKafka, now_ns: u64) -> Result<()> {
+        self.overflow.count();
+        let tag = self.tag(now_ns);
+        let topic = record.topic().map_or(Ok(0), |name| self.topics.find(name))?;
+        if self.waiting.is_empty() && self.send(tag, topic, record)? {
             return Ok(());
         }
-        let (key, payload) = (key.map(Into::into), payload.map(Into::into));
-        let waiting = Waiting { tag, key, payload, partition };
+        let record = KafkaRecord::copy_of(record);
         // A record that is refused here counts as under way, so no barrier behind it ever arrives.
-        self.overflow.wait(waiting.bytes())?;
-        self.waiting.push_back(waiting);
+        self.overflow.wait(size_of::<Waiting>() + record.bytes())?;
+        self.waiting.push_back(Waiting { tag, topic, record });
         Ok(())
     }
 }
@@ -201,13 +222,15 @@ where
     }
 
     fn room(&mut self) -> usize {
-        let empty = self.waiting.is_empty();
-        self.overflow.promise(if empty { self.queue.saturating_sub(self.in_flight.total()) } else { 0 })
+        let letters = self.letters.as_mut().map_or(usize::MAX, Letters::room);
+        let queue = self.bounds.queue.saturating_sub(self.in_flight.total());
+        self.overflow.promise(if self.waiting.is_empty() { queue.min(letters) } else { 0 })
     }
 
     fn flush(&mut self) -> Result<()> {
         self.serve()?;
-        self.hand_over()
+        self.hand_over()?;
+        self.settle()
     }
 
     fn barrier(&mut self, barrier: Barrier) {

@@ -78,13 +78,30 @@ pub struct Reading {
 
 impl Reading {
     /// Opens subtask `index` of `parallelism`, with the splits the engine would give it.
-    pub fn open(mut source: KafkaSource, index: usize, parallelism: usize) -> Result<Reading> {
-        let Splits::Count(count) = source.splits()? else { panic!("Kafka counts its partitions") };
-        let splits: Vec<SplitId> = (0..count).skip(index).step_by(parallelism).collect();
-        let park = Arc::new(Park::default());
-        let mut place = subtask(index, parallelism);
-        place.waker = Waker::new(park.clone());
-        Ok(Reading { reader: source.open(&place, &splits)?, got: Got::default(), park, place })
+    pub fn open(source: KafkaSource, index: usize, parallelism: usize) -> Result<Reading> {
+        Reading::open_some(source, index..index + 1, parallelism).map(|mut all| all.remove(0))
+    }
+
+    /// Opens all subtasks.
+    pub fn open_all(source: KafkaSource, parallelism: usize) -> Result<Vec<Reading>> {
+        Reading::open_some(source, 0..parallelism, parallelism)
+    }
+
+    fn open_some(
+        mut source: KafkaSource,
+        indices: std::ops::Range<usize>,
+        parallelism: usize,
+    ) -> Result<Vec<Reading>> {
+        let Splits::Spread(numbers) = source.splits()? else { panic!("Kafka numbers its partitions") };
+        let open = |index| {
+            let own = |(_, number): &(SplitId, &u32)| **number as usize % parallelism == index;
+            let splits: Vec<SplitId> = (0..).zip(&numbers).filter(own).map(|(split, _)| split).collect();
+            let park = Arc::new(Park::default());
+            let mut place = subtask(index, parallelism);
+            place.waker = Waker::new(park.clone());
+            Ok(Reading { reader: source.open(&place, &splits)?, got: Got::default(), park, place })
+        };
+        indices.map(open).collect()
     }
 
     /// One step.
@@ -92,6 +109,18 @@ impl Reading {
         let (arena, blame) = (Arena::new(), Blame::default());
         let mut ctx = Context::new(&arena, &self.place, &blame, 1);
         self.reader.poll(budget, &mut ctx, &mut self.got)
+    }
+
+    /// Steps until the end, into something else.
+    pub fn poll_into(&mut self, out: &mut impl Output<Messages>) -> Result<()> {
+        wait_for(|| {
+            let (arena, blame) = (Arena::new(), Blame::default());
+            let mut ctx = Context::new(&arena, &self.place, &blame, 1);
+            match self.reader.poll(1_000, &mut ctx, out) {
+                Err(error) => Some(Err(error)),
+                Ok(polled) => (polled == Polled::End).then_some(Ok(())),
+            }
+        })
     }
 
     /// Polls until there are `count` messages in all.

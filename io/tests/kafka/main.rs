@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod commit;
+mod dead_letters;
+mod discovery;
 mod failures;
+mod group;
 mod harness;
+mod ranges;
+mod records;
 mod sink;
 mod source;

@@ -86,7 +86,7 @@ fn offsets_are_the_next_to_read() {
 fn without_committed_offsets_the_start_is_chosen() {
     let kafka = kafka("words", 1, 3);
     for (start, first) in [(Start::GroupOrEarliest, 0), (Start::Earliest, 0), (Start::GroupOrLatest, 3)] {
-        let source = kafka.source().topic("words").group("new").starting(start);
+        let source = kafka.source().topic("words").group("new").starting(start.clone());
         let reading = Reading::open(source, 0, 1).unwrap();
         let end = reading.reader.offsets().first().map_or(0, |(_, next)| *next as u32);
         assert_eq!(end, first, "{start:?}");
@@ -107,6 +107,18 @@ fn a_new_message_wakes_the_slot() {
     reading.park.prepare();
     add_lines(&kafka, "words", 1, 1..2);
     wait_for(|| (!reading.park.is_asleep()).then_some(()));
+    reading.read(2).unwrap();
+}
+
+#[test]
+fn a_wake_up_that_is_lost_costs_50_ms_and_not_the_stream() {
+    let kafka = kafka("words", 1, 1);
+    let mut reading = Reading::open(kafka.source().topic("words").group("g"), 0, 1).unwrap();
+    reading.read(1).unwrap();
+    // A step begins at 1 ns of the harness's clock. The slot is told to come back, whoever wakes it.
+    reading.poll_until(|_, polled| polled == Polled::Until(50_000_001)).unwrap();
+    add_lines(&kafka, "words", 1, 1..2);
+    // Nobody listens to the waker here: that the record comes is the doing of the next look alone.
     reading.read(2).unwrap();
 }
 

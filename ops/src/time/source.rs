@@ -107,6 +107,10 @@ where
         self.source.commits()
     }
 
+    fn settings(&self) -> Vec<String> {
+        self.source.settings()
+    }
+
     fn splits(&mut self) -> Result<Splits> {
         let splits = self.source.splits()?;
         self.whole = splits == Splits::PerSubtask;
@@ -119,7 +123,7 @@ where
         let times = SplitTimes::new(&self.watermarks, ids.len());
         let timestamps = self.timestamps.clone();
         let aligned = self.alignment.as_ref().map(WatermarkAlignment::join);
-        Ok(TimedReader { reader, timestamps, current: Current::new(&ids), ids, times, aligned })
+        Ok(TimedReader { reader, timestamps, current: Current::new(&ids), ids, state: 0, times, aligned })
     }
 }
 
@@ -127,10 +131,35 @@ where
 pub struct TimedReader<R, A, G> {
     reader: R,
     timestamps: A,
+    /// By place, also those that are gone.
     ids: Vec<SplitId>,
+    /// Which state of the reader's splits they are.
+    state: u64,
     current: Current,
     times: SplitTimes<G>,
     aligned: Option<Aligned>,
+}
+
+impl<R, A, G> TimedReader<R, A, G>
+where
+    R: SourceReader,
+    G: WatermarkGenerator<R::Item>,
+{
+    /// Splits may come and go while the source runs.
+    fn follow_splits(&mut self) {
+        let Some((state, splits)) = self.reader.splits_since(self.state) else { return };
+        self.state = state;
+        for (place, id) in self.ids.iter().enumerate() {
+            self.times.set_here(place, splits.contains(id));
+        }
+        for id in splits {
+            if !self.ids.contains(&id) {
+                self.ids.push(id);
+                self.times.add();
+            }
+        }
+        self.current.learn(&self.ids);
+    }
 }
 
 impl<R, A, G> SourceReader for TimedReader<R, A, G>
@@ -149,7 +178,9 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<R::Item>,
     ) -> Result<Polled> {
-        let TimedReader { reader, timestamps, ids, current, times, aligned } = self;
+        let before = (self.times.reached(), self.times.is_idle());
+        self.follow_splits();
+        let TimedReader { reader, timestamps, ids, current, times, aligned, .. } = self;
         if let Some(aligned) = aligned
             && aligned.must_wait(times, ids, reader)
         {
@@ -157,7 +188,6 @@ where
             return Ok(Polled::Until(ctx.now_ns() + LOOK_AGAIN_NS));
         }
         times.resume(ctx);
-        let before = (times.reached(), times.is_idle());
         times.end(reader.ended_splits(), |split| reader.has_ended(ids[split]));
         let is_paused = |split| aligned.as_ref().is_some_and(|aligned| aligned.is_paused(split));
         times.look(ctx, |split| is_paused(split) || reader.is_behind(ids[split]));
@@ -219,9 +249,16 @@ struct Current {
 
 impl Current {
     fn new(ids: &[SplitId]) -> Current {
-        let mut places = vec![None; ids.iter().max().map_or(0, |most| *most as usize + 1)];
-        ids.iter().enumerate().for_each(|(place, id)| places[*id as usize] = Some(place));
-        Current { id: ids.first().copied().unwrap_or(0), split: 0, fresh: false, places }
+        let id = ids.first().copied().unwrap_or(0);
+        let mut current = Current { id, split: 0, fresh: false, places: Vec::new() };
+        current.learn(ids);
+        current
+    }
+
+    /// These are the splits of the subtask, by place.
+    fn learn(&mut self, ids: &[SplitId]) {
+        self.places.resize(ids.iter().max().map_or(0, |most| *most as usize + 1), None);
+        ids.iter().enumerate().for_each(|(place, id)| self.places[*id as usize] = Some(place));
     }
 
     fn settle<F: Family, G: WatermarkGenerator<F>>(&mut self, times: &mut SplitTimes<G>, ctx: &Context<'_>) {
@@ -284,5 +321,75 @@ impl<O, A, G> Timing<'_, O, A, G> {
             return ctx.fail(Error::user(text));
         }
         self.current.fresh = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame, Owned, Untimed};
+
+    use super::*;
+
+    /// Gives each number as a record of the split in front of it, all at once.
+    struct Changing {
+        state: u64,
+        splits: Vec<SplitId>,
+        next: Vec<(SplitId, i64)>,
+    }
+
+    impl SourceReader for Changing {
+        type Item = Owned<i64>;
+        type Time = Untimed;
+
+        fn poll<'s>(
+            &'s mut self,
+            _: usize,
+            ctx: &mut Context<'s>,
+            out: &mut impl Output<Owned<i64>>,
+        ) -> Result<Polled> {
+            let given = self.next.len();
+            for (split, number) in self.next.drain(..) {
+                ctx.set_split(split);
+                out.push(number, ctx);
+            }
+            Ok(Polled::Records(given))
+        }
+
+        fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
+            (self.state != state).then(|| (self.state, self.splits.clone()))
+        }
+    }
+
+    struct Nowhere;
+
+    impl Output<Owned<i64>> for Nowhere {
+        fn push<'s>(&mut self, _: i64, _: &mut Context<'s>) {}
+    }
+
+    #[test]
+    fn splits_come_and_go_while_a_source_runs() {
+        let watermarks = Watermarks::monotonous();
+        let reader = Changing { state: 0, splits: vec![0], next: Vec::new() };
+        let (times, ids) = (SplitTimes::new::<Owned<i64>>(&watermarks, 1), vec![0]);
+        let (timestamps, current) = (By(|number: &i64| *number), Current::new(&ids));
+        let mut timed = TimedReader { reader, timestamps, ids, state: 0, current, times, aligned: None };
+        let mut give = |state, splits: &[SplitId], next: &[(SplitId, i64)]| {
+            timed.reader = Changing { state, splits: splits.to_vec(), next: next.to_vec() };
+            let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+            // The first poll may only tell that time or idleness has changed.
+            for now_ns in [1, 2] {
+                let mut ctx = Context::new(&arena, &place, &blame, now_ns);
+                timed.poll(10, &mut ctx, &mut Nowhere).unwrap();
+                assert!(ctx.into_error().is_none(), "a split that was told of is no stranger");
+            }
+            (timed.watermark(), timed.idle())
+        };
+        assert_eq!(give(0, &[0], &[(0, 50)]), (Some(49), false));
+        assert_eq!(give(1, &[0, 7], &[(0, 90)]), (Some(49), false), "the new one holds time");
+        assert_eq!(give(1, &[0, 7], &[(7, 60)]), (Some(59), false));
+        assert_eq!(give(2, &[7], &[(7, 100)]), (Some(99), false), "the one that is gone does not");
+        assert_eq!(give(3, &[], &[]), (Some(99), true));
+        assert_eq!(give(4, &[0], &[(0, 120)]), (Some(119), false), "it is back");
     }
 }

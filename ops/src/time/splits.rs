@@ -10,6 +10,8 @@ use super::{WatermarkGenerator, Watermarks};
 /// whoever is slow behind it, or beside it, would make its splits idle.
 #[derive(Clone)]
 pub(super) struct SplitTimes<G> {
+    /// What a new split begins with.
+    generator: G,
     splits: Vec<SplitTime<G>>,
     /// Of the splits that are not idle.
     least: Minimum,
@@ -38,6 +40,15 @@ struct SplitTime<G> {
     /// When it last gave something, by the running clock; 0 before anybody has asked.
     active_ns: u64,
     idle: bool,
+    /// Somebody else reads it now.
+    gone: bool,
+}
+
+impl<G: Clone> SplitTime<G> {
+    fn new(generator: &G) -> SplitTime<G> {
+        let generator = generator.clone();
+        SplitTime { generator, watermark: MIN_TIMESTAMP, active_ns: 0, idle: false, gone: false }
+    }
 }
 
 impl<G> SplitTimes<G> {
@@ -47,14 +58,9 @@ impl<G> SplitTimes<G> {
     {
         let generator = watermarks.generator.clone();
         let interval = generator.interval().map(|interval| interval.as_nanos() as u64);
-        let split = || SplitTime {
-            generator: generator.clone(),
-            watermark: MIN_TIMESTAMP,
-            active_ns: 0,
-            idle: false,
-        };
         SplitTimes {
-            splits: (0..count).map(|_| split()).collect(),
+            splits: (0..count).map(|_| SplitTime::new(&generator)).collect(),
+            generator,
             least: Minimum::new(count, MIN_TIMESTAMP),
             idle: 0,
             reached: MIN_TIMESTAMP,
@@ -66,6 +72,35 @@ impl<G> SplitTimes<G> {
             paused_since_ns: 0,
             interval_ns: interval.unwrap_or(u64::MAX),
             periodic_ns: if interval.is_some() { 0 } else { u64::MAX },
+        }
+    }
+
+    /// One more split: event time waits for it until it has given something or is idle, and never goes back for it.
+    pub(super) fn add(&mut self)
+    where
+        G: Clone,
+    {
+        self.splits.push(SplitTime::new(&self.generator));
+        self.least = Minimum::new(self.splits.len(), MAX_TIMESTAMP);
+        let counting = self.splits.iter().enumerate().filter(|(_, split)| !split.idle);
+        counting.for_each(|(place, split)| self.least.set(place, split.watermark));
+        self.silent_ns = 0;
+    }
+
+    /// A split is not read here any more, or is again.
+    pub(super) fn set_here(&mut self, split: usize, here: bool) {
+        let it = &mut self.splits[split];
+        if it.gone != here {
+            return;
+        }
+        it.gone = !here;
+        if here {
+            (it.active_ns, self.silent_ns) = (0, 0);
+            self.idle -= usize::from(std::mem::replace(&mut it.idle, false));
+            self.least.set(split, it.watermark);
+        } else {
+            self.set_idle(split);
+            self.rise();
         }
     }
 
@@ -246,6 +281,47 @@ mod tests {
 
     fn look(times: &mut Bounded, now_ns: u64, is_behind: impl Fn(usize) -> bool) {
         at(now_ns, |ctx| times.look::<Owned<i64>>(ctx, is_behind));
+    }
+
+    #[test]
+    fn a_new_split_holds_time_until_it_gives_something_and_never_turns_it_back() {
+        let mut times = of(1);
+        give(&mut times, 1, 0, &[50]);
+        assert_eq!(times.reached(), 47);
+        times.add();
+        give(&mut times, 2, 0, &[90]);
+        assert_eq!(times.reached(), 47, "the new split may have something earlier");
+        give(&mut times, 3, 1, &[30]);
+        assert_eq!(times.reached(), 47);
+        give(&mut times, 4, 1, &[70]);
+        assert_eq!(times.reached(), 67);
+    }
+
+    #[test]
+    fn a_new_split_that_stays_silent_is_idle_in_the_end() {
+        let mut times = of(1);
+        give(&mut times, 1, 0, &[50]);
+        times.add();
+        look(&mut times, 2, |_| false);
+        give(&mut times, 11, 0, &[90]);
+        look(&mut times, 12, |_| false);
+        assert_eq!(times.reached(), 87);
+    }
+
+    #[test]
+    fn a_split_that_goes_holds_nobody_and_counts_again_when_it_is_back() {
+        let mut times = of(2);
+        give(&mut times, 1, 0, &[50]);
+        give(&mut times, 1, 1, &[20]);
+        assert_eq!(times.reached(), 17);
+        times.set_here(1, false);
+        assert_eq!(times.reached(), 47);
+        times.set_here(0, false);
+        assert!(times.is_idle());
+        times.set_here(1, true);
+        assert!(!times.is_idle());
+        give(&mut times, 2, 1, &[60]);
+        assert_eq!(times.reached(), 57);
     }
 
     #[test]

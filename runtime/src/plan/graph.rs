@@ -88,6 +88,8 @@ pub struct OperatorSpec {
     pub chaining: Chaining,
     /// A source's division, once it has been asked.
     pub splits: Option<Splits>,
+    /// What a source or a sink is set to, for people.
+    pub settings: Vec<String>,
     /// What a sink promises.
     pub guarantee: Option<Guarantee>,
     /// Whether a sink has looked at its output and found nothing wrong.
@@ -144,6 +146,7 @@ impl Graph {
             group: None,
             chaining: Chaining::Always,
             splits: None,
+            settings: Vec::new(),
             guarantee: None,
             checked: false,
             commits: false,
@@ -190,6 +193,15 @@ impl Graph {
             let checked = check().map_err(|error| self.refuse(id, error));
             self.operator_mut(id).checked = checked.is_ok();
         }
+    }
+
+    /// Takes over what sources and sinks have said to a copy of this graph that had no refusals.
+    pub fn take_answers(&mut self, copy: Graph) {
+        for (mine, asked) in self.operators.iter_mut().zip(copy.operators) {
+            mine.splits = mine.splits.take().or(asked.splits);
+            mine.checked |= asked.checked;
+        }
+        self.refusals.extend(copy.refusals);
     }
 
     /// Notes that a source or sink speaks against a start.

@@ -136,12 +136,31 @@ impl Plan {
     /// Which splits a source's subtask reads: every `parallelism`-th, as Flink assigns partitions.
     pub fn splits(&self, source: OperatorId, index: usize) -> Vec<u32> {
         let parallelism = self.chains[self.chain_of[source as usize]].parallelism as u32;
-        match self.graph.operator(source).splits {
-            Some(crate::Splits::Count(count)) => {
-                (0..count).filter(|split| split % parallelism == index as u32).collect()
+        let own = |number: u32| number % parallelism == index as u32;
+        match &self.graph.operator(source).splits {
+            Some(crate::Splits::Count(count)) => (0..*count).filter(|split| own(*split)).collect(),
+            Some(crate::Splits::Spread(numbers)) => {
+                (0..).zip(numbers).filter(|(_, number)| own(**number)).map(|(split, _)| split).collect()
             }
             Some(crate::Splits::Single) if index > 0 => Vec::new(),
             _ => vec![index as u32],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Splits;
+
+    #[test]
+    fn splits_with_equal_numbers_meet() {
+        let mut graph = Graph::default();
+        let (words, print) = (graph.add("words", Role::Source), graph.add("print", Role::Sink));
+        graph.connect(words, print);
+        graph.operator_mut(words).splits = Some(Splits::Spread(vec![0, 0, 1, 1, 2, 3]));
+        let config = Config::from_toml("[job]\nparallelism = 3\n").unwrap();
+        let plan = Plan::new(graph, &config).unwrap();
+        assert_eq!([0, 1, 2].map(|index| plan.splits(words, index)), [vec![0, 1, 5], vec![2, 3], vec![4]]);
     }
 }

@@ -1,7 +1,7 @@
 //! The decisions of a plan, one after the other. Problems are found afterwards (`check`), so every
 //! step here is total: a bad input gives a bad plan, not a panic.
 
-use super::graph::{Chaining, EdgeSpec, Graph, OperatorId, Partitioner, Role};
+use super::graph::{Chaining, EdgeSpec, Graph, OperatorId, Partitioner};
 use super::{ChainPlan, DEFAULT_GROUP, EdgePlan, GroupPlan, Plan};
 use crate::Splits;
 use crate::config::{Config, MOST_KEY_GROUPS, OperatorConfig, Overcommit};
@@ -164,8 +164,10 @@ fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
     for (id, operator) in plan.graph.operators.iter().enumerate() {
         let parallelism = plan.chains[plan.chain_of[id]].parallelism;
-        let (Role::Source, Some(Splits::Count(splits))) = (operator.role, &operator.splits) else { continue };
-        let (name, splits) = (&operator.name, *splits as usize);
+        let Some(splits) = operator.splits.as_ref().and_then(Splits::count).filter(|count| *count > 0) else {
+            continue;
+        };
+        let name = &operator.name;
         if parallelism > splits {
             let idle = parallelism - splits;
             warnings.push(format!(

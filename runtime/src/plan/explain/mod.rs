@@ -44,6 +44,7 @@ pub struct Explanation {
     edges: Vec<ExplainedEdge>,
     diamonds: Vec<diamonds::Diamond>,
     sources: Vec<ExplainedSource>,
+    settings: Vec<ExplainedSettings>,
     guarantee: promises::Guarantees,
     warnings: Vec<String>,
 }
@@ -96,9 +97,16 @@ struct Crossed {
 #[derive(Clone, Debug, Serialize)]
 struct ExplainedSource {
     name: String,
-    partitions: u32,
+    partitions: usize,
     /// How many each subtask reads.
     balance: Vec<usize>,
+}
+
+/// What a source or a sink is set to.
+#[derive(Clone, Debug, Serialize)]
+struct ExplainedSettings {
+    name: String,
+    lines: Vec<String>,
 }
 
 impl Explanation {
@@ -120,6 +128,7 @@ impl Explanation {
             edges: edges.map(explained).collect(),
             diamonds,
             sources: sources(plan),
+            settings: settings(plan),
             guarantee: promises::guarantee(plan),
             warnings: plan.warnings.iter().cloned().chain(placed(placement)).collect(),
         }
@@ -218,12 +227,24 @@ fn explained_edge(
 fn sources(plan: &Plan) -> Vec<ExplainedSource> {
     let mut sources = Vec::new();
     for (id, operator) in plan.graph.operators.iter().enumerate() {
-        let Some(Splits::Count(partitions)) = operator.splits else { continue };
+        let Some(partitions) = operator.splits.as_ref().and_then(Splits::count).filter(|count| *count > 0)
+        else {
+            continue;
+        };
         let parallelism = plan.chains[plan.chain_of[id]].parallelism;
         let balance = (0..parallelism).map(|index| plan.splits(id as u32, index).len()).collect();
         sources.push(ExplainedSource { name: operator.name.to_string(), partitions, balance });
     }
     sources
+}
+
+fn settings(plan: &Plan) -> Vec<ExplainedSettings> {
+    let told = plan.graph.operators.iter().filter(|operator| !operator.settings.is_empty());
+    told.map(|operator| ExplainedSettings {
+        name: operator.name.to_string(),
+        lines: operator.settings.clone(),
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -240,6 +261,7 @@ mod tests {
         let words = graph.add("words", Role::Source);
         graph.operator_mut(words).splits = Some(Splits::Count(8));
         graph.operator_mut(words).commits = true;
+        graph.operator_mut(words).settings = vec!["low latency: wait = 1".into(), "also set: name".into()];
         let map = graph.add("map", Role::Operator);
         let count = graph.add("count", Role::Operator);
         let sink = graph.add("say \"it\"", Role::Sink);

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::diamonds::Diamond;
-use super::{Crossed, ExplainedChain, ExplainedCore, ExplainedEdge, ExplainedSource, Explanation};
+use super::{
+    Crossed, ExplainedChain, ExplainedCore, ExplainedEdge, ExplainedSettings, ExplainedSource, Explanation,
+};
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -15,6 +17,7 @@ impl Display for Explanation {
         section(f, "edges", self.edges.iter().map(edge))?;
         section(f, "diamonds", self.diamonds.iter().map(diamond))?;
         section(f, "partitions", self.sources.iter().map(source))?;
+        section(f, "settings", self.settings.iter().flat_map(settings))?;
         section(f, "guarantee", [format!("{}: {}", self.guarantee.level, self.guarantee.why)].into_iter())?;
         section(f, "warnings", self.warnings.iter().cloned())
     }
@@ -71,6 +74,10 @@ pub(super) fn crossed(crosses: &[Crossed]) -> String {
     let crosses: Vec<String> =
         crosses.iter().map(|Crossed { what, rings }| format!("{rings} {what}")).collect();
     crosses.join(", ")
+}
+
+fn settings(of: &ExplainedSettings) -> impl Iterator<Item = String> {
+    of.lines.iter().map(|line| format!("{}: {line}", of.name))
 }
 
 fn source(source: &ExplainedSource) -> String {

@@ -1,0 +1,129 @@
+//! The partitions of one source subtask, as those see them who commit their offsets and give them away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use slotflow_runtime::{Offset, Offsets, SplitId};
+
+use super::subscription::TopicPartition;
+
+/// The partitions of one subtask; they are added before they are read, and removed when they were let go.
+#[derive(Clone, Default)]
+pub(super) struct Assigned(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    partitions: Mutex<HashMap<SplitId, Entry>>,
+    stored: Condvar,
+    /// How often the group has given or taken partitions.
+    round: Mutex<u64>,
+}
+
+struct Entry {
+    of: TopicPartition,
+    /// How far its offset is stored, where that matters to somebody: nothing before it is stored any more.
+    stored: Option<Offset>,
+}
+
+impl Assigned {
+    pub fn new(partitions: Vec<TopicPartition>) -> Assigned {
+        let assigned = Assigned::default();
+        partitions.into_iter().for_each(|of| assigned.add(of, None));
+        assigned
+    }
+
+    /// The group gives or takes partitions.
+    pub fn begin_round(&self) {
+        *self.0.round.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// How often it has.
+    pub fn round(&self) -> u64 {
+        *self.0.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more; `stored` says where it is read from in a group.
+    pub fn add(&self, of: TopicPartition, stored: Option<Offset>) {
+        self.locked(|all| all.insert(of.split, Entry { of, stored }));
+    }
+
+    pub fn remove(&self, split: SplitId) {
+        self.locked(|all| all.remove(&split));
+    }
+
+    /// The partition, if this offset of it is to be stored: not where somebody else reads it now, or has read on.
+    pub fn to_store(&self, split: SplitId, offset: Offset) -> Option<TopicPartition> {
+        let behind = |entry: &&Entry| entry.stored.is_none_or(|stored| offset >= stored);
+        self.locked(|all| all.get(&split).filter(behind).map(|entry| entry.of.clone()))
+    }
+
+    /// Any of the topics, for failures that are of none in particular.
+    pub fn topic(&self) -> Arc<str> {
+        self.locked(|all| all.values().next().map_or_else(|| "".into(), |entry| entry.of.topic.clone()))
+    }
+
+    /// These offsets are stored.
+    pub fn note_stored(&self, offsets: &Offsets) {
+        self.locked(|all| {
+            for (split, offset) in offsets {
+                if let Some(Entry { stored: Some(stored), .. }) = all.get_mut(split) {
+                    *stored = (*stored).max(*offset);
+                }
+            }
+        });
+        self.0.stored.notify_all();
+    }
+
+    /// Waits until these offsets are stored; `false` when that takes too long.
+    pub fn wait_stored(&self, offsets: &Offsets, until: Instant) -> bool {
+        let is_stored = |all: &HashMap<SplitId, Entry>, (split, offset): &(SplitId, Offset)| {
+            all.get(split).is_none_or(|entry| entry.stored.is_none_or(|stored| stored >= *offset))
+        };
+        let all = self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        let waits = |all: &mut HashMap<_, _>| !offsets.iter().all(|offset| is_stored(all, offset));
+        let waited = self.0.stored.wait_timeout_while(all, left, waits);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    fn locked<X>(&self, with: impl FnOnce(&mut HashMap<SplitId, Entry>) -> X) -> X {
+        with(&mut self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn partition(split: SplitId) -> TopicPartition {
+        TopicPartition { split, topic: "words".into(), partition: split }
+    }
+
+    #[test]
+    fn nothing_is_stored_of_what_is_gone_or_was_read_on_elsewhere() {
+        let assigned = Assigned::new(vec![partition(0)]);
+        assigned.add(partition(1), Some(10));
+        let stores = |split, offset| assigned.to_store(split, offset).is_some();
+        assert_eq!([stores(0, 3), stores(0, 1), stores(1, 9), stores(1, 10)], [true, true, false, true]);
+        assigned.note_stored(&vec![(1, 12), (0, 7)]);
+        assert_eq!([stores(1, 11), stores(0, 1)], [false, true], "only in a group do offsets never go back");
+        assigned.remove(1);
+        assert!(!stores(1, 20) && !stores(2, 0));
+    }
+
+    #[test]
+    fn who_lets_go_waits_until_all_is_stored_but_not_for_ever() {
+        let assigned = Assigned::default();
+        assigned.add(partition(1), Some(10));
+        let now = Instant::now();
+        assert!(assigned.wait_stored(&vec![(1, 10), (5, 9)], now), "it is, and what is not here is nobody's");
+        assert!(!assigned.wait_stored(&vec![(1, 11)], now));
+        let other = assigned.clone();
+        let storing = std::thread::spawn(move || other.note_stored(&vec![(1, 11)]));
+        assert!(assigned.wait_stored(&vec![(1, 11)], now + Duration::from_secs(60)));
+        storing.join().unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! Where each partition begins, and where it ends for a bounded source, as the brokers know it.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use slotflow_runtime::{Error, Offset, Result};
+
+use super::failure::{self, Purpose};
+use super::log::ClientLog;
+use super::lookup::is_passing;
+use super::start::{PartitionOffset, Start, Stop};
+use super::subscription::TopicPartition;
+
+/// Between two questions to a coordinator that is not ready (a guess: a tenth of what choosing one takes).
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// One partition of a source subtask, and its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Partition {
+    pub of: TopicPartition,
+    /// The next offset to read; `None` for the oldest there is.
+    pub next: Option<Offset>,
+    /// Where a bounded source stops reading it.
+    pub end: Option<Offset>,
+}
+
+/// What decides about the beginning; used on an I/O thread, as it waits for brokers.
+pub(super) struct Beginning<'a> {
+    pub consumer: &'a BaseConsumer<ClientLog>,
+    /// The group whose offsets count, if any does.
+    pub group: Option<&'a str>,
+    pub start: &'a Start,
+    pub stop: Option<&'a Stop>,
+    /// How long each question to the brokers may take.
+    pub timeout: Duration,
+}
+
+impl Beginning<'_> {
+    /// Looks up where these partitions begin and end.
+    pub fn find(&self, partitions: &[TopicPartition]) -> Result<Vec<Partition>> {
+        let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
+        let mut partitions: Vec<Partition> = partitions.iter().map(whole).collect();
+        self.begin(&mut partitions)?;
+        if let Some(Stop::Timestamp(timestamp_ms)) = self.stop {
+            let ends = self.at_time(&partitions, *timestamp_ms)?;
+            partitions.iter_mut().zip(ends).for_each(|(partition, end)| partition.end = end);
+        }
+        partitions.iter_mut().try_for_each(|partition| self.limits(partition))?;
+        Ok(partitions)
+    }
+
+    fn begin(&self, partitions: &mut [Partition]) -> Result<()> {
+        let next = match (self.start, self.group) {
+            (Start::Timestamp(timestamp_ms), _) => self.at_time(partitions, *timestamp_ms)?,
+            (Start::Offsets(offsets), _) => {
+                let of = |it: &Partition| PartitionOffset::find(offsets, &it.of.topic, it.of.partition);
+                partitions.iter().map(of).collect()
+            }
+            (start, Some(group)) if start.asks_group() => self.committed(group, partitions)?,
+            _ => return Ok(()),
+        };
+        partitions.iter_mut().zip(next).for_each(|(partition, next)| partition.next = next);
+        Ok(())
+    }
+
+    /// The offsets of the group, where it has any.
+    fn committed(&self, group: &str, partitions: &[Partition]) -> Result<Vec<Option<Offset>>> {
+        let asked = list(partitions, |_| KafkaOffset::Invalid)?;
+        let failed = |error: KafkaError| group_failed(group, &partitions[0].of.topic, &error);
+        let answer = self.ask(|left| self.consumer.committed_offsets(asked.clone(), left)).map_err(failed)?;
+        let found = offsets(&answer, partitions);
+        if *self.start == Start::Group
+            && let Some(lacking) = found.iter().position(Option::is_none)
+        {
+            let TopicPartition { topic, partition, .. } = &partitions[lacking].of;
+            return Err(failure::not_committed(group, topic, *partition));
+        }
+        Ok(found)
+    }
+
+    /// The offsets of the first records with this time or a later one, where there are any.
+    fn at_time(&self, partitions: &[Partition], timestamp_ms: i64) -> Result<Vec<Option<Offset>>> {
+        let asked = list(partitions, |_| KafkaOffset::Offset(timestamp_ms))?;
+        let failed = |error| failure::topic_failed(&partitions[0].of.topic, Purpose::Read, error);
+        let answer = self.ask(|left| self.consumer.offsets_for_times(asked.clone(), left)).map_err(failed)?;
+        Ok(offsets(&answer, partitions))
+    }
+
+    /// Asks until there is an answer for every partition. A coordinator or leader that is being chosen, or has just
+    /// moved, refuses for a moment.
+    fn ask(
+        &self,
+        ask: impl Fn(Duration) -> Result<TopicPartitionList, KafkaError>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let began = Instant::now();
+        loop {
+            let left = self.timeout.saturating_sub(began.elapsed());
+            let answer = ask(left).and_then(|answer| {
+                answer.elements().iter().try_for_each(|found| found.error())?;
+                Ok(answer)
+            });
+            match answer {
+                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && left > PAUSE => {
+                    std::thread::sleep(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Asks for the ends of the log where they matter.
+    fn limits(&self, partition: &mut Partition) -> Result<()> {
+        let by_time = matches!(self.start, Start::Timestamp(_));
+        let begins_at_end = partition.next.is_none() && (self.start.is_latest() || by_time);
+        if !begins_at_end && self.stop.is_none() {
+            return Ok(());
+        }
+        let TopicPartition { topic, partition: number, .. } = &partition.of;
+        let limits = self.consumer.fetch_watermarks(topic, *number as i32, self.timeout);
+        let (low, high) = limits.map_err(|error| failure::topic_failed(topic, Purpose::Read, error))?;
+        if begins_at_end || low == high {
+            partition.next.get_or_insert(high);
+        }
+        if partition.next.is_some_and(|next| next < low || next > high) {
+            return Err(failure::offset_gone(topic, *number, partition.next));
+        }
+        partition.end = match self.stop {
+            Some(Stop::Offsets(offsets)) => PartitionOffset::find(offsets, topic, *number).or(Some(high)),
+            Some(_) => partition.end.or(Some(high)),
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+/// What the brokers answered for each partition, in the order of the partitions.
+fn offsets(answer: &TopicPartitionList, partitions: &[Partition]) -> Vec<Option<Offset>> {
+    let of = |it: &Partition| {
+        let found = answer.find_partition(&it.of.topic, it.of.partition as i32)?;
+        found.offset().to_raw().filter(|offset| *offset >= 0)
+    };
+    partitions.iter().map(of).collect()
+}
+
+fn group_failed(group: &str, topic: &str, error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => failure::group_refused(group),
+        Some(code) => failure::group_failed(group, topic, "read", code),
+        None => failure::group_failed(group, topic, "read", error),
+    }
+}
+
+/// The list that assigns partitions to a consumer.
+pub(super) fn assignment(partitions: &[Partition]) -> Result<TopicPartitionList> {
+    list(partitions, |it| it.next.map_or(KafkaOffset::Beginning, KafkaOffset::Offset))
+}
+
+fn list(partitions: &[Partition], offset: impl Fn(&Partition) -> KafkaOffset) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        let TopicPartition { topic, partition: number, .. } = &partition.of;
+        let added = list.add_partition_offset(topic, *number as i32, offset(partition));
+        added.map_err(|error| Error::bug(format!("{partition:?} cannot be named: {error}")))?;
+    }
+    Ok(list)
+}
