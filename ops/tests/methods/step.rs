@@ -6,7 +6,7 @@ use std::time::Duration;
 use slotflow::io::{Collected, generate};
 use slotflow_ops::{
     Aggregate, AsyncIo, CountEvictor, CountTrigger, Environment, Global, Merge, Request, Stream, Ttl,
-    WatermarkAlignment, Watermarks,
+    Tumbling, WatermarkAlignment, Watermarks,
 };
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
@@ -217,6 +217,8 @@ steps! {
     "key_by, window, trigger, evictor": |_, s| s.key_by(|r| *r).window(Global).trigger(CountTrigger::of(1))
         .evictor(CountEvictor::of(usize::MAX)).process(|it| numbered(it.key, it.value.len() as u64)),
         |m| m.keyed(numbered);
+    "key_by, window, early": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).early(Duration::MAX)
+        .aggregate(Numbered).map(|it| it.value), |m| m.keyed_at_end();
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()
         .fold_at_end(0, |count, n| *count += n).parallelism(1).map(|n| (0, n)), |m| m.count();
 

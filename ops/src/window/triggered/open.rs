@@ -88,8 +88,8 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         (!span.is_endless()).then(|| (self.domain, self.over(span) + self.lateness))
     }
 
-    /// Makes `key` known: [`add`](OpenWindows::add) a window to it, or [`forget`](OpenWindows::forget) it if it has
-    /// none. Gives its first window.
+    /// Makes `key` known, and gives its first window. If it has none it must get one
+    /// ([`add_in_front`](OpenWindows::add_in_front)) or be forgotten ([`forget`](OpenWindows::forget)).
     pub(super) fn first<Q: Key>(
         &mut self,
         key: Q,
