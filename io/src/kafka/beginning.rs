@@ -89,8 +89,8 @@ impl Beginning<'_> {
 
     /// The offsets at a time, which may also be Kafka's word for the beginning or the end.
     ///
-    /// librdkafka's own question for both at once (`rd_kafka_query_watermark_offsets`) may say that all is well although
-    /// a broker has refused one, and give the other twice: a partition that looks empty.
+    /// librdkafka's own question for both at once (`rd_kafka_query_watermark_offsets`) may say that all is well
+    /// although a broker has refused one, and give the other twice: a partition that looks empty.
     fn at(&self, partitions: &[Partition], time: KafkaOffset) -> Result<Vec<Option<Offset>>> {
         let asked = list(partitions, |_| time)?;
         let failed = |error| failure::topic_failed(&partitions[0].of.topic, Purpose::Read, error);
