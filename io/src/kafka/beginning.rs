@@ -47,7 +47,9 @@ impl Beginning<'_> {
             let ends = self.at_time(&partitions, *timestamp_ms)?;
             partitions.iter_mut().zip(ends).for_each(|(partition, end)| partition.end = end);
         }
-        partitions.iter_mut().try_for_each(|partition| self.limits(partition))?;
+        if self.stop.is_some() || partitions.iter().any(|partition| self.begins_at_end(partition)) {
+            self.limits(&mut partitions)?;
+        }
         Ok(partitions)
     }
 
@@ -82,7 +84,15 @@ impl Beginning<'_> {
 
     /// The offsets of the first records with this time or a later one, where there are any.
     fn at_time(&self, partitions: &[Partition], timestamp_ms: i64) -> Result<Vec<Option<Offset>>> {
-        let asked = list(partitions, |_| KafkaOffset::Offset(timestamp_ms))?;
+        self.at(partitions, KafkaOffset::Offset(timestamp_ms.max(0)))
+    }
+
+    /// The offsets at a time, which may also be Kafka's word for the beginning or the end.
+    ///
+    /// librdkafka's own question for both at once (`rd_kafka_query_watermark_offsets`) may say that all is well
+    /// although a broker has refused one, and give the other twice: a partition that looks empty.
+    fn at(&self, partitions: &[Partition], time: KafkaOffset) -> Result<Vec<Option<Offset>>> {
+        let asked = list(partitions, |_| time)?;
         let failed = |error| failure::topic_failed(&partitions[0].of.topic, Purpose::Read, error);
         let answer = self.ask(|left| self.consumer.offsets_for_times(asked.clone(), left)).map_err(failed)?;
         Ok(offsets(&answer, partitions))
@@ -110,16 +120,32 @@ impl Beginning<'_> {
         }
     }
 
-    /// Asks for the ends of the log where they matter.
-    fn limits(&self, partition: &mut Partition) -> Result<()> {
+    fn begins_at_end(&self, partition: &Partition) -> bool {
         let by_time = matches!(self.start, Start::Timestamp(_));
-        let begins_at_end = partition.next.is_none() && (self.start.is_latest() || by_time);
+        partition.next.is_none() && (self.start.is_latest() || by_time)
+    }
+
+    /// Asks for the ends of the logs, and keeps each partition within its own.
+    fn limits(&self, partitions: &mut [Partition]) -> Result<()> {
+        let low = self.at(partitions, KafkaOffset::Beginning)?;
+        let high = self.at(partitions, KafkaOffset::End)?;
+        let mut limits = low.into_iter().zip(high);
+        partitions.iter_mut().try_for_each(|partition| match limits.next() {
+            Some((Some(low), Some(high))) => self.limit(partition, low, high),
+            _ => Err(failure::topic_failed(
+                &partition.of.topic,
+                Purpose::Read,
+                "a leader does not tell its ends",
+            )),
+        })
+    }
+
+    fn limit(&self, partition: &mut Partition, low: Offset, high: Offset) -> Result<()> {
+        let begins_at_end = self.begins_at_end(partition);
         if !begins_at_end && self.stop.is_none() {
             return Ok(());
         }
         let TopicPartition { topic, partition: number, .. } = &partition.of;
-        let limits = self.consumer.fetch_watermarks(topic, *number as i32, self.timeout);
-        let (low, high) = limits.map_err(|error| failure::topic_failed(topic, Purpose::Read, error))?;
         if begins_at_end || low == high {
             partition.next.get_or_insert(high);
         }

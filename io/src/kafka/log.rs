@@ -10,7 +10,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use slotflow_runtime::{Error, Result};
 
 use super::group::Member;
-use super::repeats::to_say;
+use super::repeats::worth_saying;
 
 /// Passes on what a client tells, and remembers its last error: while nobody answers, that is the
 /// only hint why.
@@ -45,7 +45,7 @@ impl ClientContext for ClientLog {
         if code == RDKafkaErrorCode::PartitionEOF {
             return; // Asked for, by readers that stop at the end.
         }
-        if let Some(repeats) = to_say(reason) {
+        if let Some(repeats) = worth_saying(reason) {
             tracing::warn!(target: "librdkafka", repeats, "{reason}");
         }
         // "All brokers are down" says less than the error of a broker before it.
@@ -70,7 +70,7 @@ impl ConsumerContext for ClientLog {
 
 /// A line of librdkafka's log; levels are those of syslog. Warnings and errors that repeat are told now and then.
 pub(super) fn log_line(level: i32, facility: &str, text: &str) {
-    match (level, if level <= 4 { to_say(text) } else { Some(0) }) {
+    match (level, if level <= 4 { worth_saying(text) } else { Some(0) }) {
         (_, None) => {}
         (..=3, Some(repeats)) => tracing::error!(target: "librdkafka", repeats, "{facility}: {text}"),
         (4, Some(repeats)) => tracing::warn!(target: "librdkafka", repeats, "{facility}: {text}"),

@@ -13,8 +13,8 @@ const MOST: usize = 64;
 static SAID: Mutex<Repeats> = Mutex::new(Repeats(Vec::new()));
 
 /// Whether to say this, and if so, how often it was left out since the last time.
-pub(super) fn to_say(text: &str) -> Option<usize> {
-    SAID.lock().unwrap_or_else(PoisonError::into_inner).to_say(text, Instant::now())
+pub(super) fn worth_saying(text: &str) -> Option<usize> {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).worth_saying(text, Instant::now())
 }
 
 /// What was said not long ago.
@@ -27,7 +27,7 @@ struct Said {
 }
 
 impl Repeats {
-    fn to_say(&mut self, text: &str, now: Instant) -> Option<usize> {
+    fn worth_saying(&mut self, text: &str, now: Instant) -> Option<usize> {
         let what = what_is_said(text);
         if let Some(said) = self.0.iter_mut().find(|said| said.what == what) {
             if now.duration_since(said.since) < QUIET {
@@ -61,17 +61,17 @@ mod tests {
         let (mut repeats, now) = (Repeats(Vec::new()), Instant::now());
         let line =
             |client: u32| format!("[thrd:b{client}]: b:9092: refused (after {client}ms in state CONNECT)");
-        assert_eq!(repeats.to_say(&line(0), now), Some(0));
-        assert!((1..30).all(|client| repeats.to_say(&line(client), now).is_none()));
-        assert_eq!(repeats.to_say("something else", now), Some(0));
-        assert_eq!(repeats.to_say(&line(1), now + QUIET), Some(29));
-        assert_eq!(repeats.to_say(&line(1), now + 2 * QUIET), Some(0));
+        assert_eq!(repeats.worth_saying(&line(0), now), Some(0));
+        assert!((1..30).all(|client| repeats.worth_saying(&line(client), now).is_none()));
+        assert_eq!(repeats.worth_saying("something else", now), Some(0));
+        assert_eq!(repeats.worth_saying(&line(1), now + QUIET), Some(29));
+        assert_eq!(repeats.worth_saying(&line(1), now + 2 * QUIET), Some(0));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let (mut repeats, now) = (Repeats(Vec::new()), Instant::now());
-        (0..1_000).for_each(|n| assert_eq!(repeats.to_say(&n.to_string(), now), Some(0)));
+        (0..1_000).for_each(|n| assert_eq!(repeats.worth_saying(&n.to_string(), now), Some(0)));
         assert_eq!(repeats.0.len(), MOST);
     }
 }

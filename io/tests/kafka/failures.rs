@@ -161,3 +161,22 @@ fn an_offset_that_is_not_there_is_told_and_not_passed_over() {
         );
     }
 }
+
+/// A bounded source that took the answer to one question for both would find the partition empty.
+#[test]
+fn ends_that_a_leader_does_not_tell_make_no_partition_empty() {
+    let kafka = kafka("words", 2, 3);
+    kafka
+        .with(|cluster| cluster.request_errors(Api::ListOffsets, &[Native::RD_KAFKA_RESP_ERR_UNKNOWN]))
+        .unwrap();
+    let open = || Reading::open(kafka.source().topic("words").no_commit().bounded(), 0, 1);
+    let mut reading = match open() {
+        Ok(reading) => reading,
+        Err(error) => {
+            assert!(error.to_string().starts_with("cannot read topic \"words\": "), "{error}");
+            open().unwrap()
+        }
+    };
+    reading.read_to_end().unwrap();
+    assert_eq!(reading.got.0.len(), 6);
+}
