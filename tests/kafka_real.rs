@@ -160,6 +160,24 @@ fn partitions_that_come_while_a_job_runs_are_read_and_committed() {
     });
 }
 
+/// librdkafka takes half a minute to be sure.
+#[test]
+fn a_topic_that_is_deleted_while_it_is_read_fails_the_job_by_its_name() {
+    with_topics("deleted", |topics| {
+        topics.fill(0..100);
+        let job = topics.uppercase(topics.source());
+        topics.wait_for(&job, 100);
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
+        block_on(admin.delete_topics(&[&topics.input], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        let text = job.wait().unwrap_err().to_string();
+        assert!(text.contains(&format!("topic \"{}\"", topics.input)) && text.contains("; "), "{text}");
+        // What ran the test deletes it again.
+        let again = NewTopic::new(&topics.input, 1, TopicReplication::Fixed(1));
+        block_on(admin.create_topics([&again], &AdminOptions::new())).unwrap().remove(0).unwrap();
+    });
+}
+
 /// Runs a member of the group until it is killed, if this process was started as one.
 #[test]
 fn a_member_in_a_process_of_its_own() {
