@@ -145,7 +145,11 @@ impl Reading {
     }
 }
 
-/// Asks until there is an answer.
+/// Short beside what a broker's answer takes.
+const BREATH: Duration = Duration::from_micros(200);
+
+/// Asks until there is an answer, with a breath in between: the mock broker needs the core as well, and takes a member
+/// of a group that answers a second late for one that is gone.
 pub fn wait_for<X>(mut ask: impl FnMut() -> Option<X>) -> X {
     let began = Instant::now();
     loop {
@@ -153,7 +157,7 @@ pub fn wait_for<X>(mut ask: impl FnMut() -> Option<X>) -> X {
             return answer;
         }
         assert!(began.elapsed() < LOST, "nothing has come for {LOST:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(BREATH);
     }
 }
 
