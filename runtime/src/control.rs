@@ -1,6 +1,6 @@
 //! What travels between records.
 
-use crate::Timestamp;
+use crate::{MAX_TIMESTAMP, Timestamp};
 
 /// A line drawn through all streams by the sources; what came before it belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct LatencyMark {
 /// A control element of an edge: what it says holds between two records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// Event time has reached this. Coalesces: only the last one at a position is kept.
+    /// Event time has reached this. Coalesces: only the last one at a position is kept, and the end of time beside it.
     Watermark(Timestamp),
     /// The input has nothing to say and must not hold up event time.
     Idle,
@@ -29,4 +29,14 @@ pub enum Control {
     Mark(LatencyMark),
     /// Nothing more will come; a ring that is dropped without it is a failure.
     End,
+}
+
+impl Control {
+    /// Whether this need not be said when that is said at the same place.
+    pub(crate) fn is_overtaken_by(self, next: Control) -> bool {
+        match (self, next) {
+            (Control::Watermark(_), Control::Watermark(time)) => time != MAX_TIMESTAMP,
+            _ => false,
+        }
+    }
 }

@@ -30,6 +30,10 @@ pub struct Inlet<T: 'static, M: Time> {
     lowest: Minimum,
     /// How many origins are idle.
     idle_origins: usize,
+    /// The greatest watermark that any origin has said, but for the end of time.
+    greatest: Timestamp,
+    /// It is to be said that all are idle.
+    goes_idle: bool,
     /// The barrier that the origins in `at_barrier` wait at.
     barrier: Option<Barrier>,
 }
@@ -48,6 +52,8 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             idle: false,
             lowest,
             idle_origins: 0,
+            greatest: MIN_TIMESTAMP,
+            goes_idle: false,
             barrier: None,
         }
     }
@@ -59,6 +65,9 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             Control::Watermark(watermark) => {
                 self.idle_origins -= usize::from(std::mem::replace(&mut origin.idle, false));
                 self.lowest.set(index, watermark);
+                if watermark != MAX_TIMESTAMP {
+                    self.greatest = self.greatest.max(watermark);
+                }
                 self.merge_time()
             }
             Control::Idle => {
@@ -94,8 +103,21 @@ impl<T: 'static, M: Time> Inlet<T, M> {
         Some(Event::Watermark(self.watermark))
     }
 
-    /// Those that have not ended are idle. They may go on some day, so it is not the end of time.
+    /// Those that have not ended are idle. They may go on some day, so it is not the end of time; but time comes as far
+    /// as it can have come for another subtask with these origins, which has heard of them in another order. Were it
+    /// less, records that wait here would be late where both ways meet: nobody waits for an idle one. (Flink's
+    /// `StatusWatermarkValve` does the same.)
     fn all_idle(&mut self) -> Option<Event> {
+        if self.greatest > self.watermark {
+            self.goes_idle = true;
+            self.watermark = self.greatest;
+            return Some(Event::Watermark(self.watermark));
+        }
+        self.go_idle()
+    }
+
+    fn go_idle(&mut self) -> Option<Event> {
+        self.goes_idle = false;
         let was_idle = std::mem::replace(&mut self.idle, true);
         (!was_idle).then_some(Event::Idle)
     }
@@ -169,6 +191,9 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         if count == 0 {
             return Ok(Drive { records, event: Some(self.without_origins()) });
         }
+        if self.goes_idle {
+            return Ok(Drive { records, event: self.go_idle() });
+        }
         for step in 0..count {
             let index = if self.turn + step < count { self.turn + step } else { self.turn + step - count };
             while records < budget {
@@ -197,7 +222,7 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
 
     fn ready(&self) -> bool {
         let readable = |origin: &Origin<_>| !origin.ended && !origin.at_barrier && origin.ring.ready();
-        self.origins.is_empty() || self.origins.iter().any(readable)
+        self.goes_idle || self.origins.is_empty() || self.origins.iter().any(readable)
     }
 
     fn fill(&self) -> usize {
@@ -226,6 +251,18 @@ mod tests {
         assert_eq!(inlet.control(1, Control::Watermark(3)), Some(Event::Watermark(5)));
         assert_eq!(inlet.control(0, Control::Watermark(9)), None);
         assert_eq!(inlet.control(1, Control::Watermark(7)), Some(Event::Watermark(7)));
+    }
+
+    #[test]
+    fn when_all_are_idle_time_has_come_as_far_as_it_can_have_for_others() {
+        // Whoever hears of the second origin before the first goes idle has come to 7.
+        let mut inlet = of_two();
+        assert_eq!(inlet.control(0, Control::Watermark(7)), None);
+        assert_eq!(inlet.control(0, Control::Watermark(MAX_TIMESTAMP)), None);
+        assert_eq!(inlet.control(1, Control::Idle), Some(Event::Watermark(7)));
+        assert!(inlet.ready());
+        assert_eq!(inlet.go_idle(), Some(Event::Idle));
+        assert_eq!(inlet.control(1, Control::Watermark(9)), Some(Event::Watermark(9)));
     }
 
     #[test]

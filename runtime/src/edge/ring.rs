@@ -11,7 +11,8 @@
 //!    way round, an entry could be published between the two reads and be overtaken by its records.
 //! 4. The reader takes records up to the next entry's position, then the entry.
 //! 5. Watermarks coalesce while they wait at one position: the last one says it all. Barriers, marks
-//!    and the end never do.
+//!    and the end never do, nor does the end of time: a reader whose other inputs are idle takes no time
+//!    from it, so it must have heard what its neighbours have heard before it.
 //! 6. The end is an entry. A ring whose writer is gone without it is broken, and the reader's job
 //!    fails.
 //! 7. Order within a pair: overflow before staging before ring. The staging buffer is the overflow:
@@ -130,12 +131,12 @@ impl<R> Sender<R> {
     /// Puts a control element behind everything staged so far.
     pub fn control(&mut self, control: Control) {
         let position = self.published + self.staged.len() as u64;
-        if let (Control::Watermark(_), Some(last)) = (control, self.waiting.back_mut()) {
-            let same_place = last.position == position;
-            if same_place && matches!(last.control, Control::Watermark(_)) {
-                last.control = control;
-                return;
-            }
+        if let Some(last) = self.waiting.back_mut()
+            && last.position == position
+            && last.control.is_overtaken_by(control)
+        {
+            last.control = control;
+            return;
         }
         self.waiting.push_back(Entry { position, control });
     }
@@ -318,6 +319,7 @@ fn hints<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) -> [Hint; LOOK_A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MAX_TIMESTAMP;
     use crate::control::Barrier;
 
     fn pair(capacity: usize) -> (Sender<u32>, Receiver<u32>) {
@@ -360,6 +362,14 @@ mod tests {
         }
         assert!(sender.flush(1).clear);
         assert_eq!(all(&mut receiver), "|99 #1 #2 #3");
+    }
+
+    #[test]
+    fn the_end_of_time_does_not_hide_the_watermark_before_it() {
+        let (mut sender, mut receiver) = pair(8);
+        [5, 7, MAX_TIMESTAMP].into_iter().for_each(|at| sender.control(Control::Watermark(at)));
+        assert!(sender.flush(1).clear);
+        assert_eq!(all(&mut receiver), format!("|7 |{MAX_TIMESTAMP}"));
     }
 
     #[test]
