@@ -42,6 +42,7 @@ impl KafkaSource {
         if self.membership == Membership::Member && !self.settings.is_set("group.protocol") {
             presets.push(("partition.assignment.strategy", "cooperative-sticky"));
         }
+        presets.extend(self.subscription.left_out().map(|names| ("topic.blacklist", names)));
         let mut config = self.settings.config(&presets, &fixed)?;
         let share = self.prefetch.share(own, self.found.len()).settings();
         for (key, value) in share.into_iter().filter(|(key, _)| !self.settings.is_set(key)) {

@@ -4,21 +4,34 @@
 //! on the I/O cores carries it out; messages come until then. What was fetched and not taken is thrown away by
 //! librdkafka and fetched again later; what the slot takes while the order is carried out may come a second time, and
 //! is left out by its offset.
+//!
+//! A partition goes on where the slot has come. Where librdkafka would go on is not that: it notes the end of a
+//! partition as if it were a record (`rd_kafka_q_serve_rkmessages`, 2.12), and would leave out the one that comes next.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use slotflow_runtime::{IoCores, Result};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use slotflow_runtime::{IoCores, Offset, Result};
 
 use super::source::Client;
+
+/// How long librdkafka's own thread may take to move a partition (a guess: it asks no broker for that).
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to become of a partition.
 struct Order {
     topic: Arc<str>,
     partition: i32,
-    paused: bool,
+    what: What,
+}
+
+enum What {
+    Pause,
+    Resume { from: KafkaOffset },
 }
 
 /// Pauses the partitions of one consumer. Its thread begins with the first order, as most sources give none.
@@ -35,12 +48,13 @@ impl Pausing {
 
     /// Orders that a partition gives nothing for now. `false` if there is no thread to see to it.
     pub fn pause(&mut self, topic: &Arc<str>, partition: i32) -> bool {
-        self.order(Order { topic: topic.clone(), partition, paused: true })
+        self.order(Order { topic: topic.clone(), partition, what: What::Pause })
     }
 
-    /// Orders that a partition goes on.
-    pub fn resume(&mut self, topic: &Arc<str>, partition: i32) {
-        self.order(Order { topic: topic.clone(), partition, paused: false });
+    /// Orders that a partition goes on, at the record that the slot wants next; without one at the oldest.
+    pub fn resume(&mut self, topic: &Arc<str>, partition: i32, next: Option<Offset>) {
+        let from = next.map_or(KafkaOffset::Beginning, KafkaOffset::Offset);
+        self.order(Order { topic: topic.clone(), partition, what: What::Resume { from } });
     }
 
     fn order(&mut self, order: Order) -> bool {
@@ -60,13 +74,25 @@ impl Pausing {
 
 /// Until the reader is gone.
 fn carry_out(client: &Client, orders: &Receiver<Order>) {
-    for Order { topic, partition, paused } in orders {
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&topic, partition);
-        let done = if paused { client.pause(&list) } else { client.resume(&list) };
+    for Order { topic, partition, what } in orders {
+        let (done, wanted) = match what {
+            What::Pause => (client.pause(&list(&topic, partition)), "paused"),
+            What::Resume { from } => (resume(client, &topic, partition, from), "resumed"),
+        };
         if let Err(error) = done {
-            let what = if paused { "paused" } else { "resumed" };
-            tracing::warn!("partition {partition} of {topic} cannot be {what}: {error}");
+            tracing::warn!("partition {partition} of {topic} cannot be {wanted}: {error}");
         }
     }
+}
+
+/// A partition that cannot be moved was not read yet, or is not any more: either way nothing is left out.
+fn resume(client: &Client, topic: &str, partition: i32, from: KafkaOffset) -> KafkaResult<()> {
+    let moved = client.seek(topic, partition, from, SEEK_TIMEOUT);
+    client.resume(&list(topic, partition)).and(moved)
+}
+
+fn list(topic: &str, partition: i32) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(topic, partition);
+    list
 }

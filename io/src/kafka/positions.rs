@@ -199,6 +199,12 @@ impl Positions {
         Some((&self.topics[topic], partition as i32))
     }
 
+    /// The next offset to read of a split, if one is known.
+    pub fn next(&self, split: SplitId) -> Option<Offset> {
+        let place = self.places.iter().find(|place| place.split == split)?;
+        (place.next >= 0).then_some(place.next)
+    }
+
     pub fn is_behind(&self, split: SplitId) -> bool {
         let mut places = self.places.iter();
         !self.endless && places.any(|place| place.split == split && !place.finished && !place.at_end)

@@ -94,7 +94,7 @@ impl Topics {
                 Kind::RD_KAFKA_VTYPE_RKT,
                 self.topics[topic].1.as_ptr(),
                 Kind::RD_KAFKA_VTYPE_PARTITION,
-                record.partition().map_or(ANY_PARTITION, |it| it as i32),
+                record.partition().map_or(ANY_PARTITION, number),
                 Kind::RD_KAFKA_VTYPE_MSGFLAGS,
                 native::RD_KAFKA_MSG_F_COPY,
                 Kind::RD_KAFKA_VTYPE_VALUE,
@@ -143,6 +143,12 @@ pub(super) fn place(message: &BorrowedMessage<'_>) -> Place {
     // SAFETY: the message is alive as long as it is borrowed; the handle is only compared.
     let topic = unsafe { (*message.ptr()).rkt as usize };
     (topic, message.partition())
+}
+
+/// A partition's number as librdkafka has it. One that is too large for it is one that no topic has: it must not turn
+/// into `ANY_PARTITION`.
+fn number(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
 }
 
 /// What librdkafka wants: no pointer at all for what is not there, and one for what is empty.

@@ -163,7 +163,7 @@ impl SourceReader for KafkaReader {
     fn resume(&mut self, split: SplitId) {
         let KafkaReader { positions, pausing, .. } = self;
         let (Some(pausing), Some((topic, partition))) = (pausing, positions.named(split)) else { return };
-        pausing.resume(topic, partition);
+        pausing.resume(topic, partition, positions.next(split));
     }
 
     fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {

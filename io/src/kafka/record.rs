@@ -24,8 +24,8 @@ pub trait IntoKafka {
     /// The payload, copied by the sink.
     fn payload(&self) -> &[u8];
 
-    /// The key, which decides the partition: equal keys go to one, chosen as Java's client does it.
-    /// Without one (the default) partitions are drawn at random.
+    /// The key, which decides the partition: equal keys go to one, as the sink's
+    /// [`Partitioner`](super::Partitioner) chooses it. Without one (the default) partitions are drawn at random.
     fn key(&self) -> Option<&[u8]> {
         None
     }

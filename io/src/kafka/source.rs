@@ -14,7 +14,7 @@ use super::prefetch::Prefetch;
 use super::preset::Preset;
 use super::reader::KafkaReader;
 use super::settings::Settings;
-use super::start::{Start, Stop};
+use super::start::{PartitionOffset, Start, Stop};
 use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
@@ -268,6 +268,20 @@ impl KafkaSource {
         Some(Problem::new(self.describe(), what, "correct .discover_every(..), or leave it out"))
     }
 
+    /// Offsets that would be passed over in silence: a name that is mistyped, a number that is none.
+    fn offset_problems(&self) -> Vec<Problem> {
+        let named = self.start.named().iter().chain(self.stop.iter().flat_map(Stop::named));
+        let is_read = |it: &PartitionOffset| {
+            self.found.iter().any(|found| *found.topic == *it.topic && found.partition == it.partition)
+        };
+        let wrong = named.filter(|it| it.offset < 0 || !is_read(it));
+        let problem = |PartitionOffset { topic, partition, offset }: &PartitionOffset| {
+            let what = format!("names offset {offset} of {topic}-{partition}, which it cannot read");
+            Problem::new(self.describe(), what, "name partitions that there are, and offsets from 0")
+        };
+        wrong.map(problem).collect()
+    }
+
     pub(super) fn group_name(&self) -> Option<&str> {
         Some(self.group.as_str()).filter(|group| !group.is_empty())
     }
@@ -296,6 +310,10 @@ impl Source for KafkaSource {
             return Err(Error::plan(problems));
         }
         self.found = numbered(&self.topics_found()?);
+        let problems = self.offset_problems();
+        if !problems.is_empty() {
+            return Err(Error::plan(problems));
+        }
         if self.membership == Membership::Member {
             return Ok(Splits::Spread(Vec::new()));
         }

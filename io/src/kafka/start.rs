@@ -21,7 +21,8 @@ pub enum Start {
     /// At the first record of each partition with this time or a later one, in milliseconds since the Unix epoch;
     /// behind the newest record where there is none.
     Timestamp(i64),
-    /// At these offsets; partitions that are not among them at the oldest record.
+    /// At these offsets; partitions that are not among them at the oldest record. One of a partition that is not read
+    /// is an error of the start.
     Offsets(Vec<PartitionOffset>),
 }
 
@@ -32,6 +33,14 @@ impl Start {
 
     pub(super) fn is_latest(&self) -> bool {
         matches!(self, Start::Latest | Start::GroupOrLatest)
+    }
+
+    /// The offsets it names.
+    pub(super) fn named(&self) -> &[PartitionOffset] {
+        match self {
+            Start::Offsets(offsets) => offsets,
+            _ => &[],
+        }
     }
 }
 
@@ -44,8 +53,18 @@ pub enum Stop {
     /// Unix epoch; what is the end then where there is none.
     Timestamp(i64),
     /// These offsets, which need not be there yet; of partitions that are not among them, what is the end when the
-    /// job starts.
+    /// job starts. One of a partition that is not read is an error of the start.
     Offsets(Vec<PartitionOffset>),
+}
+
+impl Stop {
+    /// The offsets it names.
+    pub(super) fn named(&self) -> &[PartitionOffset] {
+        match self {
+            Stop::Offsets(offsets) => offsets,
+            _ => &[],
+        }
+    }
 }
 
 /// An offset in a partition of a topic.

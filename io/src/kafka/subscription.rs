@@ -86,6 +86,15 @@ impl Subscription {
         }
     }
 
+    /// An expression for topics that librdkafka takes for unknown, as that of [`names`](Subscription::names) cannot
+    /// leave out what does not [fit](fits) besides.
+    pub fn left_out(&self) -> Option<&'static str> {
+        match self {
+            Subscription::Pattern(pattern) if !pattern.starts_with("__") => Some("^__"),
+            _ => None,
+        }
+    }
+
     /// Asks once, while a job runs. `None` where nobody answers or a topic cannot be asked for now.
     pub fn find_now(
         &self,

@@ -92,12 +92,14 @@ fn what_names_a_partition_or_a_topic_that_is_not_there_becomes_a_letter() {
     let unknown = Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     kafka.with(move |cluster| cluster.topic_error("nowhere", unknown)).unwrap().unwrap();
     write(&mut writer, KafkaRecord::new("no partition").partition(7)).unwrap();
+    write(&mut writer, KafkaRecord::new("no number of one").partition(u32::MAX)).unwrap();
     write(&mut writer, KafkaRecord::new("no topic").topic("nowhere")).unwrap();
     write(&mut writer, KafkaRecord::new("here")).unwrap();
     flush_all(&mut writer).unwrap();
     let mut places: Vec<_> = letters.take().into_iter().map(|it| (it.topic, it.partition)).collect();
     places.sort_unstable();
-    assert_eq!(places, [("WORDS".to_owned(), Some(7)), ("nowhere".to_owned(), None)]);
+    let at = |topic: &str, partition| (topic.to_owned(), partition);
+    assert_eq!(places, [at("WORDS", Some(7)), at("WORDS", Some(u32::MAX)), at("nowhere", None)]);
     assert_eq!(texts(&kafka, "WORDS"), ["here"]);
 }
 

@@ -153,6 +153,24 @@ fn a_group_is_joined_by_pattern() {
 }
 
 #[test]
+fn kafka_s_own_topics_are_not_spread_by_a_pattern_that_does_not_name_them() {
+    let kafka = kafka("words", 2, 3);
+    kafka.create_topic("__own", 2).unwrap();
+    let source = |pattern| kafka.source().topics_like(pattern).group("g").spread_by_group();
+    let mut member = Member::join(source("*"));
+    wait_for(|| {
+        member.step();
+        (member.got() == 6).then_some(())
+    });
+    assert_eq!(member.splits.len(), 2, "a group gives all that it has at once");
+    let mut of_own = Member::join(source("__*").group("h"));
+    wait_for(|| {
+        of_own.step();
+        (of_own.splits.len() == 2).then_some(())
+    });
+}
+
+#[test]
 fn what_does_not_go_with_a_group_is_told() {
     let source = || KafkaSource::new("b:9092").topic("words").group("g").spread_by_group();
     let told = |mut source: KafkaSource, expected: &str| {

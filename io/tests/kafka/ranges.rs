@@ -108,6 +108,24 @@ fn a_named_offset_that_is_not_there_is_told() {
 }
 
 #[test]
+fn offsets_of_partitions_that_are_not_read_are_told() {
+    let kafka = kafka("words", 1, 2);
+    let at = PartitionOffset::new;
+    let source = kafka.source().topic("words").no_commit();
+    let source = source.starting(Start::Offsets(vec![at("wrods", 0, 1), at("words", 0, -1)]));
+    let mut source = source.until(Stop::Offsets(vec![at("words", 1, 9), at("words", 0, 2)]));
+    let remedy = "name partitions that there are, and offsets from 0";
+    let line = |what: &str| format!("\n  - kafka(words): names {what}, which it cannot read; {remedy}");
+    assert_eq!(
+        source.splits().unwrap_err().to_string(),
+        ["3 problems before the start".into()]
+            .into_iter()
+            .chain(["offset 1 of wrods-0", "offset -1 of words-0", "offset 9 of words-1"].map(line))
+            .collect::<String>()
+    );
+}
+
+#[test]
 fn a_group_without_offsets_may_be_an_error() {
     let kafka = kafka("words", 1, 2);
     let source = || kafka.source().topic("words").starting(Start::Group);

@@ -157,3 +157,22 @@ fn a_partition_that_is_paused_gives_nothing_and_loses_nothing() {
     assert_eq!(reading.got.of(0), lines(0, 0..lines_each), "each once, in order");
     assert_eq!(reading.got.of(1), lines(1, 0..lines_each));
 }
+
+#[test]
+fn a_partition_that_is_paused_at_its_end_loses_nothing() {
+    let kafka = kafka("words", 2, 0);
+    add_lines(&kafka, "words", 1, 0..3);
+    let mut reading = Reading::open(kafka.source().topic("words").no_commit(), 0, 1).unwrap();
+    // Both ends are told, also that of the partition that has nothing.
+    let ends = |reading: &Reading| [0, 1].iter().all(|split| !reading.reader.is_behind(*split));
+    reading.poll_until(|reading, _| reading.got.0.len() == 3 && ends(reading)).unwrap();
+    for split in [0, 1] {
+        assert!(reading.reader.pause(split));
+        reading.reader.resume(split);
+    }
+    add_lines(&kafka, "words", 1, 3..6);
+    add_lines(&kafka, "words", 2, 6..9);
+    reading.poll_until(|reading, _| reading.got.of(0).len() == 9 && reading.got.of(1).len() == 3).unwrap();
+    assert_eq!(reading.got.of(0), lines(0, 0..9));
+    assert_eq!(reading.got.of(1), lines(1, 6..9));
+}

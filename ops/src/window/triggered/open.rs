@@ -2,7 +2,8 @@
 //!
 //! A window lives in a row, which it leaves when it is over and another takes; so what it needed is used again. The
 //! windows of a key are a list, the one that starts first in front, that begins in a table by key: a record goes along
-//! it once, however many windows it is in. Timers know the row and nothing else, so a window takes its timers with it
+//! it once, however many windows it is in. It begins where the record before it did, as most come in order, and a key
+//! may have many windows that are kept for late ones. Timers know the row and nothing else, so a window takes its timers with it
 //! when it goes: the next one of that row must not be called by them.
 
 use slotflow_runtime::{Key, Timestamp};
@@ -31,6 +32,18 @@ pub(super) struct Window<K, C, X> {
     pub(super) state: X,
 }
 
+/// The windows of a key.
+#[derive(Clone, Copy)]
+pub(super) struct List {
+    first: u32,
+    /// The first of those that the last record came into, if it is still there, or one in front of it.
+    recent: u32,
+}
+
+impl List {
+    const EMPTY: List = List { first: NONE, recent: NONE };
+}
+
 /// Where a window lives.
 struct Row<K, C, X> {
     window: Option<Window<K, C, X>>,
@@ -42,8 +55,7 @@ struct Row<K, C, X> {
 
 /// The windows of one subtask.
 pub(super) struct OpenWindows<K, C, X> {
-    /// The first window of each key.
-    first: Segments<K, u32>,
+    lists: Segments<K, List>,
     rows: Chunks<Row<K, C, X>>,
     used: u32,
     free: Vec<u32>,
@@ -65,7 +77,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         heap_of: HeapOf<C>,
     ) -> Self {
         OpenWindows {
-            first: Segments::new(hashes),
+            lists: Segments::new(hashes),
             rows: Chunks::default(),
             used: 0,
             free: Vec::new(),
@@ -88,15 +100,31 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         (!span.is_endless()).then(|| (self.domain, self.over(span) + self.lateness))
     }
 
-    /// Makes `key` known, and gives its first window. If it has none it must get one
+    /// Makes `key` known, and gives its windows. If it has none it must get one
     /// ([`add_in_front`](OpenWindows::add_in_front)) or be forgotten ([`forget`](OpenWindows::forget)).
-    pub(super) fn first<Q: Key>(
+    pub(super) fn list<Q: Key>(
         &mut self,
         key: Q,
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
-    ) -> Option<u32> {
-        row_at(*self.first.value(key, same, |key| (store(key), NONE)))
+    ) -> List {
+        *self.lists.value(key, same, |key| (store(key), List::EMPTY))
+    }
+
+    /// A window to begin the search at for one that has this span or touches it: all in front of it start earlier, and,
+    /// as no two windows of a list touch if they merge, end before it starts.
+    pub(super) fn begin(&self, list: List, span: Span) -> Option<u32> {
+        let starts_earlier = |row: &u32| self.span(*row).is_some_and(|recent| recent.start <= span.start);
+        row_at(list.recent).filter(starts_earlier).or(row_at(list.first))
+    }
+
+    /// The next record of the key whose hash and windows these are most likely comes into this window, too.
+    pub(super) fn note_recent(&mut self, hash: u64, list: List, row: u32) {
+        if list.recent != row
+            && let Some((_, known)) = self.lists.find_by(hash, |(_, known)| known.first == list.first)
+        {
+            known.recent = row;
+        }
     }
 
     /// The next window of the same key.
@@ -127,13 +155,13 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         Some(new)
     }
 
-    /// Opens a window in front of all others of the key whose hash this is, and whose first one has been this.
-    pub(super) fn add_in_front(&mut self, hash: u64, first: Option<u32>, span: Span) -> Option<u32> {
-        let (key, _) = self.first.find_by(hash, |(_, known)| row_at(*known) == first)?;
+    /// Opens a window in front of all others of the key whose hash and windows these are.
+    pub(super) fn add_in_front(&mut self, hash: u64, list: List, span: Span) -> Option<u32> {
+        let (key, _) = self.lists.find_by(hash, |(_, known)| known.first == list.first)?;
         let key = key.clone();
-        let new = self.open(key, span, first.unwrap_or(NONE));
-        let (_, known) = self.first.find_by(hash, |(_, known)| row_at(*known) == first)?;
-        *known = new;
+        let new = self.open(key, span, list.first);
+        let (_, known) = self.lists.find_by(hash, |(_, known)| known.first == list.first)?;
+        *known = List { first: new, recent: new };
         Some(new)
     }
 
@@ -154,7 +182,7 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
 
     /// Forgets the key of this hash if it has no window.
     pub(super) fn forget(&mut self, hash: u64) {
-        self.first.remove_by(hash, |(_, first)| *first == NONE);
+        self.lists.remove_by(hash, |(_, list)| list.first == NONE);
     }
 
     /// From when to when the window in this row is.
@@ -239,33 +267,38 @@ impl<K: Key + Eq + Clone, C, X: Default + PartialEq> OpenWindows<K, C, X> {
         let window = self.rows.cell_mut(row).window.take()?;
         self.heap_bytes -= window.kept.as_ref().map_or(0, &self.heap_of);
         self.delete_timers(row, window.span);
-        self.unlink(row, &window.key);
+        self.unlink(row, &window);
         self.free.push(row);
         Some(window)
     }
 
-    /// Takes a row out of its key's list; with the last one the key goes.
-    fn unlink(&mut self, row: u32, key: &K) {
-        let (hash, next) = (key.hash(), self.rows.cell(row).next);
-        let Some((_, first)) = self.first.find_by(hash, |(known, _)| known == key) else { return };
-        if *first != row {
-            let mut before = *first;
-            while self.rows.cell(before).next != row {
-                before = self.rows.cell(before).next;
+    /// Takes the row of a window out of its key's list; with the last one the key goes.
+    fn unlink(&mut self, row: u32, window: &Window<K, C, X>) {
+        let (hash, next) = (window.key.hash(), self.rows.cell(row).next);
+        let Some((_, list)) = self.lists.find_by(hash, |(known, _)| *known == window.key) else { return };
+        if list.first == row {
+            *list = List { first: next, recent: if list.recent == row { next } else { list.recent } };
+            if next == NONE {
+                self.forget(hash);
             }
-            self.rows.cell_mut(before).next = next;
             return;
         }
-        *first = next;
-        if next == NONE {
-            self.forget(hash);
+        let list = *list;
+        let in_front = |recent: &u32| self.span(*recent).is_some_and(|span| span.start < window.span.start);
+        let mut before = row_at(list.recent).filter(in_front).unwrap_or(list.first);
+        while self.rows.cell(before).next != row {
+            before = self.rows.cell(before).next;
+        }
+        self.rows.cell_mut(before).next = next;
+        if list.recent == row {
+            self.note_recent(hash, list, before);
         }
     }
 
     /// How many keys have windows, and what all of it takes.
     pub(super) fn size(&self) -> StateSize {
         let timers = self.timers.event.bytes() + self.timers.processing.bytes();
-        self.first.size().and_bytes(self.rows.bytes() + timers + self.heap_bytes)
+        self.lists.size().and_bytes(self.rows.bytes() + timers + self.heap_bytes)
     }
 }
 

@@ -34,21 +34,21 @@ where
     pub(super) fn place(&mut self, record: &T, span: Span, behind: Option<u32>, now: Now) -> Option<u32> {
         let (key, gone, merges) = (self.selector.key(record), self.is_gone(span), W::ON_MERGE.is_some());
         let (hash, open) = (key.hash(), &mut self.state.open);
-        let first = if behind.is_none() { open.first(key, S::same, S::store) } else { None };
-        let next = behind.map_or(first, |behind| open.next(behind));
+        let list = behind.is_none().then(|| open.list(key, S::same, S::store));
+        let next = list.map_or_else(|| open.next(behind?), |list| open.begin(list, span));
         let before = |known: Span| if merges { known.end < span.start } else { known.start < span.start };
         let (behind, next) = open.search(behind, next, before);
         let is_it = |known: Span| if merges { known.touches(span) } else { known == span };
-        let Some(row) = next.filter(|row| open.span(*row).is_some_and(is_it)) else {
-            return match behind {
-                _ if gone => {
-                    open.forget(hash);
-                    None
-                }
-                Some(behind) => open.add_behind(behind, span),
-                None => open.add_in_front(hash, first, span),
-            };
+        let row = match (next.filter(|row| open.span(*row).is_some_and(is_it)), behind) {
+            (Some(row), _) => row,
+            (None, _) if gone => {
+                open.forget(hash);
+                return None;
+            }
+            (None, Some(behind)) => open.add_behind(behind, span)?,
+            (None, None) => open.add_in_front(hash, list?, span)?,
         };
+        list.into_iter().for_each(|list| open.note_recent(hash, list, row));
         if let Some(on_merge) = W::ON_MERGE {
             self.merge(row, span, on_merge, now);
         }
