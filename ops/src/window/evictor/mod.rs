@@ -22,9 +22,9 @@ pub struct WindowRecord<T> {
 
 /// Takes records out of a window around its firing: Flink's `Evictor`.
 ///
-/// Called on the slot, for one window of one key, whose records are in the order in which they came; where sessions have
-/// become one, those of the later one stand behind. What is taken out is in no later firing of the window either. A
-/// window that has no record left gives nothing. The evictor is cloned for each subtask and must not block.
+/// Called on the slot, for one window of one key, whose records are in the order in which they came; where sessions
+/// have become one, those of the later one stand behind. What is taken out is in no later firing of the window either.
+/// A window that has no record left gives nothing. The evictor is cloned for each subtask and must not block.
 ///
 /// ```
 /// # use slotflow::{prelude::*, testing::collect};

@@ -242,9 +242,10 @@ where
         self.aggregate(Joining::new(join))
     }
 
-    /// Gives each firing's key, edges, timing and records, in the order in which they came, to a closure; where sessions
-    /// have become one, those of the later one come last. Keeps all records until then: where an aggregate will do, use [`aggregate`](TriggeredStream::aggregate), and a
-    /// [`map`](Stream::map) behind it for what the aggregate does not know.
+    /// Gives each firing's key, edges, timing and records, in the order in which they came, to a closure; where
+    /// sessions have become one, those of the later one come last. Keeps all records until then: where an aggregate
+    /// will do, use [`aggregate`](TriggeredStream::aggregate), and a [`map`](Stream::map) behind it for what the
+    /// aggregate does not know.
     pub fn process<U, F>(self, process: F) -> Processed<'env, P, W, S, T, G, E::Evictor, F>
     where
         U: 'static,

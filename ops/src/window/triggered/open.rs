@@ -3,8 +3,8 @@
 //! A window lives in a row, which it leaves when it is over and another takes; so what it needed is used again. The
 //! windows of a key are a list, the one that starts first in front, that begins in a table by key: a record goes along
 //! it once, however many windows it is in. It begins where the record before it did, as most come in order, and a key
-//! may have many windows that are kept for late ones. Timers know the row and nothing else, so a window takes its timers with it
-//! when it goes: the next one of that row must not be called by them.
+//! may have many windows that are kept for late ones. Timers know the row and nothing else, so a window takes its
+//! timers with it when it goes: the next one of that row must not be called by them.
 
 use slotflow_runtime::{Key, Timestamp};
 
