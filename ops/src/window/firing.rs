@@ -38,8 +38,8 @@ impl<K, V> WindowFiring<K, V> {
 /// How a firing stands to its window's end, as time goes that the window is in: Beam's timing of a pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timing {
-    /// The end has not come; more records may. All firings of a global window are early, but for that at the end
-    /// of the input.
+    /// The end has not come; more records may. All firings of a global window are early, but for that of a trigger
+    /// that waits for the end of the input, such as [`EventTimeTrigger`](crate::EventTimeTrigger).
     Early,
     /// A timer for the window's last time: everything has come that was not late.
     OnTime,
