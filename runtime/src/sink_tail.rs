@@ -91,6 +91,7 @@ impl<F: Family, W: SinkWriter<F>> Tail for SinkTail<F, W> {
 
     fn close(&mut self) {
         self.closed = true;
+        self.writer.close();
     }
 
     fn finished(&mut self) -> bool {

@@ -189,6 +189,11 @@ impl Letters {
         self.writer.room()
     }
 
+    /// Few more will come, those that are still refused.
+    pub fn close(&mut self) {
+        self.writer.close();
+    }
+
     /// Looks for answers, and gives the epochs of the records whose letters have arrived.
     pub fn flush(&mut self) -> Result<impl Iterator<Item = u64>> {
         self.writer.flush()?;

@@ -9,6 +9,7 @@ use slotflow_runtime::{Error, Family, Offset, Result, SplitId};
 
 use super::batch::RawMessage;
 use super::header::{Header, OwnedHeader};
+use crate::formats::Payload;
 
 /// The family of [`Message`].
 pub struct Messages;
@@ -157,6 +158,17 @@ impl<'s> Message<'s> {
             offset: self.offset(),
             timestamp_ms: self.timestamp_ms(),
         }
+    }
+}
+
+impl<'s> Payload<'s> for Message<'s> {
+    #[inline]
+    fn payload(&self) -> &'s [u8] {
+        Message::payload(self)
+    }
+
+    fn place(&self) -> (String, u64) {
+        (format!("{}-{}", self.topic(), self.partition()), self.offset() as u64)
     }
 }
 

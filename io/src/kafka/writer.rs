@@ -241,6 +241,10 @@ where
         self.mark = Some((mark, now_ns));
     }
 
+    fn close(&mut self) {
+        self.letters.iter_mut().for_each(Letters::close);
+    }
+
     fn acknowledged(&mut self) -> Acknowledged {
         self.in_flight.acknowledged()
     }

@@ -1,0 +1,16 @@
+//! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
+//!
+//! Reading order: [`source`](FileSource), `pattern`, `splits`, `reading`, `positions`; [`sink`](FileSink),
+//! `rolling`.
+
+mod failure;
+mod pattern;
+mod positions;
+mod reading;
+mod rolling;
+mod sink;
+mod source;
+mod splits;
+
+pub use sink::FileSink;
+pub use source::{FileSource, Unfinished};

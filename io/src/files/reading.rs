@@ -1,0 +1,183 @@
+//! The thread that reads the files of one subtask, one after the other.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use slotflow_runtime::{Error, SplitId};
+
+use super::failure::{shortened, unlisted, unreadable};
+use super::pattern;
+use super::source::Unfinished;
+use super::splits::FileSplits;
+use crate::frames::{Cutter, Feeder, Framing, Gone, Piece};
+
+/// What one thread reads, and how.
+pub(super) struct Reading {
+    pub framing: Framing,
+    pub unfinished: Unfinished,
+    pub splits: FileSplits,
+    /// Which subtask it reads for, of how many.
+    pub subtask: (usize, usize),
+    pub watch: Option<Watch>,
+    pub to: Feeder<Piece>,
+    /// Split by split, how far it is; kept while files may grow.
+    pub cutters: HashMap<SplitId, Cutter>,
+    /// The split that was read last, as long as it counts for event time.
+    pub current: Option<SplitId>,
+    /// Hangs up when the reader is gone.
+    pub pause: Receiver<Infallible>,
+}
+
+/// What is looked for while the job runs.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    pub patterns: Vec<String>,
+    pub every: Duration,
+    pub header: u64,
+}
+
+/// Why reading stops.
+enum Stop {
+    /// The reader wants no more.
+    Gone,
+    Failed(Error),
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Stop {
+        Stop::Gone
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+impl Reading {
+    /// Reads until there is nothing more, or nobody who wants it.
+    pub fn run(mut self) {
+        let outcome = if self.watch.is_some() { self.read_and_watch() } else { self.read_once() };
+        let last = match outcome {
+            Ok(()) => Piece::End,
+            Err(Stop::Failed(error)) => Piece::Failed(error),
+            Err(Stop::Gone) => return,
+        };
+        // Who does not want it does not miss it.
+        let _ = self.to.give(last);
+    }
+
+    fn read_once(&mut self) -> Result<(), Stop> {
+        for split in self.splits.of(self.subtask.0, self.subtask.1) {
+            let mut cutter = self.begin(split)?;
+            self.read(split, &mut cutter)?;
+            self.finish(&mut cutter)?;
+        }
+        self.leave()
+    }
+
+    /// Files that grow are read on, those that come are read, those that go are forgotten.
+    fn read_and_watch(&mut self) -> Result<(), Stop> {
+        loop {
+            for split in self.splits.of(self.subtask.0, self.subtask.1) {
+                self.look(split)?;
+            }
+            self.leave()?;
+            let Some(Watch { patterns, every, header }) = self.watch.clone() else { return Ok(()) };
+            if self.pause.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+                return Err(Stop::Gone);
+            }
+            for pattern in &patterns {
+                let files = pattern::files(pattern).map_err(|error| unlisted(pattern, &error))?;
+                self.splits.add_new(files, header);
+            }
+        }
+    }
+
+    /// Reads what has come to a file.
+    fn look(&mut self, split: SplitId) -> Result<(), Stop> {
+        let file = self.splits.split(split);
+        let length = match file.path.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split),
+            length => length.map_err(|error| unreadable(&file.path, &error))?.len(),
+        };
+        let known = self.cutters.get(&split).map_or(file.range.begin, Cutter::read_to);
+        if length < known {
+            return Err(shortened(&file.path, known, length).into());
+        }
+        if length == known {
+            return Ok(());
+        }
+        let mut cutter = match self.cutters.remove(&split) {
+            Some(cutter) => cutter,
+            None => self.begin(split)?,
+        };
+        self.read(split, &mut cutter)?;
+        cutter.shrink();
+        self.cutters.insert(split, cutter);
+        Ok(())
+    }
+
+    fn forget(&mut self, split: SplitId) -> Result<(), Stop> {
+        self.splits.forget(split);
+        self.cutters.remove(&split);
+        Ok(self.to.give(Piece::Forget(split))?)
+    }
+
+    fn begin(&self, split: SplitId) -> Result<Cutter, Stop> {
+        let file = self.splits.split(split);
+        Ok(Cutter::new(self.framing, split, file.origin, file.range))
+    }
+
+    /// Reads a file to its end, or to where another split begins.
+    fn read(&mut self, split: SplitId, cutter: &mut Cutter) -> Result<(), Stop> {
+        self.come(split)?;
+        let of = self.splits.split(split);
+        let failed = |error: io::Error| unreadable(&of.path, &error);
+        let mut file = File::open(&of.path).map_err(failed)?;
+        file.seek(SeekFrom::Start(cutter.read_to())).map_err(failed)?;
+        while !cutter.ended() && cutter.read(&mut file).map_err(failed)? > 0 {
+            while let Some(block) = cutter.take()? {
+                self.to.give(Piece::Block(block))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left at the end of a file is half a frame.
+    fn finish(&self, cutter: &mut Cutter) -> Result<(), Stop> {
+        if cutter.half() == 0 || cutter.ended() {
+            return Ok(());
+        }
+        match self.unfinished {
+            Unfinished::Leave => {}
+            Unfinished::Fail => return Err(cutter.torn().into()),
+            Unfinished::Record => {
+                let half = cutter.take_half().map(Piece::Block);
+                half.map_or(Ok(()), |half| self.to.give(half))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A split begins to count before the one in front of it ends: event time is not idle in between.
+    fn come(&mut self, split: SplitId) -> Result<(), Stop> {
+        if self.current == Some(split) {
+            return Ok(());
+        }
+        self.to.give(Piece::Come(split))?;
+        self.leave()?;
+        self.current = Some(split);
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Stop> {
+        let gone = self.current.take().map(Piece::Go);
+        Ok(gone.map_or(Ok(()), |gone| self.to.give(gone))?)
+    }
+}

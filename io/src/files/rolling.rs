@@ -1,0 +1,158 @@
+//! The thread that writes the files of one sink subtask.
+//!
+//! A file has its name only when it is finished and durable, and what is in it has arrived only then. A barrier that
+//! comes while a file is open waits for that; without one, everything in front of it has arrived.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use slotflow_runtime::Error;
+
+use super::positions::sync_folder;
+use crate::frames::{Order, Progress};
+
+/// Where files go, and when one is finished.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub folder: PathBuf,
+    /// The prefix and the subtask.
+    pub stem: String,
+    /// With its dot, or nothing.
+    pub suffix: String,
+    pub roll_bytes: u64,
+    pub roll_after: Duration,
+    pub fsync: bool,
+}
+
+impl Target {
+    fn hidden(&self) -> PathBuf {
+        self.folder.join(format!(".{}.part", self.stem))
+    }
+
+    fn finished(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{}-{number:06}{}", self.stem, self.suffix))
+    }
+
+    /// One more than the largest number there is.
+    pub fn next_number(&self) -> io::Result<u64> {
+        let mut next = 1;
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            next = next.max(self.number(&name.to_string_lossy()).map_or(0, |number| number + 1));
+        }
+        Ok(next)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?;
+        rest.split('.').next()?.parse().ok()
+    }
+}
+
+/// Writes files, one after the other.
+pub(super) struct Rolling {
+    target: Target,
+    next: u64,
+    orders: Receiver<Order>,
+    progress: Arc<Progress>,
+    open: Option<Open>,
+    /// How many blocks were written, and the last barrier that came.
+    blocks: u64,
+    barrier: u64,
+    closing: bool,
+}
+
+/// The file in the making.
+struct Open {
+    file: File,
+    bytes: u64,
+    due: Instant,
+}
+
+impl Rolling {
+    pub fn new(target: Target, next: u64, orders: Receiver<Order>, progress: Arc<Progress>) -> Rolling {
+        Rolling { target, next, orders, progress, open: None, blocks: 0, barrier: 0, closing: false }
+    }
+
+    /// Writes until nobody gives any more orders. What is not finished then is nobody's.
+    pub fn run(mut self) {
+        if let Err(error) = self.follow() {
+            self.progress.fail(self.failed(&error));
+        } else if self.open.is_some()
+            && let Err(error) = fs::remove_file(self.target.hidden())
+        {
+            tracing::warn!("{} stays behind: {error}", self.target.hidden().display());
+        }
+    }
+
+    fn follow(&mut self) -> io::Result<()> {
+        loop {
+            match self.order() {
+                Ok(Order::Write(block)) => self.write(&block)?,
+                Ok(Order::Barrier(barrier)) => self.barrier = barrier,
+                Ok(Order::Close) => self.closing = true,
+                Err(RecvTimeoutError::Timeout) => self.finish()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if self.closing || self.open.as_ref().is_some_and(|open| open.bytes >= self.target.roll_bytes) {
+                self.finish()?;
+            }
+            match self.open {
+                Some(_) => self.progress.wake(),
+                None => self.progress.arrive(self.blocks, self.barrier),
+            }
+        }
+    }
+
+    fn order(&self) -> Result<Order, RecvTimeoutError> {
+        match &self.open {
+            Some(open) => self.orders.recv_timeout(open.due.saturating_duration_since(Instant::now())),
+            None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin()?,
+        };
+        open.file.write_all(block)?;
+        open.bytes += block.len() as u64;
+        self.open = Some(open);
+        self.blocks += 1;
+        Ok(())
+    }
+
+    fn begin(&self) -> io::Result<Open> {
+        // A year is for ever, and can be added to a clock.
+        let after = self.target.roll_after.min(Duration::from_secs(365 * 24 * 3600));
+        Ok(Open { file: File::create(self.target.hidden())?, bytes: 0, due: Instant::now() + after })
+    }
+
+    /// Gives the file its name.
+    fn finish(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let name = self.target.finished(self.next);
+        if self.target.fsync {
+            open.file.sync_all()?;
+        }
+        fs::rename(self.target.hidden(), &name)?;
+        if self.target.fsync {
+            sync_folder(&name)?;
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::world(
+            format!("{} cannot be written: {error}", self.target.hidden().display()),
+            "make room on its file system, or let this process write the folder; what has no name yet is written \
+             again at the next start",
+        )
+    }
+}

@@ -1,0 +1,159 @@
+//! Makes records of payloads, and says what becomes of those that are malformed.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use slotflow_runtime::{Cloned, Context, Family, Measures, Operator, Output, Owned};
+
+use super::{Decode, Malformed, Payload};
+
+/// Makes a record of each payload by `format`; one that is malformed fails the job and is named. For
+/// `Stream::then`, behind a source of payloads.
+pub fn decode<D: Decode>(format: D) -> Cloned<Decoding<D, Fail>> {
+    Cloned(Decoding { format, on_malformed: Fail })
+}
+
+/// As [`decode`]; what is malformed is left out and counted as `malformed`. Warnings tell the count and the latest
+/// place and cause, at the first and at every doubling, so bad input cannot flood the log.
+///
+/// ```
+/// # use slotflow::prelude::*;
+/// use slotflow::io::formats::{decode_or_skip, text};
+///
+/// let env = Environment::with(Config::default());
+/// let words = Collected::new();
+/// let payloads = env.source(from_iterator([&b"to"[..], b"\xff", b"be"]));
+/// payloads.then("decode", decode_or_skip(text())).map(str::to_owned).sink(words.sink());
+/// env.run("words")?;
+/// assert_eq!(words.take(), ["to", "be"]);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn decode_or_skip<D: Decode>(format: D) -> Cloned<Decoding<D, Skip>> {
+    Cloned(Decoding { format, on_malformed: Skip::default() })
+}
+
+/// As [`decode`], with a result for each payload; `try_map_split(|result| result)` makes two streams of them, the
+/// records and the dead letters. The records own what they hold.
+pub fn decode_to_result<D, T>(format: D) -> Cloned<Decoding<D, ToResult<T>>>
+where
+    D: Decode<Item = Owned<T>>,
+    T: 'static,
+{
+    Cloned(Decoding { format, on_malformed: ToResult(PhantomData) })
+}
+
+/// See [`decode`].
+#[derive(Clone)]
+pub struct Decoding<D, P> {
+    format: D,
+    on_malformed: P,
+}
+
+/// What becomes of records and of what is malformed.
+pub trait OnMalformed<F: Family>: Clone + Send + 'static {
+    /// What goes on.
+    type Out: Family;
+    /// A payload was what its format says.
+    fn good<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
+    /// One was not.
+    fn bad<'s>(&mut self, malformed: Malformed, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
+    /// How many were left out.
+    fn left_out(&self) -> u64 {
+        0
+    }
+}
+
+/// Fails the job.
+#[derive(Clone, Copy, Debug)]
+pub struct Fail;
+
+impl<F: Family> OnMalformed<F> for Fail {
+    type Out = F;
+
+    #[inline(always)]
+    fn good<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<F>) {
+        out.push(record, ctx);
+    }
+
+    #[cold]
+    fn bad<'s>(&mut self, malformed: Malformed, ctx: &mut Context<'s>, _: &mut impl Output<F>) {
+        ctx.fail(malformed.into_error());
+    }
+}
+
+/// Leaves it out and counts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skip {
+    skipped: u64,
+}
+
+impl<F: Family> OnMalformed<F> for Skip {
+    type Out = F;
+
+    #[inline(always)]
+    fn good<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<F>) {
+        out.push(record, ctx);
+    }
+
+    #[cold]
+    fn bad<'s>(&mut self, malformed: Malformed, ctx: &mut Context<'s>, _: &mut impl Output<F>) {
+        self.skipped += 1;
+        if self.skipped.is_power_of_two() {
+            let (subtask, skipped) = (ctx.subtask().index, self.skipped);
+            tracing::warn!(chain = ctx.subtask().operator, subtask, skipped, "left out: {malformed}");
+        }
+    }
+
+    fn left_out(&self) -> u64 {
+        self.skipped
+    }
+}
+
+/// Gives a result for each payload.
+pub struct ToResult<T>(PhantomData<fn() -> T>);
+
+impl<T> Clone for ToResult<T> {
+    fn clone(&self) -> Self {
+        ToResult(PhantomData)
+    }
+}
+
+impl<T: 'static> OnMalformed<Owned<T>> for ToResult<T> {
+    type Out = Owned<Result<T, Malformed>>;
+
+    #[inline(always)]
+    fn good<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
+        out.push(Ok(record), ctx);
+    }
+
+    #[cold]
+    fn bad<'s>(&mut self, malformed: Malformed, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>) {
+        out.push(Err(malformed), ctx);
+    }
+}
+
+impl<In, D, P> Operator<In> for Decoding<D, P>
+where
+    In: Family,
+    for<'s> In::Of<'s>: Payload<'s>,
+    D: Decode,
+    P: OnMalformed<D::Item>,
+{
+    type Out = P::Out;
+
+    #[inline(always)]
+    fn process<'s>(&mut self, record: In::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<P::Out>) {
+        match self.format.decode(record.payload()) {
+            Ok(decoded) => self.on_malformed.good(decoded, ctx, out),
+            Err(error) => {
+                let ((place, offset), error) = (record.place(), error.to_string());
+                let payload = Bytes::copy_from_slice(record.payload());
+                self.on_malformed.bad(Malformed { place, offset, payload, error }, ctx, out);
+            }
+        }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.dropped("malformed", self.on_malformed.left_out());
+    }
+}

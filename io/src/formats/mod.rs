@@ -1,0 +1,89 @@
+//! Formats: what bytes mean, whatever they came in.
+//!
+//! A format is one idea in two directions. Behind a source [`decode`] makes records of payloads: those of Kafka, the
+//! lines of a file, the frames of a socket. In front of a sink [`encode`] makes payloads of records, in the step's
+//! arena. A format of your own is a [`Decode`], an [`Encode`], or both.
+//!
+//! | format | records | feature |
+//! |---|---|---|
+//! | [`raw`] | the bytes as they are | - |
+//! | [`text`] | UTF-8; written by `Display` | - |
+//! | `json`, `json_lent` | what serde takes and gives | `json` |
+//! | `csv` | the same, one record a payload | `csv` |
+//!
+//! A payload that is malformed never panics. By choice it
+//! - fails the job and names file, line and offset, or topic, partition and offset: [`decode`],
+//! - is left out and counted as `malformed` in the job's metrics: [`decode_or_skip`],
+//! - goes on as [`Malformed`], a dead letter for any sink: [`decode_to_result`].
+//!
+//! ```
+//! # use slotflow::prelude::*;
+//! use slotflow::io::formats::{Malformed, decode_to_result, text};
+//! # use slotflow::io::formats::Decode;
+//! # use slotflow::runtime::{Owned, error::Cause};
+//! # #[derive(Clone)]
+//! # struct Number;
+//! # impl Decode for Number {
+//! #     type Item = Owned<u32>;
+//! #     fn decode<'s>(&mut self, payload: &'s [u8]) -> Result<u32, Cause> {
+//! #         Ok(std::str::from_utf8(payload)?.parse()?)
+//! #     }
+//! # }
+//! let env = Environment::with(Config::default());
+//! let lines = env.source(from_iterator([&b"1"[..], b"x"]));
+//! let (numbers, bad) = lines.then("decode", decode_to_result(Number)).try_map_split(|result| result);
+//! let (good, letters) = (Collected::new(), Collected::new());
+//! numbers.sink(good.sink());
+//! bad.map(|bad: Malformed| bad.to_string()).sink(letters.sink());
+//! env.run("numbers")?;
+//! assert_eq!(good.take(), [1]);
+//! assert_eq!(letters.take(), ["bad record in memory at offset 0: invalid digit found in string"]);
+//! # Ok::<(), Error>(())
+//! ```
+
+#[cfg(feature = "csv")]
+mod csv;
+mod decoding;
+mod encoding;
+#[cfg(feature = "json")]
+mod json;
+mod payload;
+mod raw;
+mod text;
+
+#[cfg(all(test, feature = "csv", feature = "json"))]
+mod tests;
+
+#[cfg(feature = "csv")]
+pub use csv::{Csv, csv};
+pub use decoding::{Decoding, Fail, OnMalformed, Skip, ToResult, decode, decode_or_skip, decode_to_result};
+pub use encoding::{Encoding, encode};
+#[cfg(feature = "json")]
+pub use json::{Json, json, json_lent};
+pub use payload::{Malformed, Payload};
+pub use raw::{Raw, raw};
+pub use text::{Text, text};
+
+use slotflow_runtime::Family;
+use slotflow_runtime::error::Cause;
+
+/// Makes a record of a payload. Cloned for each subtask; may keep buffers.
+pub trait Decode: Clone + Send + 'static {
+    /// The records; they may borrow from the payload, until the end of the step.
+    type Item: Family;
+
+    /// Called on the slot, once for each payload.
+    ///
+    /// # Errors
+    /// The payload is malformed. Whoever calls adds where it came from.
+    fn decode<'s>(&mut self, payload: &'s [u8]) -> Result<<Self::Item as Family>::Of<'s>, Cause>;
+}
+
+/// Makes a payload of a record. Cloned for each subtask; may keep buffers.
+pub trait Encode<F: Family>: Clone + Send + 'static {
+    /// Appends the payload to `into`, which is empty. Called on the slot, once for each record.
+    ///
+    /// # Errors
+    /// The record has no form in this format.
+    fn encode(&mut self, record: F::Of<'_>, into: &mut Vec<u8>) -> Result<(), Cause>;
+}

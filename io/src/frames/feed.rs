@@ -1,0 +1,57 @@
+//! From threads that may wait to a slot that may not: a bounded queue, and a wake-up.
+//!
+//! The threads wait for room in the queue, which is how a slot that does not keep up holds back the outside. A reader
+//! that is dropped lets all of them go.
+
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+use slotflow_runtime::Waker;
+
+/// What goes in.
+#[derive(Clone)]
+pub(crate) struct Feeder<X> {
+    to: SyncSender<X>,
+    waker: Waker,
+}
+
+/// Nobody will read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// What comes out.
+pub(crate) struct Fed<X>(Receiver<X>);
+
+/// What lies in the queue.
+pub(crate) enum Taken<X> {
+    One(X),
+    Nothing,
+    /// All threads have ended.
+    Closed,
+}
+
+/// A queue for `capacity` pieces (at least 1) in front of the slot of `waker`.
+pub(crate) fn feed<X>(capacity: usize, waker: Waker) -> (Feeder<X>, Fed<X>) {
+    let (to, from) = sync_channel(capacity.max(1));
+    (Feeder { to, waker }, Fed(from))
+}
+
+impl<X> Feeder<X> {
+    /// Waits for room, and wakes the slot.
+    pub fn give(&self, piece: X) -> Result<(), Gone> {
+        self.to.send(piece).map_err(|_| Gone)?;
+        self.waker.wake();
+        Ok(())
+    }
+}
+
+impl<X> Fed<X> {
+    /// Never waits.
+    #[inline]
+    pub fn take(&self) -> Taken<X> {
+        match self.0.try_recv() {
+            Ok(piece) => Taken::One(piece),
+            Err(TryRecvError::Empty) => Taken::Nothing,
+            Err(TryRecvError::Disconnected) => Taken::Closed,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! From a slot that may not wait to a thread that writes.
+//!
+//! # The way of a record
+//!
+//! 1. The slot appends the record's frame to what is staged. At the end of the step that goes to the thread, in front
+//!    of which a bounded queue lies; where the queue is full it stays staged, and what comes is appended to it.
+//! 2. A barrier goes through the same queue, behind the records in front of it.
+//! 3. The thread notes how many blocks have arrived for good, and which barrier, and wakes the slot: there is room now,
+//!    or something to acknowledge.
+//! 4. More than a block that is staged is backpressure. What an operator expands beyond that is bounded by
+//!    [`Overflow`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use slotflow_runtime::{
+    Acknowledged, Barrier, Context, Error, Family, Result, SinkWriter, SubtaskContext, Waker,
+};
+
+use super::{BLOCK_BYTES, Framing};
+use crate::overflow::Overflow;
+
+/// How many blocks may wait in front of the thread (a guess: one that is written and some that follow).
+const BLOCKS: usize = 4;
+
+/// How many records are let in at once while there is room (a guess: a block of records of 64 bytes).
+const RECORDS: usize = 1024;
+
+/// What a writing thread is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Write these frames.
+    Write(Vec<u8>),
+    /// Everything before this has to arrive before the barrier of this number has.
+    Barrier(u64),
+    /// Nothing more is meant to come: wait no longer for anything.
+    Close,
+}
+
+/// What a writing thread says.
+pub(crate) struct Progress {
+    /// How many blocks have arrived for good.
+    arrived: AtomicU64,
+    /// The last barrier that has.
+    barrier: AtomicU64,
+    failed: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    waker: Waker,
+}
+
+impl Progress {
+    /// The slot has something to look at: perhaps only room.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// All before this barrier has arrived, and so many blocks from the first.
+    pub fn arrive(&self, blocks: u64, barrier: u64) {
+        self.barrier.store(barrier, Ordering::Release);
+        self.arrived.store(blocks, Ordering::Release);
+        self.wake();
+    }
+
+    /// Nothing more can be written.
+    pub fn fail(&self, error: Error) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.failed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// What it failed with; told once.
+    fn failure(&self) -> Option<Error> {
+        let failed = self.failed.load(Ordering::Acquire);
+        failed.then(|| self.failure.lock().unwrap_or_else(PoisonError::into_inner).take())?
+    }
+}
+
+/// Writes one subtask's records through a thread of its own.
+pub struct FrameWriter {
+    framing: Framing,
+    to: SyncSender<Order>,
+    /// Frames that no order holds yet.
+    staged: Vec<u8>,
+    /// Orders that found the queue full, in front of what is staged.
+    waiting: VecDeque<Order>,
+    /// How many blocks have been ordered.
+    ordered: u64,
+    overflow: Overflow,
+    progress: Arc<Progress>,
+    /// What ends the thread, beside a queue that nobody fills, when it goes.
+    _ends: Option<Box<dyn Send>>,
+}
+
+impl FrameWriter {
+    /// A writer, and both of the thread's ends.
+    pub(crate) fn new(
+        framing: Framing,
+        subtask: &SubtaskContext,
+    ) -> (FrameWriter, Receiver<Order>, Arc<Progress>) {
+        let (to, orders) = sync_channel(BLOCKS);
+        let progress = Arc::new(Progress {
+            arrived: AtomicU64::new(0),
+            barrier: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            failure: Mutex::default(),
+            waker: subtask.waker.clone(),
+        });
+        let writer = FrameWriter {
+            framing,
+            to,
+            staged: Vec::new(),
+            waiting: VecDeque::new(),
+            ordered: 0,
+            overflow: Overflow::new(subtask.overflow_bytes),
+            progress: progress.clone(),
+            _ends: None,
+        };
+        (writer, orders, progress)
+    }
+
+    /// Drops `ends` with itself.
+    pub(crate) fn ending(self, ends: impl Send + 'static) -> FrameWriter {
+        FrameWriter { _ends: Some(Box::new(ends)), ..self }
+    }
+
+    fn stage(&mut self, frame: &[u8]) -> Result<()> {
+        self.overflow.count();
+        self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
+        if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
+    }
+
+    /// Puts what is staged in front of what comes next.
+    fn close_block(&mut self) {
+        if !self.staged.is_empty() {
+            self.ordered += 1;
+            self.waiting.push_back(Order::Write(std::mem::take(&mut self.staged)));
+        }
+    }
+
+    /// Hands over what the queue takes.
+    fn settle(&mut self) -> Result<()> {
+        while let Some(order) = self.waiting.pop_front() {
+            match self.to.try_send(order) {
+                Ok(()) => {}
+                Err(TrySendError::Full(order)) => {
+                    self.waiting.push_front(order);
+                    return Ok(());
+                }
+                Err(TrySendError::Disconnected(_)) => return Err(self.ended()),
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self) -> Error {
+        let gone = || Error::bug("the thread that writes for a sink has ended without a word");
+        self.progress.failure().unwrap_or_else(gone)
+    }
+}
+
+impl<F: Family> SinkWriter<F> for FrameWriter
+where
+    for<'s> F::Of<'s>: AsRef<[u8]>,
+{
+    fn write<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
+        if let Err(error) = self.stage(record.as_ref()) {
+            ctx.fail(error);
+        }
+    }
+
+    fn room(&mut self) -> usize {
+        let has_room = self.waiting.is_empty() && self.staged.len() < BLOCK_BYTES;
+        self.overflow.promise(if has_room { RECORDS } else { 0 })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if let Some(error) = self.progress.failure() {
+            return Err(error);
+        }
+        self.settle()?;
+        if self.waiting.is_empty() {
+            self.close_block();
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) {
+        self.close_block();
+        self.waiting.push_back(Order::Barrier(barrier.id));
+    }
+
+    fn close(&mut self) {
+        self.close_block();
+        self.waiting.push_back(Order::Close);
+    }
+
+    fn acknowledged(&mut self) -> Acknowledged {
+        let all_ordered = self.staged.is_empty() && self.waiting.is_empty();
+        if all_ordered && self.progress.arrived.load(Ordering::Acquire) == self.ordered {
+            return Acknowledged::Everything;
+        }
+        Acknowledged::UpTo(self.progress.barrier.load(Ordering::Acquire))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame, Borrowed};
+
+    use super::*;
+
+    type Lines = Borrowed<[u8]>;
+
+    fn write(writer: &mut FrameWriter, lines: usize) -> Option<Error> {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        (0..lines).for_each(|_| SinkWriter::<Lines>::write(writer, &[b'x'; 99], &mut ctx));
+        ctx.into_error()
+    }
+
+    fn acknowledged(writer: &mut FrameWriter) -> Acknowledged {
+        SinkWriter::<Lines>::flush(writer).unwrap();
+        SinkWriter::<Lines>::acknowledged(writer)
+    }
+
+    #[test]
+    fn a_barrier_has_arrived_when_the_thread_says_so_and_never_before_its_records() {
+        let (mut writer, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
+        assert_eq!(acknowledged(&mut writer), Acknowledged::Everything);
+        assert!(write(&mut writer, 1).is_none());
+        SinkWriter::<Lines>::barrier(&mut writer, Barrier { id: 7 });
+        assert!(write(&mut writer, 1).is_none());
+        assert_eq!(acknowledged(&mut writer), Acknowledged::UpTo(0));
+        let got: Vec<Order> = orders.try_iter().collect();
+        assert!(matches!(&got[..], [Order::Write(_), Order::Barrier(7), Order::Write(_)]), "{got:?}");
+        progress.arrive(1, 7);
+        assert_eq!(acknowledged(&mut writer), Acknowledged::UpTo(7));
+        progress.arrive(2, 7);
+        assert_eq!(acknowledged(&mut writer), Acknowledged::Everything);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_keep_up_holds_records_back_and_what_expands_is_bounded() {
+        let place = SubtaskContext { overflow_bytes: 10_000, ..subtask() };
+        let (mut writer, orders, _progress) = FrameWriter::new(Framing::lines(), &place);
+        let mut lines = 0;
+        loop {
+            let room = SinkWriter::<Lines>::room(&mut writer);
+            if room == 0 {
+                break;
+            }
+            assert!(write(&mut writer, room).is_none());
+            SinkWriter::<Lines>::flush(&mut writer).unwrap();
+            lines += room;
+        }
+        let most = (BLOCKS + 1) * (BLOCK_BYTES + RECORDS * 100) / 100;
+        assert!(lines <= most, "{lines} are more than the queue, and what is staged");
+        let error = write(&mut writer, 1_000).unwrap().to_string();
+        assert!(error.contains("more than edges.overflow_bytes = 10000"), "{error}");
+        drop(orders);
+        let ended = SinkWriter::<Lines>::flush(&mut writer).unwrap_err().to_string();
+        assert!(ended.contains("has ended without a word"), "{ended}");
+    }
+}

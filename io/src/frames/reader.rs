@@ -1,0 +1,196 @@
+//! Lends the frames of blocks, on the slot.
+
+use std::convert::Infallible;
+use std::sync::mpsc::Sender;
+
+use slotflow_runtime::{
+    Committer, Context, Error, Offset, Offsets, Output, Polled, Result, SourceReader, SplitId, Untimed,
+};
+
+use super::frame::{Frame, Frames};
+use super::{Block, Fed, Framing, Piece, Taken};
+
+/// Reads the frames that the threads of one subtask have read ahead.
+pub struct FrameReader {
+    framing: Framing,
+    /// None where there is nothing to read, and never will be.
+    fed: Option<Fed<Piece>>,
+    silence: Silence,
+    block: Block,
+    /// Where the next frame begins in it.
+    at: usize,
+    /// The number of its line, if that is known.
+    line: Option<u64>,
+    places: Vec<Place>,
+    /// How often splits have come or gone.
+    state: u64,
+    ended: bool,
+    committer: Option<Box<dyn Committer>>,
+    /// What ends its threads, when it goes.
+    _ends: Option<Ends>,
+}
+
+/// What it means that nothing comes of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It has nothing.
+    IsIdle,
+    /// It has more, and is slow.
+    IsBehind,
+}
+
+/// What a reading thread notices when its reader is gone, beside a queue that nobody reads.
+pub(crate) struct Ends {
+    /// A thread that pauses waits at the other end of this.
+    pub _pause: Sender<Infallible>,
+    /// What else has to be let go.
+    pub _more: Option<Box<dyn Send>>,
+}
+
+/// A split as far as it was read.
+struct Place {
+    split: SplitId,
+    /// Known once something of it has come.
+    next: Option<Offset>,
+    here: bool,
+}
+
+impl FrameReader {
+    pub(crate) fn new(
+        framing: Framing,
+        fed: Fed<Piece>,
+        silence: Silence,
+        committer: Option<Box<dyn Committer>>,
+        ends: Ends,
+    ) -> FrameReader {
+        let reader = FrameReader::without_splits(framing);
+        FrameReader { fed: Some(fed), silence, state: 0, committer, _ends: Some(ends), ..reader }
+    }
+
+    /// Of a subtask that has nothing to read.
+    pub(crate) fn without_splits(framing: Framing) -> FrameReader {
+        FrameReader {
+            framing,
+            fed: None,
+            silence: Silence::IsIdle,
+            block: Block::empty(),
+            at: 0,
+            line: None,
+            places: Vec::new(),
+            state: 1,
+            ended: false,
+            committer: None,
+            _ends: None,
+        }
+    }
+
+    /// The next block, once the one before is used up, or what to say instead.
+    fn advance(&mut self, now_ns: u64) -> Result<Option<Polled>> {
+        let Some(fed) = self.fed.as_ref().filter(|_| !self.ended) else { return Ok(Some(Polled::End)) };
+        let piece = match fed.take() {
+            Taken::One(piece) => piece,
+            Taken::Nothing => return Ok(Some(Polled::Idle)),
+            Taken::Closed => {
+                return Err(Error::bug("the thread that reads for a source has ended without a word"));
+            }
+        };
+        match piece {
+            Piece::Block(block) => {
+                self.line = block.line;
+                (self.block, self.at) = (block, 0);
+                return Ok(None);
+            }
+            Piece::Come(split) => self.come(split),
+            Piece::Go(split) => self.go(split),
+            Piece::Forget(split) => self.places.retain(|place| place.split != split),
+            Piece::Failed(error) => return Err(error),
+            Piece::End => self.ended = true,
+        }
+        self.state += 1;
+        // Event time hears of it before the next record.
+        Ok(Some(Polled::Until(now_ns)))
+    }
+
+    fn come(&mut self, split: SplitId) {
+        match self.places.iter_mut().find(|place| place.split == split) {
+            Some(place) => place.here = true,
+            None => self.places.push(Place { split, next: None, here: true }),
+        }
+    }
+
+    fn go(&mut self, split: SplitId) {
+        self.places.iter_mut().filter(|place| place.split == split).for_each(|place| place.here = false);
+    }
+
+    fn here(&self) -> impl Iterator<Item = SplitId> {
+        self.places.iter().filter(|place| place.here).map(|place| place.split)
+    }
+}
+
+/// Pushes at most `budget` frames of `block` from `at` on, and gives how many.
+#[inline]
+fn lend<'s>(
+    (framing, block): (Framing, &'s Block),
+    (at, line): (&mut usize, &mut Option<u64>),
+    budget: usize,
+    ctx: &mut Context<'s>,
+    out: &mut impl Output<Frames>,
+) -> Result<usize> {
+    for pushed in 0..budget {
+        let offset = block.offset + *at as u64;
+        let malformed = |cause| Error::data(&*block.origin, offset, cause);
+        let Some(cut) = framing.first(&block.bytes[*at..]).map_err(malformed)? else { return Ok(pushed) };
+        let bytes = &block.bytes[*at + cut.begin..*at + cut.end];
+        out.push(Frame { bytes, origin: &block.origin, offset, line: *line }, ctx);
+        *at += cut.next;
+        *line = line.map(|line| line + 1);
+    }
+    Ok(budget)
+}
+
+impl SourceReader for FrameReader {
+    type Item = Frames;
+    type Time = Untimed;
+
+    fn poll<'s>(
+        &'s mut self,
+        budget: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Frames>,
+    ) -> Result<Polled> {
+        if self.at == self.block.bytes.len()
+            && let Some(polled) = self.advance(ctx.now_ns())?
+        {
+            return Ok(polled);
+        }
+        let FrameReader { framing, block, at, line, places, .. } = self;
+        let block: &'s Block = block;
+        ctx.set_split(block.split);
+        let pushed = lend((*framing, block), (at, line), budget, ctx, out)?;
+        if let Some(place) = places.iter_mut().rfind(|place| place.split == block.split) {
+            place.next = Some((block.offset + *at as u64).min(block.end) as Offset);
+        }
+        Ok(Polled::Records(pushed))
+    }
+
+    fn offsets(&self) -> Offsets {
+        self.places.iter().filter_map(|place| Some((place.split, place.next?))).collect()
+    }
+
+    /// Before the first split has come, nobody knows.
+    fn idle(&self) -> bool {
+        self.state > 0 && self.here().next().is_none()
+    }
+
+    fn is_behind(&self, split: SplitId) -> bool {
+        self.silence == Silence::IsBehind && (self.state == 0 || self.here().any(|here| here == split))
+    }
+
+    fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
+        (self.state != state).then(|| (self.state, self.here().collect()))
+    }
+
+    fn committer(&mut self) -> Option<Box<dyn Committer>> {
+        self.committer.take()
+    }
+}

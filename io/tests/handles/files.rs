@@ -1,0 +1,266 @@
+//! Files as a source and as a sink.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::time::Duration;
+
+use slotflow::Job;
+use slotflow::io::files::{FileSink, FileSource, Unfinished};
+use slotflow::io::formats::{decode, decode_or_skip, text};
+use slotflow::io::frames::{Frame, Framing};
+use slotflow::io::{Egress, egress};
+use slotflow::prelude::*;
+
+use super::folder::{Folder, environment};
+
+/// A test that is still waiting after this has lost something.
+const LOST: Duration = Duration::from_secs(60);
+
+fn owned(frame: Frame<'_>) -> String {
+    frame.text().unwrap().to_owned()
+}
+
+/// The frames of a source, in the order in which they come.
+fn read(source: FileSource) -> Result<Vec<String>> {
+    let (env, lines) = (environment(), Collected::new());
+    env.source(source).map(owned).sink(lines.sink());
+    env.run("read").map(|_| lines.take())
+}
+
+fn error(source: FileSource) -> String {
+    read(source).unwrap_err().to_string()
+}
+
+/// Waits for records.
+fn receive(egress: &mut Egress<String>, count: usize) -> Vec<String> {
+    (0..count).map(|_| egress.recv(LOST).expect("the record is lost")).collect()
+}
+
+#[test]
+fn every_line_comes_once_whatever_the_ranges_and_the_parallelism() {
+    let folder = Folder::new("ranges");
+    let mut all = Vec::new();
+    for name in ["a", "b", "c"] {
+        let lines: Vec<String> = (0..3_000).map(|line| format!("{name}{line}")).collect();
+        folder.write(name, lines.join("\n"));
+        all.extend(lines);
+    }
+    all.sort();
+    for (parallelism, range) in [(1, None), (2, Some(997)), (4, Some(5_000))] {
+        let source = FileSource::lines(folder.file("?"));
+        let source = range.into_iter().fold(source, FileSource::ranges_of);
+        let (env, lines) = (environment(), Collected::new());
+        env.source(source).parallelism(parallelism).map(owned).sink(lines.sink());
+        env.run("read").unwrap();
+        let mut lines = lines.take();
+        lines.sort();
+        assert!(lines == all, "parallelism {parallelism}, ranges of {range:?}");
+    }
+}
+
+#[test]
+fn half_a_line_at_the_end_is_a_record_a_failure_or_left() {
+    let folder = Folder::new("half");
+    let file = folder.write("a", "one\r\ntwo\nhal");
+    let lines = || FileSource::lines(&file);
+    assert_eq!(read(lines()).unwrap(), ["one", "two", "hal"]);
+    assert_eq!(read(lines().unfinished(Unfinished::Leave)).unwrap(), ["one", "two"]);
+    assert_eq!(
+        error(lines().unfinished(Unfinished::Fail)),
+        format!(
+            "operator \"files({file})\", subtask 0: bad record in {file}, line 3 at offset 9: the last frame is \
+             not whole: 3 bytes of it are there"
+        )
+    );
+    let frames = folder.write("b", b"\0\0\0\x02a\n\0\0\0\0\0\0\0\x03x");
+    let error = error(FileSource::length_delimited(&frames));
+    assert!(error.contains("at offset 10: the last frame is not whole: 5 bytes"), "{error}");
+    let frames = FileSource::length_delimited(&frames).unfinished(Unfinished::Leave);
+    assert_eq!(read(frames).unwrap(), ["a\n", ""]);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_before_the_start() {
+    let folder = Folder::new("wrong");
+    let missing = folder.file("*.csv");
+    assert_eq!(
+        error(FileSource::lines(&missing)),
+        format!(
+            "operator \"files({missing})\": no file is {missing}; mend the path, or say watch_every to wait for files"
+        )
+    );
+    let file = folder.write("a", "x\n");
+    let source = FileSource::length_delimited(&file).ranges_of(0).skip_lines(1);
+    let all = error(source.watch_every(LOST).unfinished(Unfinished::Record));
+    for part in
+        ["4 problems", "ranges_of is for lines", "files that do not grow", "skip_lines", "files that end"]
+    {
+        assert!(part == "4 problems" || all.contains(part), "{part} is not in {all}");
+    }
+    let folder_as_store = FileSource::lines(&file).positions(folder.path());
+    assert!(error(folder_as_store).contains("cannot be read"));
+    let store = folder.write("store", "no position\n");
+    let broken = error(FileSource::lines(&file).positions(&store));
+    assert!(broken.contains(&format!("line 1 of the positions {store} is none; mend it")), "{broken}");
+}
+
+#[test]
+fn malformed_lines_name_file_line_and_offset_or_are_counted() {
+    let folder = Folder::new("malformed");
+    let file = folder.write("a", b"head\nok\n\xff\nfine\n");
+    let source = || FileSource::lines(&file).skip_lines(1);
+    let env = environment();
+    env.source(source()).then("decode", decode(text())).map(str::len).sink(callback(|_| ()));
+    let failed = env.run("fails").unwrap_err().to_string();
+    assert!(failed.contains(&format!("bad record in {file}, line 3 at offset 8: invalid utf-8")), "{failed}");
+
+    let (env, lines) = (environment(), Collected::new());
+    let decoded = env.source(source()).then("decode", decode_or_skip(text()));
+    decoded.map(str::to_owned).sink(lines.sink());
+    env.run("skips").unwrap();
+    assert_eq!(lines.take(), ["ok", "fine"]);
+}
+
+#[test]
+fn a_line_that_is_too_long_fails_by_name() {
+    let folder = Folder::new("long");
+    let file = folder.write("a", format!("short\n{}\n", "x".repeat(200_000)));
+    let error = error(FileSource::framed(&file, Framing::lines().max_bytes(100)));
+    assert!(error.contains("offset 6") && error.contains("longer than max_bytes = 100"), "{error}");
+}
+
+#[test]
+fn a_source_with_positions_reads_on_where_it_stopped() {
+    let folder = Folder::new("resumed");
+    let (file, store) = (folder.write("a", "1\n2\nha"), folder.file("store"));
+    let source = || FileSource::lines(folder.file("a*")).unfinished(Unfinished::Leave).positions(&store);
+    assert_eq!(read(source()).unwrap(), ["1", "2"]);
+    let mut more = OpenOptions::new().append(true).open(&file).unwrap();
+    more.write_all(b"lf\n3\n").unwrap();
+    folder.write("a2", "new\n");
+    assert_eq!(read(source()).unwrap(), ["half", "3", "new"]);
+    assert_eq!(read(source()).unwrap(), [""; 0]);
+    let other = error(source().ranges_of(2));
+    assert!(
+        other.contains("are those of ranges of 0 bytes (0 is all); give ranges_of what it had"),
+        "{other}"
+    );
+    folder.write("a", "1\n");
+    let shorter = error(source());
+    assert!(shorter.contains("was read up to byte 11 and has 2 bytes now"), "{shorter}");
+}
+
+#[test]
+fn what_a_failed_job_had_not_written_is_read_again() {
+    let folder = Folder::new("failed");
+    let lines: Vec<String> = (0..20_000).map(|line| line.to_string()).collect();
+    let file = folder.write("in", lines.join("\n"));
+    let run = |poison: &'static str| {
+        let mut config = Config::default();
+        config.job.commit_interval_ms = 1;
+        let env = Environment::with(config);
+        let source = FileSource::lines(&file).positions(folder.file("store"));
+        let sink = FileSink::lines(folder.path(), "out").suffix("txt").roll_bytes(1_000);
+        env.source(source)
+            .try_map(move |line: Frame<'_>| {
+                let line = line.text()?;
+                if line == poison { Err(Error::user("poison")) } else { Ok(line.to_owned()) }
+            })
+            .sink(sink);
+        env.run("copy")
+    };
+    assert!(run("15000").unwrap_err().to_string().contains("poison"));
+    run("none").unwrap();
+    let files = folder.files(".txt");
+    let mut written: Vec<u32> =
+        files.iter().flat_map(|(_, text)| text.lines()).map(|line| line.parse().unwrap()).collect();
+    written.sort();
+    written.dedup();
+    assert!(written.into_iter().eq(0..20_000), "a line is lost");
+    assert_eq!(folder.files(".part"), [], "what was not finished is gone");
+}
+
+#[test]
+fn a_watched_folder_gives_what_comes_and_what_grows() {
+    let folder = Folder::new("watched");
+    let first = folder.write("a.log", "1\nhal");
+    let (env, (mut lines, sink)) = (environment(), egress(16));
+    let source = FileSource::lines(folder.file("*.log")).watch_every(Duration::from_millis(5));
+    env.source(source.positions(folder.file("store"))).map(owned).sink(sink);
+    let job: Job = env.start("watch").unwrap();
+    assert_eq!(receive(&mut lines, 1), ["1"]);
+    let mut more = OpenOptions::new().append(true).open(&first).unwrap();
+    more.write_all(b"f\n2\n").unwrap();
+    assert_eq!(receive(&mut lines, 2), ["half", "2"]);
+    // Written under a name that no pattern means, and then moved: it is never seen half.
+    folder.write(".b", "new\n");
+    fs::rename(folder.file(".b"), folder.file("b.log")).unwrap();
+    assert_eq!(receive(&mut lines, 1), ["new"]);
+    fs::remove_file(&first).unwrap();
+    folder.write("c.log", "last\n");
+    assert_eq!(receive(&mut lines, 1), ["last"]);
+    job.drain(LOST).unwrap();
+    let store = fs::read_to_string(folder.file("store")).unwrap();
+    assert_eq!(store.lines().count(), 2, "the positions of the files that are there: {store}");
+}
+
+#[test]
+fn files_roll_by_size_go_on_with_their_numbers_and_are_whole() {
+    let folder = Folder::new("rolled");
+    for begin in [0, 1_000] {
+        let env = environment();
+        let sink = FileSink::lines(folder.path(), "n").suffix("txt").roll_bytes(1);
+        env.source(generate(1_000, move |i| (begin + i).to_string())).sink(sink);
+        env.run("numbers").unwrap();
+    }
+    let files = folder.files("");
+    assert!(files.len() > 2 && files[0].0 == "n-0-000001.txt", "{files:?}");
+    let text: String = files.into_iter().map(|(_, text)| text).collect();
+    assert!(text.lines().map(|line| line.parse::<u64>().unwrap()).eq(0..2_000));
+}
+
+#[test]
+fn a_file_is_finished_by_time_while_the_job_runs() {
+    let folder = Folder::new("timed");
+    let (mut ingress, source) = slotflow::io::ingress(4);
+    let env = environment();
+    env.source(source).sink(FileSink::lines(folder.path(), "t").roll_after(Duration::from_millis(1)));
+    let job = env.start("timed").unwrap();
+    ingress.try_push("x").unwrap();
+    let began = std::time::Instant::now();
+    while !fs::exists(folder.file("t-0-000001")).unwrap() {
+        assert!(began.elapsed() < LOST, "it is never finished");
+        std::thread::yield_now();
+    }
+    assert_eq!(fs::read_to_string(folder.file("t-0-000001")).unwrap(), "x\n");
+    job.stop().unwrap();
+}
+
+#[test]
+fn a_full_disk_fails_the_job_with_a_remedy() {
+    let folder = Folder::new("full");
+    let hidden = folder.file(".f-0.part");
+    std::os::unix::fs::symlink("/dev/full", &hidden).unwrap();
+    let env = environment();
+    env.source(generate(10, |i| i.to_string())).sink(FileSink::lines(folder.path(), "f")).name("out");
+    let error = env.run("full").unwrap_err().to_string();
+    let text = format!("operator \"out\", subtask 0: {hidden} cannot be written: No space left on device");
+    assert!(error.starts_with(&text) && error.contains("; make room on its file system"), "{error}");
+}
+
+#[test]
+fn a_folder_or_a_record_that_cannot_be_written_is_named() {
+    let folder = Folder::new("unwritable");
+    let file = folder.write("a", "");
+    let run = |record: &'static str, sink: FileSink| {
+        let env = environment();
+        env.source(from_iterator([record])).sink(sink);
+        env.run("write").unwrap_err().to_string()
+    };
+    let error = run("x", FileSink::lines(&file, "f"));
+    assert!(error.contains(&format!("the folder {file} cannot be written")), "{error}");
+    let error = run("x", FileSink::lines(folder.path(), "a/b"));
+    assert!(error.contains("without a slash"), "{error}");
+    let error = run("a\nb", FileSink::lines(folder.path(), "f"));
+    assert!(error.contains("a record with a line break cannot be a line"), "{error}");
+}

@@ -1,0 +1,5 @@
+//! Connectors without a broker, with real jobs between them: one program, as each takes seconds to link.
+
+mod files;
+mod folder;
+mod handles;
