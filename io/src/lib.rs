@@ -14,6 +14,7 @@ mod ingress;
 mod iterator;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod net;
 mod overflow;
 mod stdout;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use slotflow_runtime::error::Problem;
@@ -297,7 +297,7 @@ impl Source for FileSource {
             return Ok(FrameReader::without_splits(self.framing));
         }
         let (to, fed) = feed(self.read_ahead_bytes / BLOCK_BYTES, subtask.waker.clone());
-        let (wanted, pause): (_, Receiver<Infallible>) = mpsc::channel();
+        let (wanted, pause) = mpsc::channel::<Infallible>();
         let reading = Reading {
             framing: self.framing,
             unfinished: self.half(),
@@ -310,7 +310,7 @@ impl Source for FileSource {
             pause,
         };
         subtask.io.spawn("slotflow-files", move || reading.run())?;
-        let ends = Ends { _pause: wanted, _more: None };
+        let ends: Ends = Box::new(wanted);
         Ok(FrameReader::new(self.framing, fed, Silence::IsBehind, self.committer(), ends))
     }
 }

@@ -51,6 +51,10 @@ impl Cutter {
         Cutter { framing, split, origin, chunk: Vec::new(), bytes: Vec::new(), offset, line, skip_lines, end }
     }
 
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// Where the next frame begins.
     pub fn offset(&self) -> u64 {
         self.offset

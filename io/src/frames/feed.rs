@@ -8,10 +8,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use slotflow_runtime::Waker;
 
 /// What goes in.
-#[derive(Clone)]
 pub(crate) struct Feeder<X> {
     to: SyncSender<X>,
     waker: Waker,
+}
+
+impl<X> Clone for Feeder<X> {
+    fn clone(&self) -> Self {
+        Feeder { to: self.to.clone(), waker: self.waker.clone() }
+    }
 }
 
 /// Nobody will read any more.

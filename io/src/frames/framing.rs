@@ -68,20 +68,23 @@ impl Framing {
 
     /// How many bytes of whole frames there are from the beginning.
     pub(crate) fn whole(&self, bytes: &[u8]) -> Result<usize, Cause> {
-        if self.kind == Kind::Lines {
-            return match memchr::memrchr(b'\n', bytes) {
-                Some(last) => Ok(last + 1),
-                None => self.check(bytes.len().saturating_sub(LENGTH_BYTES)).map(|()| 0),
-            };
+        // No line is too long where all of them together are not.
+        if self.kind == Kind::Lines && bytes.len() <= self.max_bytes {
+            return Ok(memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1));
         }
         let mut whole = 0;
-        // What is malformed behind frames that are not is found once those are gone.
-        while let Some(cut) =
-            self.first(&bytes[whole..]).or_else(|cause| if whole > 0 { Ok(None) } else { Err(cause) })?
-        {
+        while let Some(cut) = self.first_behind(whole, bytes)? {
             whole += cut.next;
         }
         Ok(whole)
+    }
+
+    /// The first frame behind `whole` bytes of good ones: what is malformed there is told once those are gone.
+    fn first_behind(&self, whole: usize, bytes: &[u8]) -> Result<Option<Cut>, Cause> {
+        match self.first(&bytes[whole..]) {
+            Err(_) if whole > 0 => Ok(None),
+            first => first,
+        }
     }
 
     /// Appends a frame.
@@ -174,6 +177,7 @@ mod tests {
         assert!(error(lines, b"123456789").contains("longer than max_bytes = 4"));
         assert!(error(lengths, &[0xff; 4]).contains("a frame of 4294967295 bytes"));
         assert_eq!(lengths.whole(&[0, 0, 0, 1, 7, 0xff, 0xff, 0xff, 0xff]).unwrap(), 5, "good ones go first");
+        assert_eq!(lines.whole(b"1\n12345\n").unwrap(), 2);
         assert!(frames(lines, b"12345\n").unwrap_err().contains("a frame of 5 bytes"));
     }
 

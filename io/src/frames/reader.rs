@@ -1,8 +1,5 @@
 //! Lends the frames of blocks, on the slot.
 
-use std::convert::Infallible;
-use std::sync::mpsc::Sender;
-
 use slotflow_runtime::{
     Committer, Context, Error, Offset, Offsets, Output, Polled, Result, SourceReader, SplitId, Untimed,
 };
@@ -39,13 +36,8 @@ pub(crate) enum Silence {
     IsBehind,
 }
 
-/// What a reading thread notices when its reader is gone, beside a queue that nobody reads.
-pub(crate) struct Ends {
-    /// A thread that pauses waits at the other end of this.
-    pub _pause: Sender<Infallible>,
-    /// What else has to be let go.
-    pub _more: Option<Box<dyn Send>>,
-}
+/// What lets the reading threads go when it is dropped, beside a queue that nobody reads.
+pub(crate) type Ends = Box<dyn Send>;
 
 /// A split as far as it was read.
 struct Place {
@@ -64,7 +56,9 @@ impl FrameReader {
         ends: Ends,
     ) -> FrameReader {
         let reader = FrameReader::without_splits(framing);
-        FrameReader { fed: Some(fed), silence, state: 0, committer, _ends: Some(ends), ..reader }
+        // A file that waits for its turn is behind; of a connection that is not there nobody knows.
+        let state = u64::from(silence == Silence::IsIdle);
+        FrameReader { fed: Some(fed), silence, state, committer, _ends: Some(ends), ..reader }
     }
 
     /// Of a subtask that has nothing to read.

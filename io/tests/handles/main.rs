@@ -3,3 +3,4 @@
 mod files;
 mod folder;
 mod handles;
+mod sockets;

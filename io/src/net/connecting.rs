@@ -1,0 +1,120 @@
+//! Connects to an address again and again, on a thread of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use slotflow_runtime::{Error, SplitId};
+
+use super::Address;
+use super::accepting::WhenClosed;
+use super::backoff::Backoff;
+use super::connection::Connection;
+use super::counts::{Count, SocketCounts};
+use super::open::Open;
+use super::reading::{Ended, Reading};
+use crate::frames::{Gone, Piece};
+
+/// How one address is connected to.
+#[derive(Clone)]
+pub(super) struct Dialling {
+    pub to: Address,
+    pub connect_timeout: Duration,
+    pub give_up_after: Option<Duration>,
+    pub open: Open,
+    pub counts: SocketCounts,
+}
+
+impl Dialling {
+    /// A connection, noted for the end, as soon as there is one; none when the end has begun.
+    ///
+    /// # Errors
+    /// It was tried for long enough.
+    pub fn dial(&self, backoff: &mut Backoff) -> Result<Option<(Connection, SplitId)>, Error> {
+        while !self.open.has_ended() {
+            match Connection::connect(&self.to, self.connect_timeout).and_then(|made| self.note(made)) {
+                Ok(noted) => return Ok(noted),
+                Err(error) => self.wait(backoff, &error)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes a connection.
+    pub fn note(&self, connection: Connection) -> io::Result<Option<(Connection, SplitId)>> {
+        let noted = self.open.add(connection.try_clone()?);
+        Ok(noted.map(|split| (connection, split)))
+    }
+
+    /// Pauses behind a failure.
+    pub fn wait(&self, backoff: &mut Backoff, error: &io::Error) -> Result<(), Error> {
+        self.counts.warn(Count::Lost, &format!("{} is not connected: {error}", self.to));
+        match backoff.pause() {
+            Some(pause) => {
+                self.open.pause(pause);
+                Ok(())
+            }
+            None => Err(away(&self.to, error)),
+        }
+    }
+}
+
+/// An address that does not answer.
+pub(super) fn away(to: &Address, error: &io::Error) -> Error {
+    let remedy = "start what listens there, or mend the address";
+    Error::world(format!("{to} cannot be connected: {error}"), remedy)
+}
+
+/// Reads from one address.
+pub(super) struct Connecting {
+    pub dialling: Dialling,
+    pub reading: Reading,
+    pub split: SplitId,
+    pub end: WhenClosed,
+    /// How many addresses of the subtask are read still.
+    pub left: Arc<AtomicUsize>,
+}
+
+impl Connecting {
+    /// Reads until the source ends; the connection that was made before the start comes first.
+    pub fn run(self, first: Option<Connection>) {
+        let last = match self.read(first) {
+            Ok(Ok(())) if self.left.fetch_sub(1, Ordering::AcqRel) == 1 => Piece::End,
+            Ok(Err(error)) => Piece::Failed(error),
+            Ok(Ok(())) | Err(Gone) => return,
+        };
+        // Who does not want it does not miss it.
+        let _ = self.reading.to.give(last);
+    }
+
+    fn read(&self, first: Option<Connection>) -> Result<Result<(), Error>, Gone> {
+        let mut backoff = Backoff::new(self.dialling.give_up_after);
+        let mut made = first.and_then(|first| self.dialling.note(first).ok().flatten());
+        loop {
+            let dialled = match made.take() {
+                Some(made) => Ok(Some(made)),
+                None => self.dialling.dial(&mut backoff),
+            };
+            let (mut connection, place) = match dialled {
+                Ok(Some(dialled)) => dialled,
+                Ok(None) => return Err(Gone),
+                Err(error) => return Ok(Err(error)),
+            };
+            let (ended, bytes) =
+                self.reading.read(self.split, &self.dialling.to.to_string(), &mut connection)?;
+            self.dialling.open.remove(place);
+            // Who only accepts and closes is not asked again at once.
+            if bytes > 0 {
+                backoff.reset();
+            }
+            if self.end == WhenClosed::End && ended == Ended::Closed {
+                return Ok(Ok(()));
+            }
+            let closed = io::Error::new(io::ErrorKind::ConnectionReset, "it was closed");
+            if let Err(error) = self.dialling.wait(&mut backoff, &closed) {
+                return Ok(Err(error));
+            }
+        }
+    }
+}
