@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bridges;
 mod callback;
 mod collect;
 mod doorbell;

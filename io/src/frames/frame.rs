@@ -24,6 +24,11 @@ pub struct Frame<'s> {
 }
 
 impl<'s> Frame<'s> {
+    /// A frame that has no line.
+    pub(crate) fn new(bytes: &'s [u8], origin: &'s str, offset: u64) -> Frame<'s> {
+        Frame { bytes, origin, offset, line: None }
+    }
+
     /// What it holds, without what tells it apart.
     #[inline]
     pub fn bytes(&self) -> &'s [u8] {

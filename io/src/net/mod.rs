@@ -5,7 +5,7 @@
 //! read on the slot itself, which is what busy polling is for.
 //!
 //! Reading order: [`source`](SocketSource), `accepting`, `connecting`, `reading`; [`sink`](SocketSink); `connection`,
-//! `open`.
+//! `open`; [`udp`](UdpSource), `datagrams`.
 
 mod accepting;
 mod address;
@@ -13,13 +13,16 @@ mod backoff;
 mod connecting;
 mod connection;
 mod counts;
+mod datagrams;
 mod open;
 mod reading;
 mod sink;
 mod source;
+mod udp;
 mod writing;
 
 pub use address::Address;
 pub use counts::SocketCounts;
 pub use sink::SocketSink;
 pub use source::SocketSource;
+pub use udp::{UdpCounts, UdpReader, UdpSource};
