@@ -124,7 +124,7 @@ impl<T> Csv<T> {
 impl<T: DeserializeOwned + 'static> Decode for Csv<T> {
     type Item = Owned<T>;
 
-    fn decode<'s>(&mut self, payload: &'s [u8]) -> Result<T, Cause> {
+    fn decode(&mut self, payload: &[u8]) -> Result<T, Cause> {
         self.split(payload)?;
         Ok(self.fields.deserialize(self.columns.as_ref())?)
     }
