@@ -34,9 +34,9 @@ impl<T: Send + 'static> Queue<T> for SyncSender<T> {
     }
 }
 
-/// A sink that puts records into a bounded queue of the standard library; each subtask has a clone of the sender. A full
-/// queue holds the job up. A record has arrived when it is in the queue, whose receiver must not be dropped before the
-/// job has ended.
+/// A sink that puts records into a bounded queue of the standard library; each subtask has a clone of the sender. A
+/// full queue holds the job up. A record has arrived when it is in the queue, whose receiver must not be dropped before
+/// the job has ended.
 ///
 /// See [`from_receiver`](super::from_receiver) for an example.
 pub fn to_sender<T: Send + 'static>(sender: SyncSender<T>) -> SenderSink<SyncSender<T>> {

@@ -42,8 +42,8 @@ fn fitting(folders: &[PathBuf], pattern: &str) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether a name is what the pattern says. A wildcard does not stand for a dot at the beginning: such files are hidden,
-/// as those that are being written.
+/// Whether a name is what the pattern says. A wildcard does not stand for a dot at the beginning: such files are
+/// hidden, as those that are being written.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let is_hidden = name.first() == Some(&b'.') && pattern.first() != Some(&b'.');
     !is_hidden && fits_rest(pattern, name)

@@ -1,7 +1,7 @@
 //! How far files have been read, in a file of its own.
 //!
-//! A line for each split: where it begins, of how many bytes each range is (0 for a whole file), where it is read on, and
-//! the file. It is written beside, made durable, and
+//! A line for each split: where it begins, of how many bytes each range is (0 for a whole file), where it is read on,
+//! and the file. It is written beside, made durable, and
 //! takes the old one's name, so it is whole at any moment.
 
 use std::collections::BTreeMap;

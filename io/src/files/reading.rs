@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use slotflow_runtime::{Error, SplitId};
 use super::failure::{shortened, unlisted, unreadable};
 use super::pattern;
 use super::source::Unfinished;
-use super::splits::FileSplits;
+use super::splits::{FileSplit, FileSplits};
 use crate::frames::{Cutter, Feeder, Framing, Gone, Piece};
 
 /// What one thread reads, and how.
@@ -74,8 +75,10 @@ impl Reading {
 
     fn read_once(&mut self) -> Result<(), Stop> {
         for split in self.splits.of(self.subtask.0, self.subtask.1) {
-            let mut cutter = self.begin(split)?;
-            self.read(split, &mut cutter)?;
+            let of = self.splits.split(split);
+            let file = File::open(&of.path).map_err(|error| unreadable(&of.path, &error))?;
+            let mut cutter = self.begin(split, of);
+            self.read(split, &mut cutter, file)?;
             self.finish(&mut cutter)?;
         }
         self.leave()
@@ -101,23 +104,24 @@ impl Reading {
 
     /// Reads what has come to a file.
     fn look(&mut self, split: SplitId) -> Result<(), Stop> {
-        let file = self.splits.split(split);
-        let length = match file.path.metadata() {
+        let of = self.splits.split(split);
+        let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, file) = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split),
-            length => length.map_err(|error| unreadable(&file.path, &error))?.len(),
+            opened => opened.map_err(|error| unreadable(&of.path, &error))?,
         };
-        let known = self.cutters.get(&split).map_or(file.range.begin, Cutter::read_to);
+        let known = self.cutters.get(&split).map_or(of.range.begin, Cutter::read_to);
         if length < known {
-            return Err(shortened(&file.path, known, length).into());
+            return Err(shortened(&of.path, known, length).into());
         }
         if length == known {
             return Ok(());
         }
         let mut cutter = match self.cutters.remove(&split) {
             Some(cutter) => cutter,
-            None => self.begin(split)?,
+            None => self.begin(split, of),
         };
-        self.read(split, &mut cutter)?;
+        self.read(split, &mut cutter, file)?;
         cutter.shrink();
         self.cutters.insert(split, cutter);
         Ok(())
@@ -129,17 +133,15 @@ impl Reading {
         Ok(self.to.give(Piece::Forget(split))?)
     }
 
-    fn begin(&self, split: SplitId) -> Result<Cutter, Stop> {
-        let file = self.splits.split(split);
-        Ok(Cutter::new(self.framing, split, file.origin, file.range))
+    fn begin(&self, split: SplitId, of: FileSplit) -> Cutter {
+        Cutter::new(self.framing, split, of.origin, of.range)
     }
 
     /// Reads a file to its end, or to where another split begins.
-    fn read(&mut self, split: SplitId, cutter: &mut Cutter) -> Result<(), Stop> {
+    fn read(&mut self, split: SplitId, cutter: &mut Cutter, mut file: File) -> Result<(), Stop> {
         self.come(split)?;
-        let of = self.splits.split(split);
-        let failed = |error: io::Error| unreadable(&of.path, &error);
-        let mut file = File::open(&of.path).map_err(failed)?;
+        let origin = cutter.origin().to_owned();
+        let failed = |error: io::Error| unreadable(Path::new(&origin), &error);
         file.seek(SeekFrom::Start(cutter.read_to())).map_err(failed)?;
         while !cutter.ended() && cutter.read(&mut file).map_err(failed)? > 0 {
             while let Some(block) = cutter.take()? {

@@ -92,19 +92,34 @@ impl Rolling {
     fn follow(&mut self) -> io::Result<()> {
         loop {
             match self.order() {
-                Ok(Order::Write(block)) => self.write(&block)?,
-                Ok(Order::Barrier(barrier)) => self.barrier = barrier,
-                Ok(Order::Close) => self.closing = true,
-                Err(RecvTimeoutError::Timeout) => self.finish()?,
+                Ok(order) => self.carry_out(order)?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.finish()?;
+                    self.say();
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if self.closing || self.open.as_ref().is_some_and(|open| open.bytes >= self.target.roll_bytes) {
-                self.finish()?;
-            }
-            match self.open {
-                Some(_) => self.progress.wake(),
-                None => self.progress.arrive(self.blocks, self.barrier),
-            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> io::Result<()> {
+        match order {
+            Order::Write(block) => self.write(&block)?,
+            Order::Barrier(barrier) => self.barrier = barrier,
+            Order::Close => self.closing = true,
+        }
+        if self.closing || self.open.as_ref().is_some_and(|open| open.bytes >= self.target.roll_bytes) {
+            self.finish()?;
+        }
+        self.say();
+        Ok(())
+    }
+
+    /// Tells the slot what has arrived, or that there is room.
+    fn say(&self) {
+        match self.open {
+            Some(_) => self.progress.wake(),
+            None => self.progress.arrive(self.blocks, self.barrier),
         }
     }
 
@@ -154,5 +169,51 @@ impl Rolling {
             "make room on its file system, or let this process write the folder; what has no name yet is written \
              again at the next start",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+
+    use super::*;
+    use crate::frames::{FrameWriter, Framing};
+
+    /// A folder of a test's own.
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn rolling(test: &str) -> (Folder, Rolling, Arc<Progress>) {
+        let folder = std::env::temp_dir().join(format!("slotflow-{}-{test}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (stem, suffix, roll_after) = ("f-0".into(), ".txt".into(), Duration::from_secs(3_600));
+        let target = Target { folder: folder.clone(), stem, suffix, roll_bytes: 4, roll_after, fsync: true };
+        let (_, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
+        let next = target.next_number().unwrap();
+        (Folder(folder), Rolling::new(target, next, orders, progress.clone()), progress)
+    }
+
+    #[test]
+    fn what_has_no_name_has_not_arrived_and_neither_has_its_barrier() {
+        let (folder, mut rolling, progress) = rolling("arrives");
+        rolling.carry_out(Order::Barrier(1)).unwrap();
+        assert_eq!(progress.arrived(), (0, 1), "nothing is in front of it");
+        rolling.carry_out(Order::Write(b"a\n".into())).unwrap();
+        rolling.carry_out(Order::Barrier(2)).unwrap();
+        assert_eq!(progress.arrived(), (0, 1));
+        rolling.carry_out(Order::Write(b"b\n".into())).unwrap();
+        assert_eq!(progress.arrived(), (2, 2));
+        assert_eq!(fs::read(folder.0.join("f-0-000001.txt")).unwrap(), b"a\nb\n");
+        rolling.carry_out(Order::Write(b"c\n".into())).unwrap();
+        rolling.carry_out(Order::Close).unwrap();
+        assert_eq!(progress.arrived(), (3, 2), "nobody waits for a file to be full at the end");
+        rolling.carry_out(Order::Write(b"d\n".into())).unwrap();
+        assert_eq!(progress.arrived(), (4, 2));
+        assert_eq!(rolling.target.next_number().unwrap(), 4);
     }
 }

@@ -18,9 +18,9 @@ const ROLL_AFTER: Duration = Duration::from_secs(10);
 /// Writes records that are bytes into files of a folder, as lines or behind their length; a format makes bytes of
 /// others (see [`encode`](crate::formats::encode)).
 ///
-/// A file is written under a hidden name, `.PREFIX-SUBTASK.part`, and gets its own, `PREFIX-SUBTASK-NUMBER.SUFFIX`, when
-/// it is finished: when it is large enough or old enough, and at the end of a job or its drain. So whatever has such a
-/// name is whole and does not change any more.
+/// A file is written under a hidden name, `.PREFIX-SUBTASK.part`, and gets its own, `PREFIX-SUBTASK-NUMBER.SUFFIX`,
+/// when it is finished: when it is large enough or old enough, and at the end of a job or its drain. So whatever has
+/// such a name is whole and does not change any more.
 ///
 /// At least once: a record has arrived when its file has its name, and that is durable unless
 /// [`without_fsync`](FileSink::without_fsync) was said. Offsets are therefore committed as often as files are finished.

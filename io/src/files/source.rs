@@ -286,7 +286,8 @@ impl Source for FileSource {
             splits.extend(self.divide(&file, &positions)?);
         }
         let count = splits.len() as u32;
-        self.splits.set(splits);
+        // New ones: a clone of this source has its own.
+        self.splits = FileSplits::new(splits);
         let store = |path: &PathBuf| Store::open(path, positions.without_gone());
         self.store = self.positions.as_ref().map(store).transpose()?;
         Ok(Splits::Count(count))

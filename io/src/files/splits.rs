@@ -1,5 +1,6 @@
 //! The splits of a source of files, shared by its subtasks.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,12 +40,12 @@ impl FileSplit {
 pub(super) struct FileSplits(Arc<Mutex<Vec<FileSplit>>>);
 
 impl FileSplits {
-    fn all(&self) -> MutexGuard<'_, Vec<FileSplit>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new(splits: Vec<FileSplit>) -> FileSplits {
+        FileSplits(Arc::new(splits.into()))
     }
 
-    pub fn set(&self, splits: Vec<FileSplit>) {
-        *self.all() = splits;
+    fn all(&self) -> MutexGuard<'_, Vec<FileSplit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn split(&self, split: SplitId) -> FileSplit {
@@ -58,11 +59,10 @@ impl FileSplits {
     /// Adds those of these files that are new.
     pub fn add_new(&self, files: Vec<PathBuf>, header: u64) {
         let mut all = self.all();
-        for path in files {
-            if !all.iter().any(|split| split.path == path && !split.forgotten) {
-                all.push(FileSplit::new(&path, (0, u64::MAX), header, None));
-            }
-        }
+        let known = all.iter().filter(|split| !split.forgotten).map(|split| split.path.clone());
+        let known: HashSet<PathBuf> = known.collect();
+        let new = files.iter().filter(|path| !known.contains(*path));
+        all.extend(new.map(|path| FileSplit::new(path, (0, u64::MAX), header, None)));
     }
 
     /// The numbers of those that one subtask of so many reads.

@@ -14,7 +14,7 @@ fn decoded<D: Decode<Item = Owned<T>>, T: 'static>(mut format: D, payload: &[u8]
 
 fn encoded<F: Family, E: Encode<F>>(mut format: E, record: F::Of<'_>) -> Vec<u8> {
     let mut payload = Vec::new();
-    format.encode(record, &mut payload).unwrap();
+    format.encode(record, &mut payload).expect("it has a form");
     payload
 }
 

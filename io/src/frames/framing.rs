@@ -124,7 +124,8 @@ impl Framing {
             return Ok(());
         }
         let most = self.max_bytes;
-        Err(format!("a frame of {bytes} bytes or more is longer than max_bytes = {most} allows; raise it if such frames are meant").into())
+        let what = format!("a frame of {bytes} bytes or more is longer than max_bytes = {most} allows");
+        Err(format!("{what}; raise it if such frames are meant").into())
     }
 }
 

@@ -63,6 +63,11 @@ impl Progress {
         self.wake();
     }
 
+    /// How many blocks have arrived for good, and the last barrier that has.
+    pub fn arrived(&self) -> (u64, u64) {
+        (self.arrived.load(Ordering::Acquire), self.barrier.load(Ordering::Acquire))
+    }
+
     /// Nothing more can be written.
     pub fn fail(&self, error: Error) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -199,10 +204,10 @@ where
 
     fn acknowledged(&mut self) -> Acknowledged {
         let all_ordered = self.staged.is_empty() && self.waiting.is_empty();
-        if all_ordered && self.progress.arrived.load(Ordering::Acquire) == self.ordered {
-            return Acknowledged::Everything;
+        match self.progress.arrived() {
+            (blocks, _) if all_ordered && blocks == self.ordered => Acknowledged::Everything,
+            (_, barrier) => Acknowledged::UpTo(barrier),
         }
-        Acknowledged::UpTo(self.progress.barrier.load(Ordering::Acquire))
     }
 }
 

@@ -25,19 +25,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// ```
 /// # use slotflow::prelude::*;
-/// use std::io::Read;
 /// use std::net::TcpListener;
 /// use slotflow::io::net::SocketSink;
 ///
 /// let far = TcpListener::bind("127.0.0.1:0")?;
 /// let reading = std::thread::spawn({
 ///     let far = far.try_clone()?;
-///     move || far.accept().map(|(mut stream, _)| { let mut all = String::new(); stream.read_to_string(&mut all).map(|_| all) })
+///     move || std::io::read_to_string(far.accept()?.0)
 /// });
 /// let env = Environment::with(Config::default());
 /// env.source(from_iterator(["to be", "or not"])).sink(SocketSink::connect(far.local_addr()?.to_string()));
 /// env.run("send")?;
-/// assert_eq!(reading.join().unwrap()??, "to be\nor not\n");
+/// assert_eq!(reading.join().unwrap()?, "to be\nor not\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -52,8 +51,8 @@ pub struct SocketSink {
 }
 
 impl SocketSink {
-    /// Connects to an address, such as `10.0.0.7:9000` or `unix:/run/orders`; lines by default. A connection that breaks
-    /// is made again, behind pauses that double from 50 ms to 5 s.
+    /// Connects to an address, such as `10.0.0.7:9000` or `unix:/run/orders`; lines by default. A connection that
+    /// breaks is made again, behind pauses that double from 50 ms to 5 s.
     pub fn connect(to: impl Into<Address>) -> SocketSink {
         let (to, framing, counts) = (to.into(), Framing::lines(), SocketCounts::default());
         SocketSink { to, framing, connect_timeout: CONNECT_TIMEOUT, give_up_after: None, counts, made: None }

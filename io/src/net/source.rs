@@ -34,7 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// order of its frames holds. A connection has a thread on the I/O cores. Where the slot does not keep up, nothing is
 /// read, and the far end feels a full window.
 ///
-/// There are no offsets: what was read when a job fails is lost, unless the far end sends it again. Half a line at the
+/// There are no offsets: what was read ahead when a job fails, stops or is drained is lost, unless the far end sends it
+/// again. Half a line at the
 /// end of a connection that was closed is a line; half of anything on one that broke is dropped and counted.
 ///
 /// ```
@@ -139,16 +140,16 @@ impl SocketSource {
         self
     }
 
-    /// Closes a connection on which a frame is malformed, a length or a line that is too long, and counts it. By default
-    /// that fails the job.
+    /// Closes a connection on which a frame is malformed, a length or a line that is too long, and counts it. By
+    /// default that fails the job.
     #[must_use]
     pub fn close_malformed(mut self) -> Self {
         self.malformed = OnMalformed::CloseConnection;
         self
     }
 
-    /// Ends when the far end closes: a subtask that connects when all its addresses have, all that listen when there has
-    /// been a connection and the last is closed. By default the source never ends.
+    /// Ends when the far end closes: a subtask that connects when all its addresses have, all that listen when there
+    /// has been a connection and the last is closed. By default the source never ends.
     #[must_use]
     pub fn end_when_closed(mut self) -> Self {
         self.when_closed = WhenClosed::End;
@@ -212,7 +213,7 @@ impl SocketSource {
 /// Binds a listening socket; the file of a Unix socket goes with it.
 fn bind(at: &Address) -> Result<(Listener, Option<PathBuf>)> {
     let listener = Listener::bind(at).map_err(|error| {
-        let remedy = "stop who listens there, remove the file of a Unix socket that nobody uses, or give another address";
+        let remedy = "stop who listens there, remove a Unix socket that nobody uses, or give another address";
         Error::world(format!("{at} cannot be listened at: {error}"), remedy)
     })?;
     let Address::Unix(path) = at else { return Ok((listener, None)) };

@@ -30,8 +30,8 @@ const POLL_EVERY: Duration = Duration::from_micros(100);
 /// The slot reads the socket itself, up to 64 datagrams a system call. No thread wakes it: it looks again every
 /// 100 us, or in every round.
 ///
-/// Best effort: UDP loses datagrams. Those that the system drops because the socket's buffer is full are counted, and so
-/// are those that are longer than [`max_bytes`](UdpSource::max_bytes), which are left out.
+/// Best effort: UDP loses datagrams. Those that the system drops because the socket's buffer is full are counted, and
+/// so are those that are longer than [`max_bytes`](UdpSource::max_bytes), which are left out.
 ///
 /// ```
 /// # use slotflow::{io::egress, prelude::*};

@@ -1,4 +1,5 @@
 //! Connectors without a broker, with real jobs between them: one program, as each takes seconds to link.
+#![allow(clippy::unwrap_used)] // Clippy does not take helpers of a test for tests.
 
 mod bridges;
 mod files;
