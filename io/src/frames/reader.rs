@@ -188,3 +188,75 @@ impl SourceReader for FrameReader {
         self.committer.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::take;
+
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame};
+
+    use super::*;
+    use crate::frames::{Feeder, feed};
+
+    /// What was lent, with the line and the split it came from.
+    #[derive(Default)]
+    struct Got(Vec<(String, Option<u64>, SplitId)>);
+
+    impl Output<Frames> for Got {
+        fn push<'s>(&mut self, frame: Frame<'s>, ctx: &mut Context<'s>) {
+            self.0.push((frame.text().unwrap().to_owned(), frame.line(), ctx.split()));
+        }
+    }
+
+    fn reader(silence: Silence) -> (Feeder<Piece>, FrameReader) {
+        let (to, fed) = feed(8, subtask().waker);
+        (to, FrameReader::new(Framing::lines(), fed, silence, None, Box::new(())))
+    }
+
+    fn poll(reader: &mut FrameReader, budget: usize) -> (Result<Polled>, Got) {
+        let (arena, blame, place, mut got) = (Arena::new(), Blame::default(), subtask(), Got::default());
+        let mut ctx = Context::new(&arena, &place, &blame, 5);
+        let polled = reader.poll(budget, &mut ctx, &mut got);
+        (polled, got)
+    }
+
+    fn block(split: SplitId, text: &str) -> Piece {
+        let (offset, end) = (10, 10 + text.len() as u64);
+        Piece::Block(Block { split, origin: "a".into(), offset, end, line: Some(3), bytes: text.into() })
+    }
+
+    #[test]
+    fn a_split_is_told_of_before_its_first_frame_and_where_it_is_read_on_is_known() {
+        let (to, mut reader) = reader(Silence::IsBehind);
+        assert!(!reader.idle() && reader.is_behind(7), "nothing has come, but it will");
+        assert_eq!(reader.splits_since(0), None);
+        [Piece::Come(7), block(7, "x\ny\nz\n"), Piece::Go(7), Piece::End]
+            .map(|piece| to.give(piece).unwrap());
+        assert_eq!(poll(&mut reader, 9).0.unwrap(), Polled::Until(5));
+        assert_eq!(reader.splits_since(0), Some((1, vec![7])));
+        assert!(reader.offsets().is_empty());
+        let (polled, mut got) = poll(&mut reader, 2);
+        assert_eq!(polled.unwrap(), Polled::Records(2));
+        assert_eq!(take(&mut got.0), [("x".into(), Some(3), 7), ("y".into(), Some(4), 7)]);
+        assert_eq!(reader.offsets(), [(7, 14)]);
+        assert_eq!(poll(&mut reader, 2).1.0, [("z".into(), Some(5), 7)]);
+        assert_eq!(poll(&mut reader, 2).0.unwrap(), Polled::Until(5));
+        assert!(reader.idle() && !reader.is_behind(7));
+        assert_eq!(reader.splits_since(1), Some((2, vec![])));
+        assert_eq!((reader.offsets(), poll(&mut reader, 2).0.unwrap()), (vec![(7, 16)], Polled::Until(5)));
+        assert_eq!(poll(&mut reader, 2).0.unwrap(), Polled::End);
+    }
+
+    #[test]
+    fn what_is_silent_is_idle_where_nobody_knows_and_a_thread_that_is_gone_is_no_end() {
+        let (to, mut reader) = reader(Silence::IsIdle);
+        assert!(reader.idle() && !reader.is_behind(0));
+        assert_eq!(poll(&mut reader, 1).0.unwrap(), Polled::Idle);
+        to.give(Piece::Come(0)).unwrap();
+        assert_eq!(poll(&mut reader, 1).0.unwrap(), Polled::Until(5));
+        assert!(!reader.idle() && !reader.is_behind(0));
+        drop(to);
+        assert!(poll(&mut reader, 1).0.unwrap_err().to_string().contains("has ended without a word"));
+    }
+}

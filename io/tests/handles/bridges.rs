@@ -23,8 +23,8 @@ fn every_record_goes_through_two_queues_in_order_whatever_their_size() {
         let env = environment();
         env.source(from_receiver(records)).map(|n: u64| n + 1).sink(to_sender(results));
         let job = env.start("through").unwrap();
-        let sending = thread::spawn(move || (0..2_000).for_each(|n| to.send(n).unwrap()));
-        assert!(from.iter().eq(1..=2_000), "capacity {capacity}");
+        let sending = thread::spawn(move || (0..500).for_each(|n| to.send(n).unwrap()));
+        assert!(from.iter().eq(1..=500), "capacity {capacity}");
         sending.join().unwrap();
         job.wait().unwrap();
     }
@@ -63,8 +63,8 @@ fn every_record_goes_through_two_queues_of_tokio_in_order() {
         let env = environment();
         env.source(from_tokio(records)).map(|n: u64| n + 1).sink(to_tokio(results));
         let job = env.start("through").unwrap();
-        let sending = thread::spawn(move || (0..2_000).for_each(|n| to.blocking_send(n).unwrap()));
-        (1..=2_000).for_each(|n| assert_eq!(from.blocking_recv(), Some(n), "capacity {capacity}"));
+        let sending = thread::spawn(move || (0..500).for_each(|n| to.blocking_send(n).unwrap()));
+        (1..=500).for_each(|n| assert_eq!(from.blocking_recv(), Some(n), "capacity {capacity}"));
         sending.join().unwrap();
         job.wait().unwrap();
     }

@@ -160,7 +160,7 @@ fn what_a_failed_job_had_not_written_is_read_again() {
         config.job.commit_interval_ms = 1;
         let env = Environment::with(config);
         let source = FileSource::lines(&file).positions(folder.file("store"));
-        let sink = FileSink::lines(folder.path(), "out").suffix("txt").roll_bytes(1_000);
+        let sink = FileSink::lines(folder.path(), "out").suffix("txt").roll_bytes(10_000);
         env.source(source)
             .try_map(move |line: Frame<'_>| {
                 let line = line.text()?;
