@@ -231,8 +231,9 @@ mod tests {
         let (to, mut reader) = reader(Silence::IsBehind);
         assert!(!reader.idle() && reader.is_behind(7), "nothing has come, but it will");
         assert_eq!(reader.splits_since(0), None);
-        [Piece::Come(7), block(7, "x\ny\nz\n"), Piece::Go(7), Piece::End]
-            .map(|piece| to.give(piece).unwrap());
+        for piece in [Piece::Come(7), block(7, "x\ny\nz\n"), Piece::Go(7), Piece::End] {
+            to.give(piece).unwrap();
+        }
         assert_eq!(poll(&mut reader, 9).0.unwrap(), Polled::Until(5));
         assert_eq!(reader.splits_since(0), Some((1, vec![7])));
         assert!(reader.offsets().is_empty());
