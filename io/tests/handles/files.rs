@@ -237,6 +237,78 @@ fn a_file_is_finished_by_time_while_the_job_runs() {
 }
 
 #[test]
+fn a_drain_finishes_the_file_that_is_open_and_a_stop_leaves_none() {
+    let folder = Folder::new("drained");
+    let run = |prefix: &str| {
+        let ((mut ingress, source), env) = (slotflow::io::ingress(4), environment());
+        let sink = FileSink::lines(folder.path(), prefix).suffix("txt").roll_after(LOST * 60);
+        env.source(source).sink(sink);
+        let job = env.start("open").unwrap();
+        ingress.try_push("x").unwrap();
+        let hidden = folder.file(&format!(".{prefix}-0.part"));
+        let began = std::time::Instant::now();
+        while !fs::read(&hidden).is_ok_and(|text| text == b"x\n") {
+            assert!(began.elapsed() < LOST, "it is never written");
+            std::thread::yield_now();
+        }
+        (ingress, job)
+    };
+    let (ingress, job) = run("drained");
+    job.drain(LOST).unwrap();
+    drop(ingress);
+    assert_eq!(folder.files(".txt"), [("drained-0-000001.txt".to_owned(), "x\n".to_owned())]);
+    let (ingress, job) = run("stopped");
+    job.stop().unwrap();
+    drop(ingress);
+    assert!(!fs::exists(folder.file("stopped-0-000001.txt")).unwrap(), "it was not finished");
+}
+
+/// How many records there are.
+#[derive(Clone)]
+struct Count;
+
+impl Aggregate<()> for Count {
+    type Acc = u64;
+    type Out = u64;
+    fn create(&self) -> u64 {
+        0
+    }
+    fn add(&self, count: &mut u64, (): ()) {
+        *count += 1;
+    }
+    fn result(&self, count: &u64) -> u64 {
+        *count
+    }
+}
+
+impl Merge<()> for Count {
+    fn merge(&self, count: &mut u64, other: &u64) {
+        *count += other;
+    }
+}
+
+#[test]
+fn event_time_goes_from_file_to_file_and_makes_nothing_late() {
+    let folder = Folder::new("timed-files");
+    for file in 0..3 {
+        let times = (file * 1_000..(file + 1) * 1_000).map(|time| format!("{time}\n"));
+        folder.write(&format!("f{file}"), times.collect::<String>());
+    }
+    let (env, counts) = (environment(), Collected::new());
+    let time = |line: &Frame<'_>| line.text().unwrap().parse().unwrap();
+    env.source(FileSource::lines(folder.file("f?")))
+        .with_timestamps(time, Watermarks::monotonous())
+        .map(|_: Frame<'_>| ())
+        .key_by(|_| 0)
+        .window(Tumbling::of(Duration::from_millis(100)))
+        .aggregate(Count)
+        .map(|window| window.value)
+        .sink(counts.sink());
+    env.run("windows").unwrap();
+    assert_eq!(counts.take(), [100; 30]);
+}
+
+#[test]
 fn a_full_disk_fails_the_job_with_a_remedy() {
     let folder = Folder::new("full");
     let hidden = folder.file(".f-0.part");

@@ -4,5 +4,7 @@
 mod bridges;
 mod files;
 mod folder;
+#[cfg(all(feature = "kafka", feature = "json"))]
+mod formats;
 mod handles;
 mod sockets;
