@@ -86,9 +86,9 @@ pub trait SinkWriter<F: Family>: Send + 'static {
     /// A latency mark has come through, `now_ns` on the host's clock.
     fn mark(&mut self, _mark: LatencyMark, _now_ns: u64) {}
 
-    /// Nothing more is meant to come, at the end of the input or because the job is drained: what waits for company, such
-    /// as a file that is not full, has to arrive now. Called before the last [`flush`](SinkWriter::flush)es. The default
-    /// waits for nobody.
+    /// Nothing more is meant to come, at the end of the input or because the job is drained: what waits for company,
+    /// such as a file that is not full, has to arrive now. Called before the last [`flush`](SinkWriter::flush)es. The
+    /// default waits for nobody.
     fn close(&mut self) {}
 
     /// What has arrived for good. The default is a sink whose `write` is final.

@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 256;
 ///
 /// A line is a record, so a quoted field cannot hold a line break where payloads are lines: that is malformed, as is a
 /// quote that never ends. A header is not a record: skip it where it is read
-/// (`FileSource::skip_lines`).
+/// ([`FileSource::skip_lines`](crate::files::FileSource::skip_lines)).
 ///
 /// ```
 /// # use slotflow::prelude::*;
@@ -48,7 +48,7 @@ pub fn csv<T: 'static>() -> Csv<T> {
     Csv { delimiter: b',', columns: None, fields, text, ends, record: PhantomData }
 }
 
-/// See [`csv`].
+/// See [`csv()`].
 pub struct Csv<T> {
     delimiter: u8,
     columns: Option<StringRecord>,
