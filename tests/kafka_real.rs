@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod kafka;
+#[path = "kafka_real/security.rs"]
+mod security;
 
 use std::future::Future;
 use std::pin::pin;

@@ -37,10 +37,20 @@ pub(super) fn unreachable(brokers: &str, waited: Duration, reason: Option<String
     )
 }
 
-pub(super) fn not_authenticated(brokers: &str, reason: &str) -> Error {
+pub(super) fn not_authenticated(brokers: &str, mechanism: Option<&str>, reason: &str) -> Error {
+    let mechanism = mechanism.map(|mechanism| format!(" by SASL {mechanism}")).unwrap_or_default();
     Error::world(
-        format!("the brokers of {brokers} refuse the credentials: {reason}"),
-        "check the settings `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`",
+        format!("the brokers of {brokers} refuse the credentials{mechanism}: {reason}"),
+        "check the settings `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`, or what \
+         .oauth_tokens(..) gives",
+    )
+}
+
+pub(super) fn not_encrypted(brokers: &str, reason: &str) -> Error {
+    Error::world(
+        format!("no connection by TLS to {brokers}: {reason}"),
+        "check that the port is one for TLS, and the settings `ssl.ca.location`, `ssl.certificate.location` and \
+         `ssl.key.location`",
     )
 }
 
@@ -125,7 +135,7 @@ pub(super) fn partition_failed(topic: &str, partition: SplitId, offset: Offset, 
 pub(super) fn not_decompressed(topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Error {
     Error::world(
         format!("topic \"{topic}\", partition {partition}, offset {offset} cannot be read: {reason}"),
-        "build librdkafka with that compression: zstd needs the feature `zstd` of the crate `rdkafka`",
+        "build with that compression: zstd needs slotflow's feature `kafka-zstd`",
     )
 }
 
@@ -178,7 +188,9 @@ mod tests {
     fn every_failure_has_its_golden_text() {
         let texts = [
             unreachable("b:9092", Duration::from_millis(1_500), Some("Connection refused".into())),
-            not_authenticated("b:9092", "SASL PLAIN: bad password"),
+            not_authenticated("b:9092", Some("PLAIN"), "bad password"),
+            not_authenticated("b:9092", None, "bad password"),
+            not_encrypted("b:9092", "self-signed certificate"),
             unknown_topic("b:9092", "words"),
             no_topic_fits("b:9092", "words-*"),
             topic_refused("words", Purpose::Read),

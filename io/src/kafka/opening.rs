@@ -53,7 +53,9 @@ impl KafkaSource {
 
     fn client(&self, own: usize) -> Result<BaseConsumer<ClientLog>> {
         let made = self.config(own)?.create_with_context(ClientLog::default());
-        made.map_err(|error| self.settings.refused(&error))
+        let client = made.map_err(|error| self.settings.refused(&error))?;
+        self.settings.authorise(&client)?;
+        Ok(client)
     }
 
     /// Asks for the topics with a client of its own, which is gone before any slot is touched.
@@ -77,6 +79,7 @@ impl KafkaSource {
         let share = self.found.len().div_ceil(subtask.parallelism);
         let (client, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.client(share)?, ())))?;
         let client = Arc::new(client);
+        self.settings.keep_authorised(&client, client.context(), &subtask.io)?;
         let queue = Queue::apart(&client).ok_or_else(|| Error::bug("a Kafka consumer makes no queue"))?;
         let (queue, assigned, (sender, changes)) = (Arc::new(queue), Assigned::default(), mpsc::channel());
         client.context().join(Member {
@@ -152,6 +155,7 @@ impl KafkaSource {
         let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, &own))?;
         tracing::debug!("{name} reads {partitions:?}");
         let (client, assigned) = (Arc::new(client), Assigned::new(own));
+        self.settings.keep_authorised(&client, client.context(), &subtask.io)?;
         let arrivals = self.join_discovery(subtask, &client, &assigned)?;
         let committer = self.commits.then(|| self.committer(&client, assigned));
         let queue = Queue::of_consumer(&client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;

@@ -8,7 +8,9 @@ use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskC
 
 use super::committer::Membership;
 use super::discovery::Members;
+use super::kafka_settings::KafkaSettings;
 use super::log::ClientLog;
+use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
 use super::prefetch::Prefetch;
 use super::preset::Preset;
@@ -222,6 +224,26 @@ impl KafkaSource {
     #[must_use]
     pub fn setting(mut self, key: impl Into<String>, value: impl std::fmt::Display) -> Self {
         self.settings.set(key, value);
+        self
+    }
+
+    /// Settings that sources and sinks share, such as how brokers let in; its `bootstrap.servers` replaces the address
+    /// given so far. Those that this one's promises stand on are refused.
+    #[must_use]
+    pub fn with_settings(mut self, shared: &KafkaSettings) -> Self {
+        self.settings.add(shared);
+        self
+    }
+
+    /// Where tokens for SASL/OAUTHBEARER come from: asked before the start and again when most of a token's time is
+    /// over, on an I/O thread, where it may wait. An error says why there is none; it fails the start, and a running
+    /// job tries again. Needs the feature `kafka-ssl`.
+    #[must_use]
+    pub fn oauth_tokens(
+        mut self,
+        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.tokens = Some(Tokens::new(fetch));
         self
     }
 
