@@ -1,12 +1,16 @@
 //! How the brokers let in. What needs the feature `kafka-ssl` is checked where the tests were built with it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use slotflow::io::kafka::{KafkaSettings, KafkaSink, KafkaSource, Message};
 use slotflow::{Environment, Error, JobReport, Result};
 
 use crate::kafka::Topics;
 use crate::with_topics;
+
+/// What a broker that does not let in is waited for.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The file of this name beside the broker that `scripts/kafka up` has started.
 fn beside_the_broker(name: &str) -> PathBuf {
@@ -66,14 +70,16 @@ fn a_password_lets_in_and_a_wrong_one_is_told_with_its_mechanism() {
 fn what_a_plain_client_is_told_at_a_port_for_sasl_names_the_setting() {
     with_address("sasl", |topics, address| {
         let plain = KafkaSettings::new().set("bootstrap.servers", address);
-        is_refused(run(ends(topics, &plain)), "security.protocol");
+        let (source, sink) = ends(topics, &plain);
+        let refused = run((source.connect_timeout(SOON), sink.connect_timeout(SOON)));
+        is_refused(refused, "whether it wants TLS or SASL: the setting `security.protocol`");
     });
 }
 
 /// Needs OpenSSL.
 #[cfg(feature = "kafka-ssl")]
 mod ssl {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use slotflow::io::kafka::OauthToken;
 
@@ -118,8 +124,7 @@ mod ssl {
         with_address("tls", |topics, address| {
             let tls = KafkaSettings::new().set("bootstrap.servers", address).set("security.protocol", "ssl");
             let (source, sink) = ends(topics, &tls);
-            let soon = Duration::from_secs(2);
-            let unknown = run((source.connect_timeout(soon), sink.connect_timeout(soon)));
+            let unknown = run((source.connect_timeout(SOON), sink.connect_timeout(SOON)));
             is_refused(unknown, &format!("no connection by TLS to {address}: "));
             let known = tls.set("ssl.ca.location", beside_the_broker("tls.pem").display());
             is_let_in(topics, run(ends(topics, &known)));

@@ -32,8 +32,8 @@ pub(super) fn unreachable(brokers: &str, waited: Duration, reason: Option<String
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     Error::world(
         format!("no broker of {brokers} answered within {} s{reason}", waited.as_secs_f64()),
-        "check the address, that the broker runs and that it can be reached from here; \
-         .connect_timeout(..) gives it longer",
+        "check the address, that the broker runs and that it can be reached from here, and whether it wants TLS or SASL: \
+         the setting `security.protocol`; .connect_timeout(..) gives it longer",
     )
 }
 
@@ -131,6 +131,13 @@ pub(super) fn partition_failed(topic: &str, partition: SplitId, offset: Offset, 
     )
 }
 
+pub(super) fn not_assigned(topic: &str, partition: i32, reason: &str) -> Error {
+    Error::world(
+        format!("topic \"{topic}\", partition {partition} cannot be read: it cannot be assigned: {reason}"),
+        "check the partition on the brokers; a new start tries again",
+    )
+}
+
 /// Compressed in a way that librdkafka was built without.
 pub(super) fn not_decompressed(topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Error {
     Error::world(
@@ -203,6 +210,7 @@ mod tests {
             offset_gone("words", 3, Some(17)),
             offset_gone("words", 3, None),
             partition_failed("words", 3, 17, "bad checksum"),
+            not_assigned("words", 3, "timed out"),
             not_decompressed("words", 3, 17, "codec 0x4: not implemented"),
             client_failed("WORDS", "fenced"),
             too_large("WORDS", 2_000_000, Some(1_000_000)),

@@ -6,7 +6,7 @@
 //! those cores.
 //!
 //! Reading order: [`source`](KafkaSource), `subscription`, `opening`, `beginning`, [`reader`](KafkaReader),
-//! `positions`, `batch`, `committer`, `pausing`;
+//! `positions`, `batch`, `committer`, `orders`, `watch`;
 //! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
 mod assigned;
@@ -14,6 +14,8 @@ mod batch;
 mod beginning;
 mod commit;
 mod committer;
+mod counts;
+mod current;
 mod dead_letter;
 mod delivery;
 mod discovery;
@@ -29,7 +31,7 @@ mod mock;
 mod oauth;
 mod off_slot;
 mod opening;
-mod pausing;
+mod orders;
 mod positions;
 mod prefetch;
 mod preset;
@@ -46,8 +48,10 @@ mod start;
 mod subscription;
 mod token;
 mod topics;
+mod watch;
 mod writer;
 
+pub use counts::SourceCounts;
 pub use dead_letter::DeadLetter;
 pub use delivery::AckLatency;
 pub use header::{Header, OwnedHeader};

@@ -7,6 +7,7 @@ use rdkafka::consumer::BaseConsumer;
 use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
 use super::committer::Membership;
+use super::counts::SourceCounts;
 use super::discovery::Members;
 use super::kafka_settings::KafkaSettings;
 use super::log::ClientLog;
@@ -21,6 +22,10 @@ use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
+
+/// How long a consumer may stand still (a guess: three times what an election of leaders takes; those it happened to
+/// stood for days).
+const RENEW_AFTER: Duration = Duration::from_secs(30);
 
 /// What the source decides by itself: its correctness stands on it.
 const OWN: [&str; 11] = [
@@ -73,6 +78,8 @@ pub struct KafkaSource {
     pub(super) membership: Membership,
     pub(super) prefetch: Prefetch,
     pub(super) discover_every: Option<Duration>,
+    pub(super) renew_after: Duration,
+    pub(super) counts: SourceCounts,
     /// The subtasks that were opened, where new partitions are looked for.
     pub(super) members: Mutex<Members>,
     /// What there is to read, once the brokers have been asked.
@@ -92,6 +99,8 @@ impl KafkaSource {
             membership: Membership::Stranger,
             prefetch: Prefetch::default(),
             discover_every: None,
+            renew_after: RENEW_AFTER,
+            counts: SourceCounts::default(),
             members: Mutex::default(),
             found: Vec::new(),
         }
@@ -200,6 +209,21 @@ impl KafkaSource {
     pub fn discover_every(mut self, period: Duration) -> Self {
         self.discover_every = Some(period);
         self
+    }
+
+    /// After how long a consumer that stands still is closed and another one goes on where the job has come (default
+    /// 30 s; zero for never): that is, a partition gives nothing although the job waits for it and the brokers have more
+    /// of it. Nothing is lost or read twice by it; see [`counts`](Self::counts). Brokers that are away are no reason. A
+    /// member of a group ([`spread_by_group`](Self::spread_by_group)) is not watched over.
+    #[must_use]
+    pub fn renew_after(mut self, silence: Duration) -> Self {
+        self.renew_after = silence;
+        self
+    }
+
+    /// What the source has got over; to be read while the job runs.
+    pub fn counts(&self) -> SourceCounts {
+        self.counts.clone()
     }
 
     /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
