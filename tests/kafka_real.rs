@@ -2,6 +2,8 @@
 //! the variable nothing is checked, and the tests say so.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "kafka_real/faults.rs"]
+mod faults;
 mod kafka;
 #[path = "kafka_real/security.rs"]
 mod security;
@@ -37,16 +39,21 @@ fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
         println!("checked nothing: KAFKA_BOOTSTRAP names no broker (scripts/kafka up starts one)");
         return;
     };
+    with_topics_at(&brokers, name, most_bytes, test);
+}
+
+/// As `with_topics_of`, at this broker.
+fn with_topics_at(brokers: &str, name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let (input, output) = (format!("{name}-{now}-in"), format!("{name}-{now}-out"));
     let new = [(&input, PARTITIONS), (&output, 3)];
     let new = new.map(|(name, count)| NewTopic::new(name, count as i32, TopicReplication::Fixed(1)));
     let new = new.map(|topic| topic.set("max.message.bytes", most_bytes));
     let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
     let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
     made.into_iter().for_each(|topic| drop(topic.unwrap()));
-    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    let topics = Topics { brokers: brokers.into(), input, output, fetch_wait_ms: 10 };
     // The broker says yes before its partitions answer, and a first request that it refuses fails the job.
     for topic in [&topics.input, &topics.output] {
         assert!(read_topic(&IoCores::default(), &topics.brokers, topic).unwrap().concat().is_empty());
@@ -180,13 +187,27 @@ fn a_topic_that_is_deleted_while_it_is_read_fails_the_job_by_its_name() {
     });
 }
 
+impl Topics {
+    /// Those that this process was started for, if it was.
+    fn of_process() -> Option<Topics> {
+        let topics = std::env::var("MEMBER_OF_TEST").ok()?;
+        let topics: Vec<&str> = topics.split(' ').collect();
+        let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
+        Some(Topics { brokers, input, output, fetch_wait_ms: 10 })
+    }
+
+    /// Writes so many bytes, spread over the partitions.
+    fn fill_bytes(&self, bytes: usize) {
+        let line = "x".repeat(10_000);
+        let lines = (0..(bytes / line.len()) as u32).map(|n| (n % PARTITIONS, &line));
+        fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
+    }
+}
+
 /// Runs a member of the group until it is killed, if this process was started as one.
 #[test]
 fn a_member_in_a_process_of_its_own() {
-    let Ok(topics) = std::env::var("MEMBER_OF_TEST") else { return };
-    let topics: Vec<&str> = topics.split(' ').collect();
-    let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
-    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    let Some(topics) = Topics::of_process() else { return };
     member(&topics).wait().unwrap();
 }
 

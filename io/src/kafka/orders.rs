@@ -211,3 +211,34 @@ fn resume(client: &Client, of: &ReadFrom) -> KafkaResult<()> {
     client.seek(&of.topic, of.partition, of.offset(), Duration::ZERO)?;
     client.resume(&of.list()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+
+    use super::super::off_slot::OffSlot;
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_assigned_is_tried_again_counted_and_fails_in_the_end() {
+        let make = || {
+            let client = ClientConfig::new().set("group.id", "g").create_with_context(Default::default());
+            Ok((client.unwrap(), ()))
+        };
+        let (client, ()) = OffSlot::make(&IoCores::default(), "test", make).unwrap();
+        let (counts, (changes, heard)) = (SourceCounts::default(), mpsc::channel());
+        let mut carried =
+            CarryOut { counts: counts.clone(), changes, waker: Waker::default(), again: Vec::new() };
+        // No log has such an offset, so that librdkafka refuses.
+        let of = ReadFrom { topic: "words".into(), partition: 3, next: Some(-7) };
+        carried.one(Order { client: Arc::new(client), what: What::Read, of, tries: 0 });
+        for _ in 0..MOST_TRIES {
+            assert!(heard.try_recv().is_err());
+            let order = carried.again.pop().unwrap();
+            carried.one(order);
+        }
+        let Ok(Change::Failed(error)) = heard.try_recv() else { panic!("it is given up in silence") };
+        assert!(error.to_string().starts_with("topic \"words\", partition 3 cannot be read: it cannot be"));
+        assert_eq!((carried.again.len(), counts.assignments_failed()), (0, u64::from(MOST_TRIES) + 1));
+    }
+}
