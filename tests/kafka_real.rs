@@ -5,6 +5,8 @@
 #[path = "kafka_real/faults.rs"]
 mod faults;
 mod kafka;
+#[path = "kafka_real/scale_out.rs"]
+mod scale_out;
 #[path = "kafka_real/security.rs"]
 mod security;
 
@@ -46,13 +48,7 @@ fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
 fn with_topics_at(brokers: &str, name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let (input, output) = (format!("{name}-{now}-in"), format!("{name}-{now}-out"));
-    let new = [(&input, PARTITIONS), (&output, 3)];
-    let new = new.map(|(name, count)| NewTopic::new(name, count as i32, TopicReplication::Fixed(1)));
-    let new = new.map(|topic| topic.set("max.message.bytes", most_bytes));
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
-    let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
-    made.into_iter().for_each(|topic| drop(topic.unwrap()));
+    let admin = make_topics(brokers, &[(&input, PARTITIONS), (&output, 3)], most_bytes);
     let topics = Topics { brokers: brokers.into(), input, output, fetch_wait_ms: 10 };
     // The broker says yes before its partitions answer, and a first request that it refuses fails the job.
     for topic in [&topics.input, &topics.output] {
@@ -61,6 +57,24 @@ fn with_topics_at(brokers: &str, name: &str, most_bytes: &str, test: impl FnOnce
     test(&topics);
     let gone = block_on(admin.delete_topics(&[&topics.input, &topics.output], &AdminOptions::new()));
     gone.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
+}
+
+/// Makes topics with so many partitions each, and gives who can take them away.
+fn make_topics(
+    brokers: &str,
+    topics: &[(&String, u32)],
+    most_bytes: &str,
+) -> AdminClient<DefaultClientContext> {
+    let new = topics.iter().map(|(name, count)| {
+        let topic = NewTopic::new(name, *count as i32, TopicReplication::Fixed(1));
+        topic.set("max.message.bytes", most_bytes)
+    });
+    let new: Vec<NewTopic<'_>> = new.collect();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
+    made.into_iter().for_each(|topic| drop(topic.unwrap()));
+    admin
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

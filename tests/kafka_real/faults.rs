@@ -77,9 +77,9 @@ fn kill(process: u32, signal: &str) {
 }
 
 /// Starts this test again, to be the job of that name over these topics.
-fn start(job: &str, topics: &Topics) -> Child {
+pub fn start(job: &str, topics: &Topics) -> Child {
     let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--exact", &format!("faults::{job}")]).stdout(Stdio::null());
+    process.args(["--exact", job]).stdout(Stdio::null());
     process.env("MEMBER_OF_TEST", format!("{} {} {}", topics.brokers, topics.input, topics.output));
     process.spawn().unwrap()
 }
@@ -169,7 +169,7 @@ fn sigterm_under_load_drains_in_time_and_nothing_is_lost_or_doubled() {
                     written.store(next + 5_000, Ordering::Relaxed);
                 }
             });
-            let mut job = start("a_job_that_is_told_to_end", topics);
+            let mut job = start("faults::a_job_that_is_told_to_end", topics);
             let began = Instant::now();
             while topics.output().len() < 2_000 {
                 assert!(began.elapsed() < PATIENCE, "it writes nothing");
@@ -210,7 +210,7 @@ fn memory_bytes(process: u32) -> usize {
 #[test]
 fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
     with_topics("full", |topics| {
-        let mut job = start("a_job_whose_sink_has_stopped", topics);
+        let mut job = start("faults::a_job_whose_sink_has_stopped", topics);
         let empty = memory_bytes_settled(job.id());
         topics.fill_bytes(4 * BUDGET_BYTES);
         let full = memory_bytes_settled(job.id());

@@ -26,6 +26,7 @@ mod kafka_record;
 mod kafka_settings;
 mod log;
 mod lookup;
+mod marks;
 mod message;
 mod mock;
 mod oauth;

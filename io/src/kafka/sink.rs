@@ -13,6 +13,7 @@ use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
 use super::kafka_settings::KafkaSettings;
 use super::lookup::Lookup;
+use super::marks::Marks;
 use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
 use super::preset::Preset;
@@ -92,6 +93,7 @@ pub struct KafkaSink {
     settings: Settings,
     acks: Acks,
     letters: Option<Box<dyn LetterSink>>,
+    with_watermarks: bool,
     latency: AckLatency,
 }
 
@@ -99,7 +101,7 @@ impl KafkaSink {
     /// A sink on these brokers: `HOST:PORT`, several with commas between them.
     pub fn new(brokers: impl Into<String>) -> KafkaSink {
         let (settings, latency) = (Settings::new(brokers), AckLatency::default());
-        KafkaSink { settings, acks: Acks::default(), letters: None, latency }
+        KafkaSink { settings, acks: Acks::default(), letters: None, with_watermarks: false, latency }
     }
 
     /// The topic; there is no default. It must exist.
@@ -147,6 +149,15 @@ impl KafkaSink {
     #[must_use]
     pub fn dead_letters(mut self, sink: impl Sink<Owned<DeadLetter>>) -> Self {
         self.letters = Some(Box::new(sink));
+        self
+    }
+
+    /// Writes with each record how far event time has come here, in the header `slotflow-watermark`: so that the event
+    /// time of a job that reads the topic goes on from there; see
+    /// [`producer_watermark`](super::Message::producer_watermark). A header costs a record allocations of librdkafka's.
+    #[must_use]
+    pub fn with_watermarks(mut self) -> Self {
+        self.with_watermarks = true;
         self
     }
 
@@ -259,7 +270,8 @@ where
         let (topic, latency) = (&self.settings.topic, self.latency.meters());
         let producer = Arc::new(producer);
         self.settings.keep_authorised(&producer, &producer.context().log, &subtask.io)?;
-        KafkaWriter::new(producer, topic, bounds, letters, subtask, latency)
+        let marks = self.with_watermarks.then(Marks::new);
+        KafkaWriter::new(producer, topic, bounds, letters, marks, subtask, latency)
     }
 }
 

@@ -216,7 +216,9 @@ mod tests {
         let [mut slow, mut fast] = [group.join(), group.join()];
         let (mut time, mut paused, mut switches) = (0, false, 0);
         for slowest in 0..1_000 {
-            [&mut slow, &mut fast].map(|member| member.is_ahead(Some(slowest)));
+            for member in [&mut slow, &mut fast] {
+                member.is_ahead(Some(slowest));
+            }
             let wait = fast.is_to_wait(time, paused);
             switches += u32::from(wait != paused);
             paused = wait;
