@@ -301,6 +301,25 @@ fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing(
     });
 }
 
+/// With either way in which a group spreads partitions.
+#[test]
+fn kafkas_own_topics_do_not_come_to_a_member_by_a_pattern() {
+    for protocol in ["classic", "consumer"] {
+        with_topics(protocol, |topics| {
+            let internal = format!("__{}", topics.input);
+            let admin = make_topics(&topics.brokers, &[(&internal, 1)], "1000000");
+            fill_topic(&IoCores::default(), &topics.brokers, &internal, [(0, "line 1000000")]).unwrap();
+            let source = KafkaSource::new(&topics.brokers).topics_like(format!("*{}", topics.input));
+            let member = source.group(&topics.input).spread_by_group().setting("group.protocol", protocol);
+            let job = topics.uppercase(member);
+            fill_until(topics, 0, |_| true);
+            job.drain(PATIENCE).unwrap();
+            assert_eq!(topics.output().get("LINE 1000000"), None, "by the protocol {protocol}");
+            block_on(admin.delete_topics(&[&internal], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        });
+    }
+}
+
 /// The topic takes less than the sink does, so it is the broker that refuses.
 #[test]
 fn a_record_that_a_topic_finds_too_large_becomes_a_dead_letter_and_the_others_arrive() {

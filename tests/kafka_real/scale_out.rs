@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use slotflow::io::kafka::{fill_topic, read_topic};
+use slotflow::io::kafka::{OwnedMessage, fill_topic, read_topic};
 use slotflow::runtime::IoCores;
 
 use self::stages::{Instance, payment};
@@ -56,32 +56,46 @@ fn all_are_seen(topics: &Topics, count: u32) {
     }
 }
 
+/// What stage one has written.
+fn written(topics: &Topics) -> Vec<Vec<OwnedMessage>> {
+    read_topic(&IoCores::default(), &topics.brokers, &between(topics)).unwrap()
+}
+
+/// Those who have written it, as each message says.
+fn producers(topics: &Topics) -> BTreeSet<Vec<u8>> {
+    let producer = |message: &OwnedMessage| {
+        let header = message.headers.iter().find(|header| &*header.name == "slotflow-watermark");
+        header.and_then(|header| header.value.clone()).expect("each says how far its producer was")[..8]
+            .to_vec()
+    };
+    written(topics).iter().flatten().map(producer).collect()
+}
+
 #[test]
 fn two_stages_in_two_processes_lose_nothing_when_one_is_killed_and_comes_back() {
     with_topics("scale-out", |topics| {
         make_topics(&topics.brokers, &[(&between(topics), 4)], "1000000");
         let (this, mut other) =
             (instance(topics), start("scale_out::an_instance_in_a_process_of_its_own", topics));
-        pay(topics, 0..5_000);
-        all_are_seen(topics, 5_000);
-        pay(topics, 5_000..8_000);
+        let began = Instant::now();
+        let mut paid = 0;
+        // Each subtask of stage one is a producer, and this process has two.
+        while producers(topics).len() < 3 {
+            pay(topics, paid..paid + 1_000);
+            paid += 1_000;
+            assert!(began.elapsed() < PATIENCE, "the other process writes nothing");
+        }
+        pay(topics, paid..paid + 3_000);
         other.kill().unwrap();
         other.wait().unwrap();
-        pay(topics, 8_000..10_000);
+        pay(topics, paid + 3_000..paid + 5_000);
         let mut other = start("scale_out::an_instance_in_a_process_of_its_own", topics);
-        pay(topics, 10_000..12_000);
-        all_are_seen(topics, 12_000);
+        pay(topics, paid + 5_000..paid + 7_000);
+        all_are_seen(topics, paid + 7_000);
         other.kill().unwrap();
         other.wait().unwrap();
-        let written = read_topic(&IoCores::default(), &topics.brokers, &between(topics)).unwrap();
-        let mark = |message: &slotflow::io::kafka::OwnedMessage| {
-            let header = message.headers.iter().find(|header| &*header.name == "slotflow-watermark");
-            header.and_then(|header| header.value.clone()).expect("each says how far its producer was")[..8]
-                .to_vec()
-        };
-        let producers: BTreeSet<Vec<u8>> = written.iter().flatten().map(mark).collect();
-        assert!(producers.len() >= 2, "both have written: {producers:?}");
         // A user is in one partition, whoever has written.
+        let written = written(topics);
         let of_users = written.iter().map(|of| of.iter().map(|it| it.key.clone()).collect::<BTreeSet<_>>());
         let (all, distinct) = of_users.fold((0, BTreeSet::new()), |(all, mut distinct), users| {
             let all = all + users.len();
