@@ -5,8 +5,8 @@ use std::time::Duration;
 use slotflow::io::kafka::{KafkaRecord, KafkaSink, KafkaSource, Keyed, Message};
 use slotflow::prelude::*;
 
-/// A producer of stage one that has given nothing for so long is taken for dead: what its group needs to see that it is,
-/// and some more.
+/// A producer of stage one that has given nothing for so long is taken for dead: what its group needs to see that it
+/// is, and some more.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// One process's share of both stages.

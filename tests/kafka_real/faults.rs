@@ -224,7 +224,7 @@ fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
         job.wait().unwrap();
         println!("empty {empty}, full {full}, most {most}, budget {BUDGET_BYTES}");
         assert!(most - full <= BUDGET_BYTES / 10, "it grows while nothing goes: {full} to {most}");
-        // Beside what is fetched there are the fetches under way, the rings and what the job grows by at its first record.
+        // Beside what is fetched there are fetches under way, rings, and what the first record makes the job grow by.
         assert!(most - empty <= BUDGET_BYTES * 3 / 2, "{empty} to {most}");
         assert!(most - empty >= BUDGET_BYTES / 2, "it has fetched nothing: {empty} to {most}");
     });

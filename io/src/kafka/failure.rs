@@ -32,8 +32,8 @@ pub(super) fn unreachable(brokers: &str, waited: Duration, reason: Option<String
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     Error::world(
         format!("no broker of {brokers} answered within {} s{reason}", waited.as_secs_f64()),
-        "check the address, that the broker runs and that it can be reached from here, and whether it wants TLS or SASL: \
-         the setting `security.protocol`; .connect_timeout(..) gives it longer",
+        "check the address, that the broker runs and that it can be reached from here, and whether it wants TLS or \
+         SASL: the setting `security.protocol`; .connect_timeout(..) gives it longer",
     )
 }
 

@@ -39,8 +39,8 @@ impl KafkaSettings {
         KafkaSettings::default()
     }
 
-    /// Reads TOML: a setting of librdkafka in each line, under a table of any depth or by its whole name, whose value is
-    /// a text, a number or a boolean. Names are looked at when a source or sink that has them starts.
+    /// Reads TOML: a setting of librdkafka in each line, under a table of any depth or by its whole name, whose value
+    /// is a text, a number or a boolean. Names are looked at when a source or sink that has them starts.
     ///
     /// # Errors
     /// What is no TOML, with its line but not its text, which may be secret; a value of another kind; a reference that

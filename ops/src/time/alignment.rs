@@ -24,8 +24,8 @@ use crate::Stream;
 /// time is ahead by).
 pub(super) const LOOK_AGAIN_NS: u64 = 1_000_000;
 
-/// A split that is paused goes on when it is this part of the drift below its limit (a guess: so a pause is for a quarter
-/// of the drift at least, and three quarters of it are there to be used).
+/// A split that is paused goes on when it is this part of the drift below its limit (a guess: so a pause is for a
+/// quarter of the drift at least, and three quarters of it are there to be used).
 const BELOW: i64 = 4;
 
 /// A group of sources whose event times stay close together: Flink's watermark alignment.

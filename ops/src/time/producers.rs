@@ -23,7 +23,8 @@ impl Watermarks<()> {
     ///
     /// // Producer, its watermark, and the record's own time.
     /// let records = from_iterator([(1, 5, 7), (2, 3, 4), (1, 9, 12), (2, 8, 10)]);
-    /// let marks = Watermarks::per_producer(|record: &(u64, i64, i64)| Some((record.0, record.1)), Duration::from_secs(30));
+    /// let mark = |record: &(u64, i64, i64)| Some((record.0, record.1));
+    /// let marks = Watermarks::per_producer(mark, Duration::from_secs(30));
     /// let env = Environment::with(Config::default());
     /// env.source(records).with_timestamps(|record| record.2, marks).sink(callback(|_| ()));
     /// env.run("second stage")?;
