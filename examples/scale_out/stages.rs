@@ -33,7 +33,7 @@ fn member(brokers: &str, topic: &str, group: &str) -> KafkaSource {
     source.setting("session.timeout.ms", 6_000).setting("fetch.wait.max.ms", 5)
 }
 
-fn field<'a>(line: &'a str, number: usize) -> &'a str {
+fn field(line: &str, number: usize) -> &str {
     line.split(' ').nth(number).unwrap_or_default()
 }
 

@@ -271,7 +271,8 @@ where
         let producer = Arc::new(producer);
         self.settings.keep_authorised(&producer, &producer.context().log, &subtask.io)?;
         let marks = self.with_watermarks.then(Marks::new);
-        KafkaWriter::new(producer, topic, bounds, letters, marks, subtask, latency)
+        let writer = KafkaWriter::new(producer, topic, bounds, letters, subtask, latency)?;
+        Ok(writer.marking(marks))
     }
 }
 

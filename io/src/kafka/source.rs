@@ -213,8 +213,8 @@ impl KafkaSource {
 
     /// After how long a consumer that stands still is closed and another one goes on where the job has come (default
     /// 30 s; zero for never): that is, a partition gives nothing although the job waits for it and the brokers have
-    /// more of it. Nothing is lost or read twice by it; see [`counts`](Self::counts). Brokers that are away are no reason. A
-    /// member of a group ([`spread_by_group`](Self::spread_by_group)) is not watched over.
+    /// more of it. Nothing is lost or read twice by it; see [`counts`](Self::counts). Brokers that are away are no
+    /// reason. A member of a group ([`spread_by_group`](Self::spread_by_group)) is not watched over.
     #[must_use]
     pub fn renew_after(mut self, silence: Duration) -> Self {
         self.renew_after = silence;

@@ -292,7 +292,9 @@ mod tests {
         /// The consumer gives nothing more of these, and nobody is told.
         fn fall_silent(&self, partitions: &[i32]) {
             let mut list = TopicPartitionList::new();
-            partitions.iter().for_each(|partition| drop(list.add_partition("words", *partition)));
+            for partition in partitions {
+                list.add_partition("words", *partition);
+            }
             self.reader.client().pause(&list).unwrap();
         }
 

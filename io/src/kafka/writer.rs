@@ -90,7 +90,6 @@ impl KafkaWriter {
         topic: &str,
         bounds: Bounds,
         letters: Option<Letters>,
-        marks: Option<Marks>,
         subtask: &SubtaskContext,
         latency: Arc<AckMeters>,
     ) -> Result<KafkaWriter> {
@@ -106,11 +105,16 @@ impl KafkaWriter {
             overflow: Overflow::new(subtask.overflow_bytes),
             returned: Returned::default(),
             letters,
-            marks,
+            marks: None,
             latency,
             mark: None,
             clock: subtask.clock.clone(),
         })
+    }
+
+    /// Says with each record how far event time has come.
+    pub(super) fn marking(self, marks: Option<Marks>) -> Self {
+        KafkaWriter { marks, ..self }
     }
 
     /// A record does not arrive: that is a dead letter where it may be one, else a failure.
