@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
-use slotflow::io::kafka::{KafkaSink, Message, MockKafka};
+use slotflow::io::kafka::{KafkaSettings, KafkaSink, Message, MockKafka};
 use slotflow::runtime::IoCores;
-use slotflow::{Config, Environment, Result};
+use slotflow::{Config, Environment, Error, Result};
 
 /// A broker with these lines in partition 0 of `words`.
 fn broker(lines: &[&[u8]]) -> MockKafka {
@@ -131,4 +131,23 @@ fn a_right_to_commit_that_is_taken_away_is_named() {
          committing: .no_commit()"
     );
     nothing_is_lost(&kafka, &LINES);
+}
+
+/// What a password says is in no text that a job gives: its explanation in any form, its error, its metrics.
+#[test]
+fn no_text_of_a_job_holds_a_password() {
+    let kafka = broker(&LINES);
+    let secret = KafkaSettings::new().set("sasl.password", "canary").set("sasl.username", "canary");
+    let env = Environment::with(Config::default());
+    let source = kafka.source().with_settings(&secret).topic("words").group("upper").bounded();
+    let fails =
+        |line: Message<'_>| if line.payload() == b"two" { Err(Error::user("no")) } else { upper(line) };
+    env.source(source).try_map(fails).sink(kafka.sink().with_settings(&secret).topic("WORDS"));
+    let explained = env.explain().unwrap();
+    let mut told = format!("{explained}{explained:?}{}{}", explained.dot(), explained.json());
+    let job = env.start("secret").unwrap();
+    told += &format!("{:?}", job.metrics());
+    let error = job.wait().unwrap_err();
+    told += &format!("{error}{error:?}{secret:?}");
+    assert!(told.contains("sasl.password") && !told.contains("canary"), "{told}");
 }

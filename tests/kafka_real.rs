@@ -2,7 +2,13 @@
 //! the variable nothing is checked, and the tests say so.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "kafka_real/faults.rs"]
+mod faults;
 mod kafka;
+#[path = "kafka_real/scale_out.rs"]
+mod scale_out;
+#[path = "kafka_real/security.rs"]
+mod security;
 
 use std::future::Future;
 use std::pin::pin;
@@ -35,16 +41,15 @@ fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
         println!("checked nothing: KAFKA_BOOTSTRAP names no broker (scripts/kafka up starts one)");
         return;
     };
+    with_topics_at(&brokers, name, most_bytes, test);
+}
+
+/// As `with_topics_of`, at this broker.
+fn with_topics_at(brokers: &str, name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let (input, output) = (format!("{name}-{now}-in"), format!("{name}-{now}-out"));
-    let new = [(&input, PARTITIONS), (&output, 3)];
-    let new = new.map(|(name, count)| NewTopic::new(name, count as i32, TopicReplication::Fixed(1)));
-    let new = new.map(|topic| topic.set("max.message.bytes", most_bytes));
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
-    let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
-    made.into_iter().for_each(|topic| drop(topic.unwrap()));
-    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    let admin = make_topics(brokers, &[(&input, PARTITIONS), (&output, 3)], most_bytes);
+    let topics = Topics { brokers: brokers.into(), input, output, fetch_wait_ms: 10 };
     // The broker says yes before its partitions answer, and a first request that it refuses fails the job.
     for topic in [&topics.input, &topics.output] {
         assert!(read_topic(&IoCores::default(), &topics.brokers, topic).unwrap().concat().is_empty());
@@ -52,6 +57,24 @@ fn with_topics_of(name: &str, most_bytes: &str, test: impl FnOnce(&Topics)) {
     test(&topics);
     let gone = block_on(admin.delete_topics(&[&topics.input, &topics.output], &AdminOptions::new()));
     gone.unwrap().into_iter().for_each(|topic| drop(topic.unwrap()));
+}
+
+/// Makes topics with so many partitions each, and gives who can take them away.
+fn make_topics(
+    brokers: &str,
+    topics: &[(&String, u32)],
+    most_bytes: &str,
+) -> AdminClient<DefaultClientContext> {
+    let new = topics.iter().map(|(name, count)| {
+        let topic = NewTopic::new(name, *count as i32, TopicReplication::Fixed(1));
+        topic.set("max.message.bytes", most_bytes)
+    });
+    let new: Vec<NewTopic<'_>> = new.collect();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let made = block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
+    made.into_iter().for_each(|topic| drop(topic.unwrap()));
+    admin
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -178,13 +201,27 @@ fn a_topic_that_is_deleted_while_it_is_read_fails_the_job_by_its_name() {
     });
 }
 
+impl Topics {
+    /// Those that this process was started for, if it was.
+    fn of_process() -> Option<Topics> {
+        let topics = std::env::var("MEMBER_OF_TEST").ok()?;
+        let topics: Vec<&str> = topics.split(' ').collect();
+        let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
+        Some(Topics { brokers, input, output, fetch_wait_ms: 10 })
+    }
+
+    /// Writes so many bytes, spread over the partitions.
+    fn fill_bytes(&self, bytes: usize) {
+        let line = "x".repeat(10_000);
+        let lines = (0..(bytes / line.len()) as u32).map(|n| (n % PARTITIONS, &line));
+        fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
+    }
+}
+
 /// Runs a member of the group until it is killed, if this process was started as one.
 #[test]
 fn a_member_in_a_process_of_its_own() {
-    let Ok(topics) = std::env::var("MEMBER_OF_TEST") else { return };
-    let topics: Vec<&str> = topics.split(' ').collect();
-    let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
-    let topics = Topics { brokers, input, output, fetch_wait_ms: 10 };
+    let Some(topics) = Topics::of_process() else { return };
     member(&topics).wait().unwrap();
 }
 
@@ -262,6 +299,25 @@ fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing(
         second.drain(PATIENCE).unwrap();
         assert_eq!(topics.compare(0..written), (vec![], vec![]));
     });
+}
+
+/// With either way in which a group spreads partitions.
+#[test]
+fn kafkas_own_topics_do_not_come_to_a_member_by_a_pattern() {
+    for protocol in ["classic", "consumer"] {
+        with_topics(protocol, |topics| {
+            let internal = format!("__{}", topics.input);
+            let admin = make_topics(&topics.brokers, &[(&internal, 1)], "1000000");
+            fill_topic(&IoCores::default(), &topics.brokers, &internal, [(0, "line 1000000")]).unwrap();
+            let source = KafkaSource::new(&topics.brokers).topics_like(format!("*{}", topics.input));
+            let member = source.group(&topics.input).spread_by_group().setting("group.protocol", protocol);
+            let job = topics.uppercase(member);
+            fill_until(topics, 0, |_| true);
+            job.drain(PATIENCE).unwrap();
+            assert_eq!(topics.output().get("LINE 1000000"), None, "by the protocol {protocol}");
+            block_on(admin.delete_topics(&[&internal], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        });
+    }
 }
 
 /// The topic takes less than the sink does, so it is the broker that refuses.

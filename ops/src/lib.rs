@@ -75,8 +75,8 @@ pub use state::{
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
 pub use time::{
-    Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, Punctuated, SplitLate, TimedReader,
-    TimedSource, TimestampAssigner, WatermarkAlignment, WatermarkGenerator, Watermarks,
+    Assigner, BoundedOutOfOrderness, By, Ingested, IngestionTime, PerProducer, Punctuated, SplitLate,
+    TimedReader, TimedSource, TimestampAssigner, WatermarkAlignment, WatermarkGenerator, Watermarks,
 };
 pub use union::{Input, Streams};
 pub use window::{

@@ -51,6 +51,11 @@ impl Batch {
         Batch { queue, messages, length: 0, kept, client }
     }
 
+    /// The consumer whose messages they are.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
     /// Frees the last batch and takes the next one, of at most `limit` messages, without waiting.
     pub fn fill(&mut self, limit: usize) {
         self.clear();

@@ -161,6 +161,17 @@ impl Beginning<'_> {
     }
 }
 
+/// Where the logs of these partitions end for a reader, in their order.
+pub(super) fn ends(
+    consumer: &BaseConsumer<ClientLog>,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<Offset>>> {
+    let ask = Beginning { consumer, group: None, start: &Start::Latest, stop: None, timeout };
+    let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
+    ask.at(&partitions.iter().map(whole).collect::<Vec<_>>(), KafkaOffset::End)
+}
+
 /// What the brokers answered for each partition, in the order of the partitions.
 fn offsets(answer: &TopicPartitionList, partitions: &[Partition]) -> Vec<Option<Offset>> {
     let of = |it: &Partition| {

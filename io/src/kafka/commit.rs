@@ -25,7 +25,7 @@ pub(super) type Refusal = (Option<SplitId>, RDKafkaErrorCode);
 pub(super) struct Commit {
     queue: NonNull<native::rd_kafka_queue_t>,
     /// Outlives the queue, which `drop` frees.
-    _client: Arc<Client>,
+    client: Arc<Client>,
 }
 
 // SAFETY: the queue belongs to this commit alone, and librdkafka's functions may be called from any
@@ -39,12 +39,17 @@ impl Commit {
         // SAFETY: `consumer` is alive as long as `client`.
         let queue = unsafe { native::rd_kafka_queue_new(consumer) };
         let queue = NonNull::new(queue).ok_or(RDKafkaErrorCode::CriticalSystemResource)?;
-        let commit = Commit { queue, _client: client.clone() };
+        let commit = Commit { queue, client: client.clone() };
         // SAFETY: the offsets are copied by the call, and without a callback its argument is unused.
         let error = unsafe {
             native::rd_kafka_commit_queue(consumer, offsets.ptr(), queue.as_ptr(), None, ptr::null_mut())
         };
         code_of(error).map_or(Ok(commit), Err)
+    }
+
+    /// Whether this consumer has sent it.
+    pub fn is_by(&self, client: &Arc<Client>) -> bool {
+        Arc::ptr_eq(&self.client, client)
     }
 
     /// Waits for the answer; `None` when there is none yet. After an answer there is no other.

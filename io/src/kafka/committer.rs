@@ -7,13 +7,14 @@
 //!    answered, so an old commit cannot land on a new one.
 //! 3. The answer is waited for, but not long: a coordinator that moves or is away must not keep the
 //!    job's thread, which looks after draining too. A commit that is not answered stays under way.
+//!    That of a consumer that stood still and was renewed is given up instead: should it come through after the next
+//!    one, the group is a little behind until the one after that, and a restart between the two reads some again.
 //! 4. An answer that says "not now" keeps its offsets, unless newer ones have come. Any other refusal
 //!    fails the job.
 //! 5. Offsets that are stored already are not sent again while nothing comes in, but for one time in
 //!    [`REFRESH`]: brokers forget the offsets of a group that has not committed for too long.
 //! 6. At the end of the job there is more time, and then the last offsets are stored or it is an error.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -22,9 +23,9 @@ use slotflow_runtime::{Committer, Error, Offsets, Result};
 
 use super::assigned::Assigned;
 use super::commit::{Commit, Refusal};
+use super::current::Current;
 use super::failure;
 use super::lookup::is_passing;
-use super::source::Client;
 
 /// How long the job's thread waits for one answer (a guess: a hundred times what it takes).
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -51,7 +52,7 @@ pub(super) enum Membership {
 
 /// Stores offsets under a group.
 pub(super) struct KafkaCommitter {
-    pub client: Arc<Client>,
+    pub client: Current,
     pub group: String,
     membership: Membership,
     /// The partitions; more may come.
@@ -69,7 +70,7 @@ pub(super) struct KafkaCommitter {
 
 impl KafkaCommitter {
     pub fn new(
-        client: Arc<Client>,
+        client: Current,
         group: &str,
         membership: Membership,
         partitions: Assigned,
@@ -100,12 +101,13 @@ impl KafkaCommitter {
                 if list.count() == 0 {
                     return Ok(None);
                 }
-                let sent = Commit::send(&self.client, &list);
+                let sent = Commit::send(&self.client.client(), &list);
                 let commit = sent.map_err(|code| self.failed((None, code)))?;
                 self.under_way = Some((commit, offsets));
             }
             let Some((commit, offsets)) = self.under_way.take() else { return Ok(None) };
             match commit.answer(until.saturating_duration_since(Instant::now())) {
+                None if !commit.is_by(&self.client.client()) => drop(self.unsaved.get_or_insert(offsets)),
                 None => {
                     self.under_way = Some((commit, offsets));
                     return Ok(Some(RDKafkaErrorCode::OperationTimedOut));

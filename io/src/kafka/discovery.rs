@@ -6,22 +6,22 @@
 //!    the next.
 //! 2. A partition that is new is numbered behind those known, and belongs to the subtask to which its number would have
 //!    sent it at the start. It is read from its oldest record, as everything in it was written after the start.
-//! 3. The committer hears of it, then the reader, whose slot is woken; then it is assigned to the consumer. So no
-//!    message of it can be in a batch before the reader has been told, and the reader looks behind each batch.
+//! 3. The committer hears of it, then the reader, whose slot is woken and orders that it is assigned to the consumer
+//!    ([`orders`](super::orders)). So no message of it can be in a batch before the reader has been told, and one that
+//!    cannot be assigned is tried again.
 //! 4. The thread ends when all readers are gone. Until then it holds their clients.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use slotflow_runtime::{Error, IoCores, Result, Waker};
+use slotflow_runtime::{IoCores, Result, Waker};
 
 use super::assigned::Assigned;
-use super::beginning::{Partition, assignment};
-use super::reader::{Arrivals, Change};
-use super::source::Client;
+use super::beginning::Partition;
+use super::current::Current;
+use super::reader::Change;
 use super::subscription::{Subscription, TopicPartition, new_among};
 
 /// What is looked for, and what is known.
@@ -50,11 +50,16 @@ impl Default for Members {
 }
 
 impl Members {
-    /// One more subtask, and what its reader needs.
-    pub fn add(&mut self, client: Arc<Client>, assigned: Assigned, waker: Waker) -> Arrivals {
-        let (sender, changes) = mpsc::channel();
-        self.all.push(Member { client, assigned, changes: sender, waker });
-        Arrivals { changes, _wanted: Some(self.wanted.clone()), _waker: None }
+    /// One more subtask; what is given lives as long as it wants partitions.
+    pub fn add(
+        &mut self,
+        client: Current,
+        assigned: Assigned,
+        changes: Sender<Change>,
+        waker: Waker,
+    ) -> Sender<Infallible> {
+        self.all.push(Member { client, assigned, changes, waker });
+        self.wanted.clone()
     }
 
     pub fn count(&self) -> usize {
@@ -64,7 +69,7 @@ impl Members {
 
 /// One subtask of the source, as seen from here.
 struct Member {
-    client: Arc<Client>,
+    client: Current,
     assigned: Assigned,
     changes: Sender<Change>,
     waker: Waker,
@@ -72,16 +77,11 @@ struct Member {
 
 impl Member {
     /// Gives it a partition; in vain where its reader is gone.
-    fn give(&self, of: TopicPartition) -> Result<()> {
-        let partition = Partition { of, next: None, end: None };
-        self.assigned.add(partition.of.clone(), None);
-        let list = assignment(std::slice::from_ref(&partition))?;
-        if self.changes.send(Change::Come(partition)).is_ok() {
+    fn give(&self, of: TopicPartition) {
+        self.assigned.add(of.clone(), None);
+        if self.changes.send(Change::Come(Partition { of, next: None, end: None })).is_ok() {
             self.waker.wake();
-            let assigned = self.client.incremental_assign(&list);
-            assigned.map_err(|error| Error::bug(format!("not assigned: {error}")))?;
         }
-        Ok(())
     }
 }
 
@@ -95,14 +95,13 @@ impl Discovery {
     fn run(mut self, members: &[Member], unwanted: &Receiver<Infallible>) {
         while unwanted.recv_timeout(self.period) == Err(RecvTimeoutError::Timeout) {
             let client = members[0].client.client();
-            let Some(topics) = self.subscription.find_now(client, self.timeout) else { continue };
+            let found = self.subscription.find_now(client.client(), self.timeout);
+            let Some(topics) = found else { continue };
             for partition in new_among(&topics, &self.known) {
                 self.known.push(partition.clone());
                 let member = &members[partition.partition as usize % members.len()];
                 tracing::info!("{}-{} is new and read from here on", partition.topic, partition.partition);
-                if let Err(error) = member.give(partition) {
-                    tracing::error!("a new partition is not read before the next start: {error}");
-                }
+                member.give(partition);
             }
         }
     }

@@ -32,15 +32,25 @@ pub(super) fn unreachable(brokers: &str, waited: Duration, reason: Option<String
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     Error::world(
         format!("no broker of {brokers} answered within {} s{reason}", waited.as_secs_f64()),
-        "check the address, that the broker runs and that it can be reached from here; \
-         .connect_timeout(..) gives it longer",
+        "check the address, that the broker runs and that it can be reached from here, and whether it wants TLS or \
+         SASL: the setting `security.protocol`; .connect_timeout(..) gives it longer",
     )
 }
 
-pub(super) fn not_authenticated(brokers: &str, reason: &str) -> Error {
+pub(super) fn not_authenticated(brokers: &str, mechanism: Option<&str>, reason: &str) -> Error {
+    let mechanism = mechanism.map(|mechanism| format!(" by SASL {mechanism}")).unwrap_or_default();
     Error::world(
-        format!("the brokers of {brokers} refuse the credentials: {reason}"),
-        "check the settings `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`",
+        format!("the brokers of {brokers} refuse the credentials{mechanism}: {reason}"),
+        "check the settings `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password`, or what \
+         .oauth_tokens(..) gives",
+    )
+}
+
+pub(super) fn not_encrypted(brokers: &str, reason: &str) -> Error {
+    Error::world(
+        format!("no connection by TLS to {brokers}: {reason}"),
+        "check that the port is one for TLS, and the settings `ssl.ca.location`, `ssl.certificate.location` and \
+         `ssl.key.location`",
     )
 }
 
@@ -121,11 +131,18 @@ pub(super) fn partition_failed(topic: &str, partition: SplitId, offset: Offset, 
     )
 }
 
+pub(super) fn not_assigned(topic: &str, partition: i32, reason: &str) -> Error {
+    Error::world(
+        format!("topic \"{topic}\", partition {partition} cannot be read: it cannot be assigned: {reason}"),
+        "check the partition on the brokers; a new start tries again",
+    )
+}
+
 /// Compressed in a way that librdkafka was built without.
 pub(super) fn not_decompressed(topic: &str, partition: SplitId, offset: Offset, reason: &str) -> Error {
     Error::world(
         format!("topic \"{topic}\", partition {partition}, offset {offset} cannot be read: {reason}"),
-        "build librdkafka with that compression: zstd needs the feature `zstd` of the crate `rdkafka`",
+        "build with that compression: zstd needs slotflow's feature `kafka-zstd`",
     )
 }
 
@@ -178,7 +195,9 @@ mod tests {
     fn every_failure_has_its_golden_text() {
         let texts = [
             unreachable("b:9092", Duration::from_millis(1_500), Some("Connection refused".into())),
-            not_authenticated("b:9092", "SASL PLAIN: bad password"),
+            not_authenticated("b:9092", Some("PLAIN"), "bad password"),
+            not_authenticated("b:9092", None, "bad password"),
+            not_encrypted("b:9092", "self-signed certificate"),
             unknown_topic("b:9092", "words"),
             no_topic_fits("b:9092", "words-*"),
             topic_refused("words", Purpose::Read),
@@ -191,6 +210,7 @@ mod tests {
             offset_gone("words", 3, Some(17)),
             offset_gone("words", 3, None),
             partition_failed("words", 3, 17, "bad checksum"),
+            not_assigned("words", 3, "timed out"),
             not_decompressed("words", 3, 17, "codec 0x4: not implemented"),
             client_failed("WORDS", "fenced"),
             too_large("WORDS", 2_000_000, Some(1_000_000)),

@@ -1,5 +1,7 @@
 //! What librdkafka tells by itself: log lines and errors of whole clients, as `tracing` events.
 
+use std::convert::Infallible;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,12 +21,20 @@ pub(super) struct ClientLog {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
     /// What a consumer does when its group gives it partitions or takes some.
     member: OnceLock<Member>,
+    /// Dropped with the client, which ends what was begun for it.
+    alive: OnceLock<Sender<Infallible>>,
 }
 
 impl ClientLog {
     /// From here on the consumer is a member of a group.
     pub fn join(&self, member: Member) -> Result<()> {
         self.member.set(member).map_err(|_| Error::bug("a Kafka consumer joins its group twice"))
+    }
+
+    /// Disconnected once the client is gone.
+    pub fn until_gone(&self) -> Result<Receiver<Infallible>> {
+        let (alive, gone) = mpsc::channel();
+        self.alive.set(alive).map(|()| gone).map_err(|_| Error::bug("a Kafka client is watched over twice"))
     }
 
     /// The client's last error and its text.

@@ -12,6 +12,7 @@ use slotflow_runtime::{Error, Result};
 
 use super::failure::{self, Purpose};
 use super::log::ClientLog;
+use super::security::mechanism;
 use super::settings::Settings;
 
 /// The first wait for an answer; each further one is twice as long, up to the connect timeout.
@@ -117,10 +118,12 @@ impl Lookup<'_> {
 
     /// Nobody has answered: refused credentials will not become better, a silent broker may.
     fn give_up(&self, late: bool) -> Result<()> {
+        let brokers = &self.settings.brokers;
         match self.log.last() {
             Some((code, reason)) if is_authentication(code) => {
-                Err(failure::not_authenticated(&self.settings.brokers, &reason))
+                Err(failure::not_authenticated(brokers, mechanism(self.settings), &reason))
             }
+            Some((RDKafkaErrorCode::SSL, reason)) if late => Err(failure::not_encrypted(brokers, &reason)),
             last if late => Err(self.unreachable(last.map(|(_, reason)| reason))),
             _ => Ok(()),
         }

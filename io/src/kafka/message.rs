@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use slotflow_runtime::error::Cause;
-use slotflow_runtime::{Error, Family, Offset, Result, SplitId};
+use slotflow_runtime::{Error, Family, Offset, Result, SplitId, Timestamp};
 
 use super::batch::RawMessage;
 use super::header::{Header, OwnedHeader};
+use super::marks;
 use crate::formats::Payload;
 
 /// The family of [`Message`].
@@ -130,6 +131,22 @@ impl<'s> Message<'s> {
     /// The value of the last header of that name.
     pub fn header(&self, name: &str) -> Option<&'s [u8]> {
         self.headers().filter(|header| header.name == name).last()?.value
+    }
+
+    /// Who wrote the message, and how far event time had come there, if its sink says so
+    /// ([`with_watermarks`](super::KafkaSink::with_watermarks)): for `Watermarks::per_producer`.
+    ///
+    /// ```no_run
+    /// # use slotflow_io::kafka::{KafkaSource, Message};
+    /// # use slotflow::prelude::*;
+    /// # use std::time::Duration;
+    /// # let env = Environment::with(Config::default());
+    /// let by_key = KafkaSource::new("127.0.0.1:9092").topic("by-key").group("second stage");
+    /// let producers = Watermarks::per_producer(|it: &Message<'_>| it.producer_watermark(), Duration::from_secs(30));
+    /// env.source(by_key).with_timestamps(|it: &Message<'_>| it.timestamp_ms().unwrap_or(0), producers);
+    /// ```
+    pub fn producer_watermark(&self) -> Option<(u64, Timestamp)> {
+        self.header(marks::NAME).and_then(marks::read)
     }
 
     /// The payload without a copy, for those who keep large ones: a small allocation, whatever its size.

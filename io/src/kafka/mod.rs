@@ -6,7 +6,7 @@
 //! those cores.
 //!
 //! Reading order: [`source`](KafkaSource), `subscription`, `opening`, `beginning`, [`reader`](KafkaReader),
-//! `positions`, `batch`, `committer`, `pausing`;
+//! `positions`, `batch`, `committer`, `orders`, `watch`;
 //! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
 
 mod assigned;
@@ -14,6 +14,8 @@ mod batch;
 mod beginning;
 mod commit;
 mod committer;
+mod counts;
+mod current;
 mod dead_letter;
 mod delivery;
 mod discovery;
@@ -21,13 +23,16 @@ mod failure;
 mod group;
 mod header;
 mod kafka_record;
+mod kafka_settings;
 mod log;
 mod lookup;
+mod marks;
 mod message;
 mod mock;
+mod oauth;
 mod off_slot;
 mod opening;
-mod pausing;
+mod orders;
 mod positions;
 mod prefetch;
 mod preset;
@@ -36,20 +41,26 @@ mod queue;
 mod reader;
 mod record;
 mod repeats;
+mod security;
 mod settings;
 mod sink;
 mod source;
 mod start;
 mod subscription;
+mod token;
 mod topics;
+mod watch;
 mod writer;
 
+pub use counts::SourceCounts;
 pub use dead_letter::DeadLetter;
 pub use delivery::AckLatency;
 pub use header::{Header, OwnedHeader};
 pub use kafka_record::KafkaRecord;
+pub use kafka_settings::KafkaSettings;
 pub use message::{Message, Messages, OwnedMessage};
 pub use mock::MockKafka;
+pub use oauth::OauthToken;
 pub use preset::Preset;
 pub use reader::KafkaReader;
 pub use record::{IntoKafka, Keyed};

@@ -1,6 +1,8 @@
 //! Opening a Kafka source: its consumers, with partitions of their own or as members of a group.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::convert::Infallible;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -11,18 +13,20 @@ use super::assigned::Assigned;
 use super::batch::Batch;
 use super::beginning::{Beginning, Partition, assignment};
 use super::committer::{KafkaCommitter, Membership};
+use super::current::Current;
 use super::discovery::Discovery;
 use super::failure::Purpose;
 use super::group::{Member, keep_membership};
 use super::log::ClientLog;
 use super::lookup::Lookup;
 use super::off_slot::OffSlot;
-use super::pausing::Pausing;
+use super::orders::Orders;
 use super::positions::Positions;
 use super::queue::{Queue, QueueWaker};
-use super::reader::{Arrivals, KafkaReader};
-use super::source::{Client, KafkaSource, NO_GROUP};
+use super::reader::{Arrivals, Change, KafkaReader};
+use super::source::{KafkaSource, NO_GROUP};
 use super::subscription::TopicPartition;
+use super::watch::{Maker, Watch, batch};
 
 impl KafkaSource {
     /// The configuration of a consumer of `own` partitions.
@@ -53,7 +57,9 @@ impl KafkaSource {
 
     fn client(&self, own: usize) -> Result<BaseConsumer<ClientLog>> {
         let made = self.config(own)?.create_with_context(ClientLog::default());
-        made.map_err(|error| self.settings.refused(&error))
+        let client = made.map_err(|error| self.settings.refused(&error))?;
+        self.settings.authorise(&client)?;
+        Ok(client)
     }
 
     /// Asks for the topics with a client of its own, which is gone before any slot is touched.
@@ -65,9 +71,9 @@ impl KafkaSource {
         self.subscription.find(&self.settings, &lookup, client.client(), serve)
     }
 
-    fn committer(&self, client: &Arc<Client>, assigned: Assigned) -> KafkaCommitter {
+    fn committer(&self, client: Current, assigned: Assigned) -> KafkaCommitter {
         let timeout = self.settings.connect_timeout;
-        KafkaCommitter::new(client.clone(), &self.group, self.membership, assigned, timeout)
+        KafkaCommitter::new(client, &self.group, self.membership, assigned, timeout)
     }
 
     /// Makes one subtask a member of the group, which gives it partitions later.
@@ -77,6 +83,7 @@ impl KafkaSource {
         let share = self.found.len().div_ceil(subtask.parallelism);
         let (client, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.client(share)?, ())))?;
         let client = Arc::new(client);
+        self.settings.keep_authorised(&client, client.context(), &subtask.io)?;
         let queue = Queue::apart(&client).ok_or_else(|| Error::bug("a Kafka consumer makes no queue"))?;
         let (queue, assigned, (sender, changes)) = (Arc::new(queue), Assigned::default(), mpsc::channel());
         client.context().join(Member {
@@ -93,41 +100,55 @@ impl KafkaSource {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(|error| self.settings.refused(&error))?;
         keep_membership(client.clone(), Arc::downgrade(&queue), &subtask.io)?;
-        let committer = Some(self.committer(&client, assigned));
+        let committer = Some(self.committer(Current::new(client.clone()), assigned));
         let waker = QueueWaker::new(queue.clone(), subtask.waker.clone());
-        let arrivals = Some(Arrivals { changes, _wanted: None, _waker: Some(waker) });
+        let arrivals = Some(Arrivals { changes, _wanted: Vec::new(), _waker: Some(waker) });
         Ok(KafkaReader::new(Batch::new(client, queue), Positions::of_member(), committer, arrivals, None))
     }
 
-    /// Notes a subtask that may be given new partitions; the last one starts the search.
+    /// Notes a subtask that may be given new partitions, which it wants as long as it has what is given back; the last
+    /// one starts the search.
     fn join_discovery(
         &mut self,
         subtask: &SubtaskContext,
-        client: &Arc<Client>,
+        client: &Current,
         assigned: &Assigned,
-    ) -> Result<Option<Arrivals>> {
+        changes: &Sender<Change>,
+    ) -> Result<Option<Sender<Infallible>>> {
         let Some(period) = self.discover_every else { return Ok(None) };
         let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let arrivals = members.add(client.clone(), assigned.clone(), subtask.waker.clone());
+        let wanted = members.add(client.clone(), assigned.clone(), changes.clone(), subtask.waker.clone());
         if members.count() == subtask.parallelism {
             let (members, known) = (std::mem::take(members), self.found.clone());
             let (subscription, timeout) = (self.subscription.clone(), self.settings.connect_timeout);
             Discovery { subscription, period, timeout, known }.start(members, &subtask.io)?;
         }
-        Ok(Some(arrivals))
+        Ok(Some(wanted))
     }
 
-    /// Makes the consumer of one subtask, with its partitions assigned.
-    fn consumer(
+    /// Has the consumer of a subtask watched over, as long as it has what is given back.
+    fn watched(
         &self,
-        subtask: &SubtaskContext,
-        own: &[TopicPartition],
-    ) -> Result<(BaseConsumer<ClientLog>, Vec<Partition>)> {
-        let mut consumer = self.client(own.len())?;
-        let waker = subtask.waker.clone();
-        consumer.set_nonempty_callback(move || waker.wake());
+        maker: Maker,
+        current: &Current,
+        changes: Sender<Change>,
+    ) -> Result<Option<Sender<Infallible>>> {
+        let Some(after) = self.watch_period(&maker.config) else { return Ok(None) };
+        let (current, counts) = (current.clone(), self.counts.clone());
+        Watch { maker, current, changes, counts, after }.start().map(Some)
+    }
+
+    /// A broker that holds back an answer for this long has not fallen silent.
+    fn watch_period(&self, config: &ClientConfig) -> Option<Duration> {
+        let held_back_ms = config.get("fetch.wait.max.ms").and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let after = Some(self.renew_after).filter(|after| !after.is_zero())?;
+        Some(after.max(Duration::from_millis(held_back_ms) * 2))
+    }
+
+    /// Finds where the partitions of one subtask begin, and assigns them.
+    fn begin(&self, consumer: &BaseConsumer<ClientLog>, own: &[TopicPartition]) -> Result<Vec<Partition>> {
         let beginning = Beginning {
-            consumer: &consumer,
+            consumer,
             group: self.group_name(),
             start: &self.start,
             stop: self.stop.as_ref(),
@@ -136,7 +157,13 @@ impl KafkaSource {
         let partitions = beginning.find(own)?;
         let assigned = consumer.assign(&assignment(&partitions)?);
         assigned.map_err(|error| self.settings.refused(&error))?;
-        Ok((consumer, partitions))
+        Ok(partitions)
+    }
+
+    fn maker(&self, subtask: &SubtaskContext, own: usize) -> Result<Maker> {
+        let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
+        let (settings, config) = (self.settings.clone(), self.config(own)?);
+        Ok(Maker { settings, config, name, io: subtask.io.clone(), waker: subtask.waker.clone() })
     }
 
     /// Opens one subtask that reads its own partitions, and those found later.
@@ -148,16 +175,19 @@ impl KafkaSource {
         if own.is_empty() && self.discover_every.is_none() {
             return Ok(KafkaReader::without_partitions(self.stop.is_some()));
         }
-        let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
-        let (client, partitions) = OffSlot::make(&subtask.io, &name, || self.consumer(subtask, &own))?;
-        tracing::debug!("{name} reads {partitions:?}");
-        let (client, assigned) = (Arc::new(client), Assigned::new(own));
-        let arrivals = self.join_discovery(subtask, &client, &assigned)?;
-        let committer = self.commits.then(|| self.committer(&client, assigned));
-        let queue = Queue::of_consumer(&client).ok_or_else(|| Error::bug("a Kafka consumer has no queue"))?;
-        let pausing = Pausing::new(client.clone(), subtask.io.clone());
-        let batch = Batch::new(client, Arc::new(queue));
+        let maker = self.maker(subtask, own.len())?;
+        let (client, partitions) = maker.client(|consumer| self.begin(consumer, &own))?;
+        tracing::debug!("{} reads {partitions:?}", maker.name);
+        let (current, assigned, (sender, changes)) =
+            (Current::new(client.clone()), Assigned::new(own), mpsc::channel());
+        let search = self.join_discovery(subtask, &current, &assigned, &sender)?;
+        let watch = self.watched(maker, &current, sender.clone())?;
+        let committer = self.commits.then(|| self.committer(current.clone(), assigned));
+        let counts = self.counts.clone();
+        let orders = Orders::new(subtask.io.clone(), subtask.waker.clone(), counts, current, sender);
         let positions = Positions::new(&partitions, self.stop.is_some());
-        Ok(KafkaReader::new(batch, positions, committer, arrivals, Some(pausing)))
+        let wanted = search.into_iter().chain(watch).collect();
+        let arrivals = Some(Arrivals { changes, _wanted: wanted, _waker: None });
+        Ok(KafkaReader::new(batch(client)?, positions, committer, arrivals, Some(orders)))
     }
 }

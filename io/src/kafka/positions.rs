@@ -5,6 +5,9 @@ use std::sync::Arc;
 use slotflow_runtime::{Offset, Offsets, SplitId};
 
 use super::beginning::Partition;
+use super::orders::ReadFrom;
+use super::subscription::TopicPartition;
+use super::watch::Stand;
 
 /// No place: the partition is not read here.
 const NOWHERE: u32 = u32::MAX;
@@ -39,6 +42,8 @@ struct Place {
     gone: bool,
     /// The last that the brokers have said of it is that there is nothing more.
     at_end: bool,
+    /// Where they have said so: perhaps behind entries of the log that are no records.
+    told_end: Offset,
 }
 
 impl Positions {
@@ -77,7 +82,7 @@ impl Positions {
         row.resize(row.len().max(number + 1), NOWHERE);
         let (next, end) = (partition.next.unwrap_or(-1), partition.end.unwrap_or(Offset::MAX));
         let split = partition.of.split;
-        let place = Place { split, next, end, finished: false, gone: false, at_end: false };
+        let place = Place { split, next, end, finished: false, gone: false, at_end: false, told_end: -1 };
         if row[number] == NOWHERE {
             row[number] = self.places.len() as u32;
             self.places.push(place);
@@ -174,6 +179,7 @@ impl Positions {
         let Some(number) = self.place(topic, partition) else { return };
         let place = &mut self.places[number];
         place.at_end = true;
+        place.told_end = offset;
         if self.bounded && offset >= place.end {
             self.finish(number);
         }
@@ -199,10 +205,28 @@ impl Positions {
         Some((&self.topics[topic], partition as i32))
     }
 
-    /// The next offset to read of a split, if one is known.
-    pub fn next(&self, split: SplitId) -> Option<Offset> {
-        let place = self.places.iter().find(|place| place.split == split)?;
-        (place.next >= 0).then_some(place.next)
+    /// Where a split that is read here goes on.
+    pub fn read_from(&self, split: SplitId) -> Option<ReadFrom> {
+        let (topic, partition) = self.named(split)?;
+        let next = self.places.iter().find(|place| place.split == split)?.next;
+        Some(ReadFrom { topic: topic.clone(), partition, next: (next >= 0).then_some(next) })
+    }
+
+    /// All that are read here and have not reached their end, and where each goes on.
+    pub fn unfinished(&self) -> Vec<(SplitId, ReadFrom)> {
+        let open = self.places.iter().filter(|place| !place.gone && !place.finished);
+        open.filter_map(|place| Some((place.split, self.read_from(place.split)?))).collect()
+    }
+
+    /// How far each of them has come, also behind entries that are no records; -1 where nobody knows.
+    pub fn stands(&self) -> Vec<Stand> {
+        let come =
+            |split| self.places.iter().find(|place| place.split == split).map(|it| it.next.max(it.told_end));
+        let stand = |(split, ReadFrom { topic, partition, .. })| {
+            let of = TopicPartition { split, topic, partition: partition as SplitId };
+            Stand { come: come(split).unwrap_or(-1), of }
+        };
+        self.unfinished().into_iter().map(stand).collect()
     }
 
     pub fn is_behind(&self, split: SplitId) -> bool {

@@ -13,9 +13,10 @@ use super::beginning::Partition;
 use super::committer::KafkaCommitter;
 use super::failure::{self, Purpose};
 use super::message::{Message, Messages};
-use super::pausing::Pausing;
+use super::orders::Orders;
 use super::positions::Positions;
 use super::queue::QueueWaker;
+use super::watch::Stand;
 
 /// The queue is looked at again after this even if nobody wakes the slot: should a wake-up be lost
 /// inside librdkafka, it costs 50 ms and not the stream.
@@ -30,15 +31,17 @@ pub struct KafkaReader {
     positions: Positions,
     arrivals: Option<Arrivals>,
     committer: Option<KafkaCommitter>,
-    /// None where there is no partition to pause, or the group sees to them: it moves them as it likes.
-    pausing: Option<Pausing>,
+    /// None where there is no partition, or the group sees to them: it moves them as it likes.
+    orders: Option<Orders>,
+    /// Who watches over the consumer, while it waits to hear how far the partitions have come.
+    asked: Option<Sender<Vec<Stand>>>,
 }
 
 /// Where a reader hears of partitions that come and go.
 pub(super) struct Arrivals {
     pub changes: Receiver<Change>,
-    /// Gone with the reader, which ends the search for more.
-    pub _wanted: Option<Sender<Infallible>>,
+    /// Gone with the reader, which ends what goes on for it: the search for more, the watch over its consumer.
+    pub _wanted: Vec<Sender<Infallible>>,
     /// Wakes the slot, where the client does not.
     pub _waker: Option<QueueWaker>,
 }
@@ -49,6 +52,10 @@ pub(super) enum Change {
     Come(Partition),
     /// It is not read any more; the answer is where the reader has come.
     Go(SplitId, Sender<(SplitId, Option<Offset>)>),
+    /// How far they have come, once there is nothing more in the queue.
+    Tell(Sender<Vec<Stand>>),
+    /// The consumer stood still; this is the queue of a new one, which has no partition yet.
+    Renewed(Batch),
     /// The partitions that were to come cannot be read.
     Failed(Error),
 }
@@ -56,7 +63,15 @@ pub(super) enum Change {
 impl KafkaReader {
     pub(super) fn without_partitions(bounded: bool) -> KafkaReader {
         let positions = Positions::new(&[], bounded);
-        KafkaReader { batch: None, held: false, positions, arrivals: None, committer: None, pausing: None }
+        KafkaReader {
+            batch: None,
+            held: false,
+            positions,
+            arrivals: None,
+            committer: None,
+            orders: None,
+            asked: None,
+        }
     }
 
     pub(super) fn new(
@@ -64,25 +79,50 @@ impl KafkaReader {
         positions: Positions,
         committer: Option<KafkaCommitter>,
         arrivals: Option<Arrivals>,
-        pausing: Option<Pausing>,
+        orders: Option<Orders>,
     ) -> KafkaReader {
-        KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer, pausing }
+        KafkaReader { batch: Some(batch), held: false, positions, arrivals, committer, orders, asked: None }
     }
 
-    /// Takes in what has happened to the partitions meanwhile.
+    /// Takes in what has happened to the partitions meanwhile; whether anything has.
     fn take_in(&mut self) -> Result<bool> {
         let Some(arrivals) = &self.arrivals else { return Ok(false) };
-        let mut changed = false;
-        while let Ok(change) = arrivals.changes.try_recv() {
-            changed = true;
-            match change {
-                Change::Come(partition) => self.positions.add(&partition),
-                // Who asked may be gone with its patience.
-                Change::Go(split, answer) => drop(answer.send((split, self.positions.leave(split)))),
-                Change::Failed(error) => return Err(error),
-            }
+        let Ok(mut change) = arrivals.changes.try_recv() else { return Ok(false) };
+        loop {
+            self.take_in_one(change)?;
+            let Some(Ok(next)) = self.arrivals.as_ref().map(|arrivals| arrivals.changes.try_recv()) else {
+                return Ok(true);
+            };
+            change = next;
         }
-        Ok(changed)
+    }
+
+    #[cold]
+    fn take_in_one(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::Come(partition) => {
+                let split = partition.of.split;
+                self.positions.add(&partition);
+                // A group assigns by itself what it gives.
+                if let (Some(orders), Some(from)) = (&mut self.orders, self.positions.read_from(split)) {
+                    orders.read(from)?;
+                }
+            }
+            // Who asked may be gone with its patience.
+            Change::Go(split, answer) => drop(answer.send((split, self.positions.leave(split)))),
+            Change::Tell(answer) => self.asked = Some(answer),
+            Change::Renewed(batch) => self.renew(batch)?,
+            Change::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Goes on with a new consumer, where the slot has come: what the old one has fetched and was not taken comes
+    /// again.
+    fn renew(&mut self, batch: Batch) -> Result<()> {
+        let client = batch.client().clone();
+        self.batch = Some(batch);
+        self.orders.as_mut().map_or(Ok(()), |orders| orders.renew(client, self.positions.unfinished()))
     }
 }
 
@@ -105,7 +145,7 @@ impl SourceReader for KafkaReader {
         if self.held {
             return Ok(Polled::Until(ctx.now_ns()));
         }
-        let KafkaReader { batch, positions, .. } = self;
+        let KafkaReader { batch, positions, asked, orders, .. } = self;
         let (Some(batch), false) = (batch, positions.ended()) else {
             return Ok(if positions.is_bounded() { Polled::End } else { Polled::Idle });
         };
@@ -122,6 +162,9 @@ impl SourceReader for KafkaReader {
                 out.push(Message::new(raw), ctx);
                 pushed += 1;
             }
+        }
+        if taken == 0 {
+            tell(asked, positions, orders.as_ref());
         }
         Ok(match (taken, pushed) {
             (0, _) => Polled::Until(ctx.now_ns() + LOOK_AGAIN_NS),
@@ -153,17 +196,14 @@ impl SourceReader for KafkaReader {
     }
 
     fn pause(&mut self, split: SplitId) -> bool {
-        let KafkaReader { positions, pausing, .. } = self;
-        let (Some(pausing), Some((topic, partition))) = (pausing, positions.named(split)) else {
-            return false;
-        };
-        pausing.pause(topic, partition)
+        let from = self.positions.read_from(split);
+        self.orders.as_mut().zip(from).is_some_and(|(orders, from)| orders.pause(split, from))
     }
 
     fn resume(&mut self, split: SplitId) {
-        let KafkaReader { positions, pausing, .. } = self;
-        let (Some(pausing), Some((topic, partition))) = (pausing, positions.named(split)) else { return };
-        pausing.resume(topic, partition, positions.next(split));
+        if let (Some(orders), Some(from)) = (&mut self.orders, self.positions.read_from(split)) {
+            orders.resume(split, from);
+        }
     }
 
     fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
@@ -194,6 +234,16 @@ impl TopicOf {
             *self = TopicOf { handle: raw.topic_handle(), topic };
         }
         self.topic
+    }
+}
+
+/// The queue is empty: who watches over the consumer hears how far it has come.
+#[inline]
+fn tell(asked: &mut Option<Sender<Vec<Stand>>>, positions: &Positions, orders: Option<&Orders>) {
+    if let Some((asked, orders)) = asked.take().zip(orders) {
+        let stands = positions.stands().into_iter().filter(|it| !orders.is_paused(it.of.split));
+        // In vain where the watch is over.
+        drop(asked.send(stands.collect()));
     }
 }
 
@@ -245,7 +295,17 @@ fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::source::Client;
     use super::*;
+
+    impl KafkaReader {
+        /// What a test does things to that librdkafka does by itself elsewhere.
+        pub(in super::super) fn client(&self) -> Arc<Client> {
+            self.batch.as_ref().unwrap().client().clone()
+        }
+    }
 
     #[test]
     fn only_what_time_cannot_mend_is_a_failure() {
@@ -253,7 +313,7 @@ mod tests {
         assert!(failure(Native::RD_KAFKA_RESP_ERR__TRANSPORT).is_none());
         assert!(failure(Native::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION).is_none());
         let not_built = failure(Native::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED).unwrap();
-        assert!(not_built.contains("offset 17 cannot be read: reason; build librdkafka with"), "{not_built}");
+        assert!(not_built.contains("offset 17 cannot be read: reason; build with"), "{not_built}");
         assert!(failure(Native::RD_KAFKA_RESP_ERR__BAD_MSG).unwrap().contains("offset 17 cannot be read"));
         assert!(
             failure(Native::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap().contains("may not read")

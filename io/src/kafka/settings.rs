@@ -1,14 +1,20 @@
 //! What a Kafka source and a Kafka sink are told alike, and the librdkafka configuration made of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use slotflow_runtime::{Error, Problem, Result};
+use slotflow_runtime::{Error, IoCores, Problem, Result};
 
+use super::kafka_settings::KafkaSettings;
+use super::log::ClientLog;
+use super::oauth::Tokens;
 use super::preset::{Preset, Setting};
+use super::security;
+use super::token::TokenTaker;
 
 /// How long a broker may take to answer before the start (a guess: a broker across the world that is
 /// electing a leader needs less).
@@ -18,7 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOPIC_NAME_MAX: usize = 249;
 
 /// Second names that librdkafka has for what the presets set: under its own, the preset could win.
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 4] = [
+    ("sasl.mechanisms", "sasl.mechanism"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("compression.codec", "compression.type"),
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
@@ -33,6 +40,7 @@ pub(super) struct Settings {
     pub topic: String,
     pub connect_timeout: Duration,
     pub preset: Preset,
+    pub tokens: Option<Tokens>,
     raw: Vec<(String, String)>,
 }
 
@@ -43,6 +51,7 @@ impl Settings {
             topic: String::new(),
             connect_timeout: CONNECT_TIMEOUT,
             preset: Preset::default(),
+            tokens: None,
             raw: Vec::new(),
         }
     }
@@ -58,6 +67,16 @@ impl Settings {
         self.raw.push((key, value.to_string()));
     }
 
+    /// Adds what sources and sinks share; an address among it replaces the one there was.
+    pub fn add(&mut self, shared: &KafkaSettings) {
+        for (key, value) in &shared.all {
+            match key.as_str() {
+                "bootstrap.servers" => self.brokers.clone_from(value),
+                key => self.set(key, value),
+            }
+        }
+    }
+
     pub fn is_set(&self, key: &str) -> bool {
         self.raw.iter().any(|(known, _)| known == key)
     }
@@ -66,11 +85,15 @@ impl Settings {
         format!("kafka({})", self.topic)
     }
 
+    /// The value in force; it may be secret.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.raw.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value)
+    }
+
     /// The preset with the values in force, and the names of what else was set: those values may be secret.
     pub fn explain(&self, presets: &[Setting]) -> Vec<String> {
-        let set =
-            |key: &str| self.raw.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value);
-        let known = presets.iter().map(|(key, value)| format!("{key} = {}", set(key).unwrap_or(value)));
+        let known =
+            presets.iter().map(|(key, value)| format!("{key} = {}", self.value(key).unwrap_or(value)));
         let mut lines = vec![format!("{}: {}", self.preset.name(), Vec::from_iter(known).join(", "))];
         let is_preset = |key: &str| presets.iter().any(|(known, _)| *known == key);
         let mut more: Vec<&str> =
@@ -95,6 +118,7 @@ impl Settings {
         if self.connect_timeout.is_zero() {
             problem("has a connect timeout of 0 s", "give it at least some milliseconds");
         }
+        security::problems(self, &mut problem);
         for (key, _) in self.raw.iter().filter(|(key, _)| own.contains(&key.as_str())) {
             problem(&format!("sets `{key}` by itself"), "leave that setting out");
         }
@@ -117,16 +141,31 @@ impl Settings {
         Ok(config)
     }
 
+    /// Gives a client that was just made a token, where the brokers want one.
+    pub fn authorise(&self, client: &impl TokenTaker) -> Result<()> {
+        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.give(client).map(drop))
+    }
+
+    /// Sees to it that a client has a token as long as it lives.
+    pub fn keep_authorised<C>(&self, client: &Arc<C>, log: &ClientLog, io: &IoCores) -> Result<()>
+    where
+        C: TokenTaker + Send + Sync + 'static,
+    {
+        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.keep(client, log.until_gone()?, io))
+    }
+
     /// What librdkafka has against the configuration as a whole.
     pub fn refused(&self, error: &KafkaError) -> Error {
+        let told = |reason: &str| security::without_secrets(reason.trim_end_matches('.'), &self.raw);
         let (what, remedy) = match error {
             KafkaError::ClientConfig(_, reason, key, _) => (
-                format!("setting `{key}` is refused: {}", reason.trim_end_matches('.')),
-                "see the list of settings, CONFIGURATION.md of librdkafka",
+                format!("setting `{key}` is refused: {}", told(reason)),
+                security::remedy(reason)
+                    .unwrap_or("see the list of settings, CONFIGURATION.md of librdkafka"),
             ),
             KafkaError::ClientCreation(reason) => (
-                format!("its settings do not fit together: {}", reason.trim_end_matches('.')),
-                "change those named here",
+                format!("its settings do not fit together: {}", told(reason)),
+                security::remedy(reason).unwrap_or("change those named here"),
             ),
             other => (format!("no client can be made: {other}"), "check its settings"),
         };

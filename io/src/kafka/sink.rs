@@ -11,7 +11,10 @@ use slotflow_runtime::{Error, Family, Guarantee, IoCores, Owned, Result, Sink, S
 use super::dead_letter::{DeadLetter, LetterSink};
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
+use super::kafka_settings::KafkaSettings;
 use super::lookup::Lookup;
+use super::marks::Marks;
+use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
 use super::preset::Preset;
 use super::record::IntoKafka;
@@ -84,12 +87,13 @@ impl Partitioner {
 /// env.source(from_iterator(["a", "b"])).map(|word| KafkaRecord::new(word).header("by", "me")).sink(words);
 /// ```
 ///
-/// Compression is the setting `compression.type`: `none`, `gzip`, `snappy` and `lz4` are built in; `zstd` is refused
-/// unless the program names the crate `rdkafka` with its feature `zstd`.
+/// Compression is the setting `compression.type`: `none`, `gzip`, `snappy` and `lz4` are built in; `zstd` needs the
+/// feature `kafka-zstd`.
 pub struct KafkaSink {
     settings: Settings,
     acks: Acks,
     letters: Option<Box<dyn LetterSink>>,
+    with_watermarks: bool,
     latency: AckLatency,
 }
 
@@ -97,7 +101,7 @@ impl KafkaSink {
     /// A sink on these brokers: `HOST:PORT`, several with commas between them.
     pub fn new(brokers: impl Into<String>) -> KafkaSink {
         let (settings, latency) = (Settings::new(brokers), AckLatency::default());
-        KafkaSink { settings, acks: Acks::default(), letters: None, latency }
+        KafkaSink { settings, acks: Acks::default(), letters: None, with_watermarks: false, latency }
     }
 
     /// The topic; there is no default. It must exist.
@@ -148,6 +152,15 @@ impl KafkaSink {
         self
     }
 
+    /// Writes with each record how far event time has come here, in the header `slotflow-watermark`: so that the event
+    /// time of a job that reads the topic goes on from there; see
+    /// [`producer_watermark`](super::Message::producer_watermark). A header costs a record allocations of librdkafka's.
+    #[must_use]
+    pub fn with_watermarks(mut self) -> Self {
+        self.with_watermarks = true;
+        self
+    }
+
     /// How long brokers may take to answer before the start (default 10 s).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -160,6 +173,26 @@ impl KafkaSink {
     #[must_use]
     pub fn setting(mut self, key: impl Into<String>, value: impl fmt::Display) -> Self {
         self.settings.set(key, value);
+        self
+    }
+
+    /// Settings that sources and sinks share, such as how brokers let in; its `bootstrap.servers` replaces the address
+    /// given so far. Those that this one's promises stand on are refused.
+    #[must_use]
+    pub fn with_settings(mut self, shared: &KafkaSettings) -> Self {
+        self.settings.add(shared);
+        self
+    }
+
+    /// Where tokens for SASL/OAUTHBEARER come from: asked before the start and again when most of a token's time is
+    /// over, on an I/O thread, where it may wait. An error says why there is none; it fails the start, and a running
+    /// job tries again. Needs the feature `kafka-ssl`.
+    #[must_use]
+    pub fn oauth_tokens(
+        mut self,
+        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.tokens = Some(Tokens::new(fetch));
         self
     }
 
@@ -235,7 +268,11 @@ where
         let (producer, ()) = OffSlot::make(&subtask.io, &name, make)?;
         let letters = self.letters.as_mut().map(|letters| letters.open(subtask)).transpose()?;
         let (topic, latency) = (&self.settings.topic, self.latency.meters());
-        KafkaWriter::new(Arc::new(producer), topic, bounds, letters, subtask, latency)
+        let producer = Arc::new(producer);
+        self.settings.keep_authorised(&producer, &producer.context().log, &subtask.io)?;
+        let marks = self.with_watermarks.then(Marks::new);
+        let writer = KafkaWriter::new(producer, topic, bounds, letters, subtask, latency)?;
+        Ok(writer.marking(marks))
     }
 }
 
@@ -247,6 +284,7 @@ fn producer(
 ) -> Result<BaseProducer<Deliveries>> {
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(deliveries).map_err(|error| settings.refused(&error))?;
+    settings.authorise(&producer)?;
     let lookup = Lookup { settings, purpose: Purpose::Write, log: &producer.context().log };
     // The first answer comes from the address that was given, the second from a broker of the cluster,
     // and with that the producer gets its id: 60 ms instead of 500 until the first record can go.

@@ -7,8 +7,11 @@ use rdkafka::consumer::BaseConsumer;
 use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
 use super::committer::Membership;
+use super::counts::SourceCounts;
 use super::discovery::Members;
+use super::kafka_settings::KafkaSettings;
 use super::log::ClientLog;
+use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
 use super::prefetch::Prefetch;
 use super::preset::Preset;
@@ -19,6 +22,10 @@ use super::subscription::{Subscription, TopicPartition, numbered};
 
 /// The consumer of one source subtask.
 pub(super) type Client = OffSlot<BaseConsumer<ClientLog>>;
+
+/// How long a consumer may stand still (a guess: three times what an election of leaders takes; those it happened to
+/// stood for days).
+const RENEW_AFTER: Duration = Duration::from_secs(30);
 
 /// What the source decides by itself: its correctness stands on it.
 const OWN: [&str; 11] = [
@@ -71,6 +78,8 @@ pub struct KafkaSource {
     pub(super) membership: Membership,
     pub(super) prefetch: Prefetch,
     pub(super) discover_every: Option<Duration>,
+    pub(super) renew_after: Duration,
+    pub(super) counts: SourceCounts,
     /// The subtasks that were opened, where new partitions are looked for.
     pub(super) members: Mutex<Members>,
     /// What there is to read, once the brokers have been asked.
@@ -90,6 +99,8 @@ impl KafkaSource {
             membership: Membership::Stranger,
             prefetch: Prefetch::default(),
             discover_every: None,
+            renew_after: RENEW_AFTER,
+            counts: SourceCounts::default(),
             members: Mutex::default(),
             found: Vec::new(),
         }
@@ -200,6 +211,21 @@ impl KafkaSource {
         self
     }
 
+    /// After how long a consumer that stands still is closed and another one goes on where the job has come (default
+    /// 30 s; zero for never): that is, a partition gives nothing although the job waits for it and the brokers have
+    /// more of it. Nothing is lost or read twice by it; see [`counts`](Self::counts). Brokers that are away are no
+    /// reason. A member of a group ([`spread_by_group`](Self::spread_by_group)) is not watched over.
+    #[must_use]
+    pub fn renew_after(mut self, silence: Duration) -> Self {
+        self.renew_after = silence;
+        self
+    }
+
+    /// What the source has got over; to be read while the job runs.
+    pub fn counts(&self) -> SourceCounts {
+        self.counts.clone()
+    }
+
     /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
     /// 64 KiB for each partition). Each partition has an equal share. librdkafka may hold about twice as much, as a
     /// fetch that is under way when the share is full is not thrown away.
@@ -222,6 +248,26 @@ impl KafkaSource {
     #[must_use]
     pub fn setting(mut self, key: impl Into<String>, value: impl std::fmt::Display) -> Self {
         self.settings.set(key, value);
+        self
+    }
+
+    /// Settings that sources and sinks share, such as how brokers let in; its `bootstrap.servers` replaces the address
+    /// given so far. Those that this one's promises stand on are refused.
+    #[must_use]
+    pub fn with_settings(mut self, shared: &KafkaSettings) -> Self {
+        self.settings.add(shared);
+        self
+    }
+
+    /// Where tokens for SASL/OAUTHBEARER come from: asked before the start and again when most of a token's time is
+    /// over, on an I/O thread, where it may wait. An error says why there is none; it fails the start, and a running
+    /// job tries again. Needs the feature `kafka-ssl`.
+    #[must_use]
+    pub fn oauth_tokens(
+        mut self,
+        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.tokens = Some(Tokens::new(fetch));
         self
     }
 

@@ -30,6 +30,7 @@ use super::dead_letter::{Letters, Undelivered};
 use super::delivery::{AckMeters, Deliveries, Returned, Tag};
 use super::failure;
 use super::kafka_record::KafkaRecord;
+use super::marks::Marks;
 use super::off_slot::OffSlot;
 use super::produce::Topics;
 use super::queue::{Queue, QueueWaker};
@@ -58,6 +59,8 @@ pub struct KafkaWriter {
     returned: Returned,
     /// Where records go that Kafka refuses; without it they fail the job.
     letters: Option<Letters>,
+    /// What it says of event time with each record, if it does.
+    marks: Option<Marks>,
     latency: Arc<AckMeters>,
     /// A latency mark whose record has not come yet, and the time of the step it came in.
     mark: Option<(LatencyMark, u64)>,
@@ -102,10 +105,16 @@ impl KafkaWriter {
             overflow: Overflow::new(subtask.overflow_bytes),
             returned: Returned::default(),
             letters,
+            marks: None,
             latency,
             mark: None,
             clock: subtask.clock.clone(),
         })
+    }
+
+    /// Says with each record how far event time has come.
+    pub(super) fn marking(self, marks: Option<Marks>) -> Self {
+        KafkaWriter { marks, ..self }
     }
 
     /// A record does not arrive: that is a dead letter where it may be one, else a failure.
@@ -216,7 +225,11 @@ where
 {
     #[inline]
     fn write<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>) {
-        if let Err(error) = self.write_one(&record, ctx.now_ns()) {
+        let written = match self.marks {
+            None => self.write_one(&record, ctx.now_ns()),
+            Some(marks) => self.write_one(&marks.on(&record, ctx.watermark()), ctx.now_ns()),
+        };
+        if let Err(error) = written {
             ctx.fail(error);
         }
     }

@@ -38,8 +38,8 @@ fn an_unreachable_broker_is_named_within_the_timeout() {
     let sink = KafkaSink::new(&address).topic("WORDS").connect_timeout(timeout);
     for text in [start_of(source), start_of_sink(sink)] {
         let begin = format!("no broker of {address} answered within 0.3 s");
-        let end = "; check the address, that the broker runs and that it can be reached from here; \
-                   .connect_timeout(..) gives it longer";
+        let end = "; check the address, that the broker runs and that it can be reached from here, and whether \
+                   it wants TLS or SASL: the setting `security.protocol`; .connect_timeout(..) gives it longer";
         assert!(text.starts_with(&begin) && text.ends_with(end), "{text}");
         assert!(text.contains("Connection refused"), "the reason is told: {text}");
     }

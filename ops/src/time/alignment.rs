@@ -2,10 +2,12 @@
 //!
 //! 1. Each subtask of a group's sources has a member of the group's list, which only grows, and writes there how far
 //!    it has come. A subtask whose splits are all idle, or which has ended, counts as infinitely far.
-//! 2. A split that is ahead of the least of all by more than the group allows is paused, if its reader can do that. If
-//!    not, a subtask all of whose splits are ahead is not asked for records. It is looked at again a little later;
-//!    barriers, watermarks and the end of the job go through all the same.
-//! 3. The list is only walked by a subtask that is ahead of what it knew of the others. What it knew is a lower bound,
+//! 2. A subtask all of whose splits are ahead of the least of all, by more than the group allows, is not asked for
+//!    records: what its reader has stays there, and costs nothing. It is looked at again a little later; barriers,
+//!    watermarks and the end of the job go through all the same.
+//! 3. Where only some splits are ahead they are paused, if the reader can do that. A pause may cost what was fetched
+//!    ahead (it does with Kafka), so one that is paused goes on only when it is some way below what is allowed.
+//! 4. The list is only walked by a subtask that is ahead of what it knew of the others. What it knew is a lower bound,
 //!    unless one comes back from idleness, which then catches up while the others stand where they are.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,6 +23,10 @@ use crate::Stream;
 /// How soon a subtask that is ahead looks again (a guess: a thousandth of a core at most, and well below what event
 /// time is ahead by).
 pub(super) const LOOK_AGAIN_NS: u64 = 1_000_000;
+
+/// A split that is paused goes on when it is this part of the drift below its limit (a guess: so a pause is for a
+/// quarter of the drift at least, and three quarters of it are there to be used).
+const BELOW: i64 = 4;
 
 /// A group of sources whose event times stay close together: Flink's watermark alignment.
 ///
@@ -78,8 +84,8 @@ pub(super) struct Aligned {
 }
 
 impl Aligned {
-    /// Says how far this subtask has come, and pauses those of its splits that are ahead of others. `true` if all of
-    /// them are, and its reader cannot pause any.
+    /// Says how far this subtask has come. `true` if all of its splits are ahead of others; if some are, they are
+    /// paused.
     pub(super) fn must_wait<G, R: SourceReader>(
         &mut self,
         times: &SplitTimes<G>,
@@ -87,11 +93,13 @@ impl Aligned {
         reader: &mut R,
     ) -> bool {
         let reached = (!times.is_idle()).then(|| times.reached());
-        let ahead = self.is_ahead(reached);
+        if self.is_ahead(reached) {
+            return true;
+        }
         if self.count > 0 || self.passes(times.most()) {
             self.hold_back(times, ids, reader);
         }
-        ahead && self.count == 0
+        false
     }
 
     /// Whether one of its splits is paused.
@@ -123,7 +131,8 @@ impl Aligned {
     fn hold_back<G, R: SourceReader>(&mut self, times: &SplitTimes<G>, ids: &[SplitId], reader: &mut R) {
         self.paused.resize(ids.len(), false);
         for (split, id) in ids.iter().enumerate() {
-            let (ahead, paused) = (self.passes(times.watermark_of(split)), self.paused[split]);
+            let paused = self.paused[split];
+            let ahead = self.is_to_wait(times.watermark_of(split), paused);
             if ahead && !paused && reader.pause(*id) {
                 (self.paused[split], self.count) = (true, self.count + 1);
             } else if paused && !ahead {
@@ -131,6 +140,11 @@ impl Aligned {
                 (self.paused[split], self.count) = (false, self.count - 1);
             }
         }
+    }
+
+    /// Whether a split that has come so far is to give nothing for now.
+    fn is_to_wait(&mut self, time: Timestamp, paused: bool) -> bool {
+        self.passes(if paused { time.saturating_add(self.group.drift_ms / BELOW) } else { time })
     }
 
     fn least(&self) -> Timestamp {
@@ -194,6 +208,25 @@ mod tests {
         assert!(a.is_ahead(Some(18)));
         drop(b);
         assert!(!a.is_ahead(Some(18)), "alone with one that is idle");
+    }
+
+    #[test]
+    fn a_split_that_is_paused_goes_on_only_some_way_below_its_limit() {
+        let group = WatermarkAlignment::within(Duration::from_millis(100));
+        let [mut slow, mut fast] = [group.join(), group.join()];
+        let (mut time, mut paused, mut switches) = (0, false, 0);
+        for slowest in 0..1_000 {
+            for member in [&mut slow, &mut fast] {
+                member.is_ahead(Some(slowest));
+            }
+            let wait = fast.is_to_wait(time, paused);
+            switches += u32::from(wait != paused);
+            paused = wait;
+            // Twice as fast as the slowest, as long as it may.
+            time += if paused { 0 } else { 2 };
+            assert!(time <= slowest + 102, "{time} when the slowest is at {slowest}");
+        }
+        assert!((20..=42).contains(&switches) && time > 1_000, "{switches} switches, come to {time}");
     }
 
     #[test]

@@ -1,0 +1,200 @@
+//! Tokens for SASL/OAUTHBEARER, which the program fetches and every client is given before the last one expires.
+//!
+//! librdkafka asks for a token through a client's own queue. That queue is drained by a slot, or by nobody while the
+//! job is held up, so we do not wait to be asked: a thread of the client's on the I/O cores sets a new token when most
+//! of the last one's time is over. A token that cannot be had is told, and tried for again soon.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use slotflow_runtime::{Error, IoCores, Result};
+
+use super::repeats::worth_saying;
+use super::token::TokenTaker;
+
+/// After this part of a token's time there is a new one: librdkafka's own rule.
+const RENEWED_AFTER: f64 = 0.8;
+
+/// Between two tries for a token (a guess: a server of tokens is not to be flooded).
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// No token is kept for longer, so that the clock's arithmetic holds whatever `expires` says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A token for SASL/OAUTHBEARER. Its `Debug` leaves the token out.
+#[derive(Clone)]
+pub struct OauthToken {
+    /// The token, as the brokers want it.
+    pub token: String,
+    /// The principal that it is for.
+    pub principal: String,
+    /// Until when it can be used; must lie ahead.
+    pub expires: SystemTime,
+}
+
+impl fmt::Debug for OauthToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OauthToken { principal, expires, .. } = self;
+        f.debug_struct("OauthToken")
+            .field("principal", principal)
+            .field("expires", expires)
+            .finish_non_exhaustive()
+    }
+}
+
+type Fetch = dyn Fn() -> std::result::Result<OauthToken, String> + Send + Sync;
+
+/// Where tokens come from, and the last one, which all clients of a source or sink use.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    fetch: Arc<Fetch>,
+    last: Arc<Mutex<Option<Last>>>,
+}
+
+struct Last {
+    token: OauthToken,
+    renew_at: Instant,
+}
+
+impl Tokens {
+    pub fn new(
+        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
+    ) -> Tokens {
+        Tokens { fetch: Arc::new(fetch), last: Arc::default() }
+    }
+
+    /// Gives a client the token, and says when to do so again. Waits for a new one where the last one is old.
+    pub fn give(&self, client: &impl TokenTaker) -> Result<Instant> {
+        let failed = |what: String| {
+            let what = format!("no token for SASL/OAUTHBEARER: {what}");
+            Error::world(what, "see to what .oauth_tokens(..) was given")
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = match last.take_if(|last| Instant::now() < last.renew_at) {
+            Some(still) => last.insert(still),
+            None => last.insert(Last::new((self.fetch)().and_then(sound).map_err(failed)?)),
+        };
+        client.take(&last.token).map_err(failed)?;
+        Ok(last.renew_at)
+    }
+
+    /// Starts the thread that renews a client's token, until the other end of `gone` is dropped with the client.
+    pub fn keep<C>(&self, client: &Arc<C>, gone: Receiver<Infallible>, io: &IoCores) -> Result<()>
+    where
+        C: TokenTaker + Send + Sync + 'static,
+    {
+        let (tokens, client) = (self.clone(), Arc::downgrade(client));
+        io.spawn("slotflow-token", move || tokens.renew(&client, &gone)).map(drop)
+    }
+
+    fn renew(&self, client: &Weak<impl TokenTaker>, gone: &Receiver<Infallible>) {
+        let mut wait = Duration::ZERO;
+        while gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            let Some(client) = client.upgrade() else { return };
+            wait = match self.give(&*client) {
+                Ok(again) => again.saturating_duration_since(Instant::now()),
+                Err(error) => {
+                    warn(&error.to_string());
+                    TRY_AGAIN
+                }
+            };
+        }
+    }
+}
+
+/// A token that librdkafka has nothing to say against, as it would say it with the token.
+fn sound(token: OauthToken) -> std::result::Result<OauthToken, String> {
+    let is_sound = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    if token.token.bytes().all(is_sound) {
+        Ok(token)
+    } else {
+        Err("it has characters that none may have".into())
+    }
+}
+
+impl Last {
+    fn new(token: OauthToken) -> Last {
+        let left = token.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        Last { token, renew_at: Instant::now() + left.mul_f64(RENEWED_AFTER).min(LONGEST) }
+    }
+}
+
+fn warn(text: &str) {
+    if let Some(repeats) = worth_saying(text) {
+        tracing::warn!(repeats, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Notes the tokens that it is given.
+    #[derive(Default)]
+    struct Client(Mutex<Vec<String>>);
+
+    impl TokenTaker for Client {
+        fn take(&self, token: &OauthToken) -> std::result::Result<(), String> {
+            self.0.lock().unwrap().push(token.token.clone());
+            Ok(())
+        }
+    }
+
+    /// Numbered tokens that last so long, except the second.
+    fn tokens(lasting: Duration) -> Tokens {
+        let count = AtomicUsize::new(0);
+        Tokens::new(move || match count.fetch_add(1, Ordering::Relaxed) {
+            1 => Err("the server is away".into()),
+            number => {
+                let token = format!("token {number}");
+                Ok(OauthToken { token, principal: "me".into(), expires: SystemTime::now() + lasting })
+            }
+        })
+    }
+
+    #[test]
+    fn a_token_serves_all_clients_until_most_of_its_time_is_over() {
+        let (client, long) = (Client::default(), tokens(Duration::from_secs(1_000)));
+        let until = [(); 2].map(|()| long.give(&client).unwrap() - Instant::now());
+        assert!(until.iter().all(|left| (790..=800).contains(&left.as_secs())), "{until:?}");
+        assert_eq!(*client.0.lock().unwrap(), ["token 0", "token 0"]);
+        let (client, short) = (Client::default(), tokens(Duration::ZERO));
+        short.give(&client).unwrap();
+        let text = short.give(&client).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "no token for SASL/OAUTHBEARER: the server is away; see to what .oauth_tokens(..) was given"
+        );
+        short.give(&client).unwrap();
+        assert_eq!(*client.0.lock().unwrap(), ["token 0", "token 2"]);
+    }
+
+    #[test]
+    fn a_client_has_its_token_renewed_as_long_as_it_lives() {
+        let (client, (alive, gone)) = (Arc::new(Client::default()), std::sync::mpsc::channel());
+        let tokens = Tokens { last: Arc::default(), ..tokens(Duration::from_millis(1)) };
+        assert!(tokens.give(&*client).is_ok() && (tokens.fetch)().is_err(), "the second is none");
+        tokens.keep(&client, gone, &IoCores::default()).unwrap();
+        while client.0.lock().unwrap().len() < 5 {
+            std::thread::yield_now();
+        }
+        drop(alive);
+        while Arc::strong_count(&tokens.fetch) > 1 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let token = OauthToken { token: "canary".into(), principal: "me".into(), expires: SystemTime::now() };
+        let shown = format!("{token:?}");
+        assert!(shown.contains("\"me\"") && !shown.contains("canary"), "{shown}");
+        let text = sound(OauthToken { token: "canary\u{e9}".into(), ..token }).unwrap_err();
+        assert_eq!(text, "it has characters that none may have");
+    }
+}

@@ -1,0 +1,172 @@
+//! Watermarks that several producers have written into one split, each its own.
+
+use std::time::Duration;
+
+use slotflow_runtime::{Family, MIN_TIMESTAMP, Timestamp};
+
+use super::{WatermarkGenerator, Watermarks};
+
+/// How often, in the time that lets a producer go, it is asked whether that is over.
+const LOOKS: i64 = 4;
+
+impl Watermarks<()> {
+    /// Watermarks that came with the records, one for each producer of a split: event time is that of the producer that
+    /// is behind. For a topic between two stages, whose records come from every subtask of the first one.
+    ///
+    /// `mark` gives the producer of a record and how far event time had come there, if the record says so. A producer
+    /// of which nothing has come for `silence` is let go, as it may be dead; if it comes back, what it gives may be
+    /// late. That time stands still while nobody reads. A producer is known in a split from its first record there on.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// // Producer, its watermark, and the record's own time.
+    /// let records = from_iterator([(1, 5, 7), (2, 3, 4), (1, 9, 12), (2, 8, 10)]);
+    /// let mark = |record: &(u64, i64, i64)| Some((record.0, record.1));
+    /// let marks = Watermarks::per_producer(mark, Duration::from_secs(30));
+    /// let env = Environment::with(Config::default());
+    /// env.source(records).with_timestamps(|record| record.2, marks).sink(callback(|_| ()));
+    /// env.run("second stage")?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn per_producer<C>(mark: C, silence: Duration) -> Watermarks<PerProducer<C>> {
+        let silence_ms = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX).max(1);
+        let (producers, reached) = (Vec::new(), MIN_TIMESTAMP);
+        Watermarks::custom(PerProducer {
+            mark,
+            silence_ms,
+            producers,
+            reached,
+            running_ms: 0,
+            asked_ms: None,
+        })
+    }
+}
+
+/// The least of the watermarks of all producers that are alive. See [`Watermarks::per_producer`].
+#[derive(Clone, Debug)]
+pub struct PerProducer<C> {
+    mark: C,
+    silence_ms: i64,
+    /// Few: the subtasks of one operator.
+    producers: Vec<Producer>,
+    reached: Timestamp,
+    /// A clock that stands still while nobody asks.
+    running_ms: i64,
+    asked_ms: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Producer {
+    id: u64,
+    watermark: Timestamp,
+    /// When it last gave something, by the running clock; `None` since it was asked last.
+    seen_ms: Option<i64>,
+}
+
+impl<C> PerProducer<C> {
+    fn interval_ms(&self) -> i64 {
+        (self.silence_ms / LOOKS).max(1)
+    }
+
+    fn note(&mut self, id: u64, watermark: Timestamp) {
+        match self.producers.iter_mut().find(|known| known.id == id) {
+            Some(known) => {
+                known.watermark = known.watermark.max(watermark);
+                known.seen_ms = None;
+            }
+            None => self.producers.push(Producer { id, watermark, seen_ms: None }),
+        }
+    }
+
+    /// Goes on with the clock: a pause in which nobody asked counts as one look.
+    fn tick(&mut self, now_ms: Timestamp) {
+        let since = self.asked_ms.map_or(0, |asked| now_ms.saturating_sub(asked));
+        self.running_ms += since.clamp(0, 2 * self.interval_ms());
+        self.asked_ms = Some(now_ms);
+    }
+}
+
+impl<F: Family, C> WatermarkGenerator<F> for PerProducer<C>
+where
+    C: for<'s> FnMut(&F::Of<'s>) -> Option<(u64, Timestamp)> + Clone + Send + 'static,
+{
+    #[inline]
+    fn on_record<'s>(&mut self, record: &F::Of<'s>, _: Timestamp) {
+        if let Some((id, watermark)) = (self.mark)(record) {
+            self.note(id, watermark);
+        }
+    }
+
+    fn periodic(&mut self, processing_time: Timestamp) -> Timestamp {
+        self.tick(processing_time);
+        let (running, silence) = (self.running_ms, self.silence_ms);
+        self.producers.retain_mut(|it| running - *it.seen_ms.get_or_insert(running) < silence);
+        // Where all are gone, nobody knows of a later time.
+        let least = self.producers.iter().map(|it| it.watermark).min();
+        self.reached = self.reached.max(least.unwrap_or(MIN_TIMESTAMP));
+        self.reached
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.interval_ms() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::Owned;
+
+    use super::*;
+
+    type Record = (u64, Timestamp);
+
+    fn mark(record: &Record) -> Option<Record> {
+        (record.0 != 0).then_some(*record)
+    }
+
+    /// What event time is after these records at these processing times; one of producer 0 says nothing.
+    fn times(steps: &[(Timestamp, &[Record])]) -> Vec<Timestamp> {
+        let mut made = Watermarks::per_producer(mark, Duration::from_millis(100)).generator;
+        steps.iter().map(|(now_ms, records)| step(&mut made, *now_ms, records)).collect()
+    }
+
+    fn step(
+        made: &mut impl WatermarkGenerator<Owned<Record>>,
+        now_ms: Timestamp,
+        records: &[Record],
+    ) -> Timestamp {
+        records.iter().for_each(|record| made.on_record(record, 0));
+        made.periodic(now_ms)
+    }
+
+    #[test]
+    fn event_time_is_that_of_the_producer_that_is_behind() {
+        let steps: [(Timestamp, &[Record]); 4] =
+            [(0, &[(1, 50), (0, 999)]), (1, &[(2, 60)]), (2, &[(1, 70), (1, 65)]), (3, &[(2, 90)])];
+        assert_eq!(times(&steps), [50, 50, 60, 70]);
+    }
+
+    #[test]
+    fn a_producer_that_is_dead_is_let_go_and_time_does_not_go_back_when_it_returns() {
+        let steps: [(Timestamp, &[Record]); 6] = [
+            (0, &[(1, 50), (2, 10)]),
+            (40, &[(1, 60)]),
+            (80, &[(1, 70)]),
+            (99, &[]),
+            (100, &[]),
+            (101, &[(2, 11)]),
+        ];
+        assert_eq!(times(&steps), [10, 10, 10, 10, 70, 70]);
+    }
+
+    #[test]
+    fn time_in_which_nobody_asks_lets_nobody_go() {
+        let steps: [(Timestamp, &[Record]); 4] =
+            [(0, &[(1, 50), (2, 10)]), (100_000, &[(1, 60)]), (100_001, &[(2, 55)]), (99_000, &[(2, 60)])];
+        assert_eq!(times(&steps), [10, 10, 55, 60], "and a clock that goes back harms nobody");
+        assert_eq!(times(&[(0, &[(1, 50)]), (60, &[]), (120, &[])]), [50; 3], "all are gone: time stands");
+        assert_eq!(times(&[(0, &[])]), [MIN_TIMESTAMP]);
+    }
+}

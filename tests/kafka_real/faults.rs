@@ -1,0 +1,246 @@
+//! What happens to brokers, members and sinks while a job runs. A job that has something done to its process is a
+//! process of its own: this test's, started again.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use slotflow::io::egress;
+use slotflow::io::kafka::{KafkaRecord, KafkaSink, Message};
+use slotflow::prelude::*;
+
+use crate::kafka::{PARTITIONS, Topics};
+use crate::{PATIENCE, fill_until, member, start_member, with_topics, with_topics_at};
+
+/// What a drain may take, as an orchestrator sees it.
+const DRAINED: Duration = Duration::from_secs(25);
+
+/// So that ten thousand lines take longer than a broker to end.
+const LINES_PER_S: u64 = 2_000;
+
+/// A broker that a test may do things to.
+struct Broker {
+    name: &'static str,
+}
+
+impl Broker {
+    fn up(name: &'static str) -> Broker {
+        let broker = Broker { name };
+        broker.again();
+        broker
+    }
+
+    fn again(&self) {
+        assert!(self.script("up").success());
+    }
+
+    fn script(&self, what: &str) -> std::process::ExitStatus {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
+        Command::new(script)
+            .args([what, self.name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+    }
+
+    fn file(&self, name: &str) -> String {
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), ".kafka", self.name, name].iter().collect();
+        std::fs::read_to_string(path).unwrap().trim().into()
+    }
+
+    /// Ends it, however long that takes.
+    fn end(&self, signal: &str) {
+        let process: u32 = self.file("pid").parse().unwrap();
+        kill(process, signal);
+        let lives =
+            || std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|it| !it.contains(") Z "));
+        let began = Instant::now();
+        while lives() {
+            assert!(began.elapsed() < PATIENCE, "broker {process} does not end");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.script("down");
+    }
+}
+
+fn kill(process: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+/// Starts this test again, to be the job of that name over these topics.
+pub fn start(job: &str, topics: &Topics) -> Child {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", job]).stdout(Stdio::null());
+    process.env("MEMBER_OF_TEST", format!("{} {} {}", topics.brokers, topics.input, topics.output));
+    process.spawn().unwrap()
+}
+
+/// Starts a job that writes these lines, spread over the partitions, for some seconds.
+fn start_filling(topics: &Topics, numbers: Range<u32>) -> Job {
+    let env = Environment::new().unwrap();
+    let (first, count) = (numbers.start, u64::from(numbers.end - numbers.start));
+    let line = move |n: u64| {
+        let n = first + n as u32;
+        KafkaRecord::new(format!("line {n}")).partition(n % PARTITIONS)
+    };
+    let sink = KafkaSink::new(&topics.brokers).topic(&topics.input);
+    env.source(generate(count, line).rate(LINES_PER_S)).sink(sink);
+    env.start("filling").unwrap()
+}
+
+/// A source and two sinks live through each way of ending.
+#[test]
+fn a_broker_that_is_restarted_costs_no_line() {
+    if std::env::var_os("KAFKA_BOOTSTRAP").is_none() {
+        return;
+    }
+    let broker = Broker::up("restarted");
+    with_topics_at(&broker.file("bootstrap"), "restarted", "1000000", |topics| {
+        let job = topics.uppercase(topics.source());
+        let mut written = 0;
+        for signal in ["-TERM", "-KILL"] {
+            let filling = start_filling(topics, written..written + 10_000);
+            topics.wait_for(&job, u64::from(written) + 1_000);
+            broker.end(signal);
+            broker.again();
+            filling.wait().unwrap();
+            written = fill_until(topics, written + 10_000, |_| true);
+        }
+        job.drain(PATIENCE).unwrap();
+        let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!((again.records, topics.compare(0..written).0), (0, vec![]));
+    });
+}
+
+/// A process that stands still is evicted; the others read on for it, and it is let in again when it goes on.
+#[test]
+fn a_member_that_stands_still_is_evicted_and_costs_no_line() {
+    with_topics("evicted", |topics| {
+        let job = member(topics);
+        let written = fill_until(topics, 0, |lines| job.metrics().records_in() == u64::from(lines));
+        let mut other = start_member(topics);
+        let all_by_this = |lines| job.metrics().records_in() >= u64::from(lines);
+        let written = fill_until(topics, written, |lines| !all_by_this(lines));
+        topics.fill(written..written + 2_000);
+        kill(other.id(), "-STOP");
+        let written = fill_until(topics, written + 2_000, |_| true);
+        kill(other.id(), "-CONT");
+        let read = job.metrics().records_in();
+        let shared = |lines: u32| job.metrics().records_in() - read < u64::from(lines - written);
+        fill_until(topics, written, shared);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        job.drain(PATIENCE).unwrap();
+    });
+}
+
+/// The job that `SIGTERM` drains, if this process was started as it.
+#[test]
+fn a_job_that_is_told_to_end() {
+    let Some(topics) = Topics::of_process() else { return };
+    let told = Arc::new(AtomicBool::new(false));
+    let hears = told.clone();
+    ctrlc::set_handler(move || hears.store(true, Ordering::Relaxed)).unwrap();
+    let job = topics.uppercase(topics.source());
+    while !told.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    job.drain(DRAINED).unwrap();
+}
+
+#[test]
+fn sigterm_under_load_drains_in_time_and_nothing_is_lost_or_doubled() {
+    with_topics("terminated", |topics| {
+        let (ended, written) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let next = written.load(Ordering::Relaxed);
+                    topics.fill(next..next + 5_000);
+                    written.store(next + 5_000, Ordering::Relaxed);
+                }
+            });
+            let mut job = start("faults::a_job_that_is_told_to_end", topics);
+            let began = Instant::now();
+            while topics.output().len() < 2_000 {
+                assert!(began.elapsed() < PATIENCE, "it writes nothing");
+            }
+            kill(job.id(), "-TERM");
+            let told = Instant::now();
+            let status = job.wait().unwrap();
+            ended.store(true, Ordering::Relaxed);
+            assert!(status.success() && told.elapsed() < DRAINED, "{status} after {:?}", told.elapsed());
+        });
+        topics.uppercase(topics.source().bounded()).wait().unwrap();
+        assert_eq!(topics.compare(0..written.load(Ordering::Relaxed)), (vec![], vec![]));
+    });
+}
+
+/// What the source below may fetch ahead.
+const BUDGET_BYTES: usize = 16 << 20;
+
+/// The job whose sink takes nothing, if this process was started as it; until it is killed.
+#[test]
+fn a_job_whose_sink_has_stopped() {
+    let Some(topics) = Topics::of_process() else { return };
+    let env = Environment::new().unwrap();
+    let source = topics.source().no_commit().prefetch_bytes(BUDGET_BYTES);
+    let (_nobody_takes_from, sink) = egress(64);
+    env.source(source).map(|line: Message<'_>| line.to_bytes()).sink(sink);
+    env.run("stopped").unwrap();
+}
+
+/// What a process has in memory.
+fn memory_bytes(process: u32) -> usize {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
+    // Linux on anything that the tests run on has pages of this size.
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Four budgets lie in the topic. Half a minute stands for an hour: nothing but what is fetched can grow.
+#[test]
+fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
+    with_topics("full", |topics| {
+        let mut job = start("faults::a_job_whose_sink_has_stopped", topics);
+        let empty = memory_bytes_settled(job.id());
+        topics.fill_bytes(4 * BUDGET_BYTES);
+        let full = memory_bytes_settled(job.id());
+        let began = Instant::now();
+        let mut most = full;
+        while began.elapsed() < Duration::from_secs(15) {
+            most = most.max(memory_bytes(job.id()));
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        job.kill().unwrap();
+        job.wait().unwrap();
+        println!("empty {empty}, full {full}, most {most}, budget {BUDGET_BYTES}");
+        assert!(most - full <= BUDGET_BYTES / 10, "it grows while nothing goes: {full} to {most}");
+        // Beside what is fetched there are fetches under way, rings, and what the first record makes the job grow by.
+        assert!(most - empty <= BUDGET_BYTES * 3 / 2, "{empty} to {most}");
+        assert!(most - empty >= BUDGET_BYTES / 2, "it has fetched nothing: {empty} to {most}");
+    });
+}
+
+/// The same, once it has not changed for a second.
+fn memory_bytes_settled(process: u32) -> usize {
+    let (mut before, mut since, began) = (0, Instant::now(), Instant::now());
+    loop {
+        let now = memory_bytes(process);
+        if now.abs_diff(before) > BUDGET_BYTES / 100 {
+            (before, since) = (now, Instant::now());
+        } else if since.elapsed() > Duration::from_secs(2) {
+            return now;
+        }
+        assert!(began.elapsed() < PATIENCE, "the memory of {process} never settles");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
