@@ -3,17 +3,24 @@
 //! A file has its name only when it is finished and durable, and what is in it has arrived only then. A barrier that
 //! comes while a file is open waits for that; without one, everything in front of it has arrived.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use slotflow_runtime::Error;
+use slotflow_runtime::{Error, Result};
 
 use super::positions::sync_folder;
 use crate::frames::{Order, Progress};
+
+/// How long a thread of a job that was stopped may take to leave (a guess: it writes a block, or makes a file durable).
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where files go, and when one is finished.
 #[derive(Clone, Debug)]
@@ -37,6 +44,27 @@ impl Target {
         self.folder.join(format!("{}-{number:06}{}", self.stem, self.suffix))
     }
 
+    /// Makes sure that nobody else writes these files: waits so long for whoever is still leaving.
+    fn lock(&self, timeout: Duration) -> Result<Lock> {
+        let path = self.folder.join(format!(".{}.lock", self.stem));
+        let file = File::create(&path).map_err(|error| refused(&self.folder, &error))?;
+        let until = Instant::now() + timeout;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(in_use(&path)),
+                Err(TryLockError::Error(error)) => {
+                    tracing::warn!(
+                        "{} cannot be locked, so nobody sees whether two jobs use it: {error}",
+                        path.display()
+                    );
+                    return Ok(Lock(file));
+                }
+            }
+        }
+    }
+
     /// One more than the largest number there is.
     pub fn next_number(&self) -> io::Result<u64> {
         let mut next = 1;
@@ -53,9 +81,25 @@ impl Target {
     }
 }
 
+/// Held as long as files are written; the system lets go of it when its process ends.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "it is there to be dropped")] File);
+
+/// A folder that cannot be written.
+pub(super) fn refused(folder: &Path, error: &io::Error) -> Error {
+    let remedy = "name a folder that this process may write";
+    Error::world(format!("the folder {} cannot be written: {error}", folder.display()), remedy)
+}
+
+fn in_use(lock: &Path) -> Error {
+    let what = format!("another job writes the same files: it holds {}", lock.display());
+    Error::world(what, "stop it, or give FileSink another folder or prefix")
+}
+
 /// Writes files, one after the other.
 pub(super) struct Rolling {
     target: Target,
+    _lock: Lock,
     next: u64,
     orders: Receiver<Order>,
     progress: Arc<Progress>,
@@ -74,8 +118,13 @@ struct Open {
 }
 
 impl Rolling {
-    pub fn new(target: Target, next: u64, orders: Receiver<Order>, progress: Arc<Progress>) -> Rolling {
-        Rolling { target, next, orders, progress, open: None, blocks: 0, barrier: 0, closing: false }
+    /// # Errors
+    /// The files are another job's, or the folder cannot be written.
+    pub fn new(target: Target, orders: Receiver<Order>, progress: Arc<Progress>) -> Result<Rolling> {
+        let _lock = target.lock(LEAVE_TIMEOUT)?;
+        let next = target.next_number().map_err(|error| refused(&target.folder, &error))?;
+        let (open, blocks, barrier, closing) = (None, 0, 0, false);
+        Ok(Rolling { target, _lock, next, orders, progress, open, blocks, barrier, closing })
     }
 
     /// Writes until nobody gives any more orders. What is not finished then is nobody's.
@@ -123,7 +172,7 @@ impl Rolling {
         }
     }
 
-    fn order(&self) -> Result<Order, RecvTimeoutError> {
+    fn order(&self) -> std::result::Result<Order, RecvTimeoutError> {
         match &self.open {
             Some(open) => self.orders.recv_timeout(open.due.saturating_duration_since(Instant::now())),
             None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -194,8 +243,7 @@ mod tests {
         let (stem, suffix, roll_after) = ("f-0".into(), ".txt".into(), Duration::from_secs(3_600));
         let target = Target { folder: folder.clone(), stem, suffix, roll_bytes: 4, roll_after, fsync: true };
         let (_, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
-        let next = target.next_number().unwrap();
-        (Folder(folder), Rolling::new(target, next, orders, progress.clone()), progress)
+        (Folder(folder), Rolling::new(target, orders, progress.clone()).unwrap(), progress)
     }
 
     #[test]
@@ -215,5 +263,10 @@ mod tests {
         rolling.carry_out(Order::Write(b"d\n".into())).unwrap();
         assert_eq!(progress.arrived(), (4, 2));
         assert_eq!(rolling.target.next_number().unwrap(), 4);
+        let error = rolling.target.lock(Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("another job writes the same files"), "{error}");
+        let target = rolling.target.clone();
+        drop(rolling);
+        target.lock(Duration::ZERO).unwrap();
     }
 }

@@ -1,12 +1,12 @@
 //! What a sink of files is told.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slotflow_runtime::{Error, Family, Guarantee, Result, Sink, SubtaskContext};
 
-use super::rolling::{Rolling, Target};
+use super::rolling::{Rolling, Target, refused};
 use crate::frames::{FrameWriter, Framing};
 
 /// A file is finished when it has this size unless it is said otherwise (a guess: large enough to be worth a file).
@@ -25,7 +25,7 @@ const ROLL_AFTER: Duration = Duration::from_secs(10);
 /// At least once: a record has arrived when its file has its name, and that is durable unless
 /// [`without_fsync`](FileSink::without_fsync) was said. Offsets are therefore committed as often as files are finished.
 /// What a job that was stopped or killed had not finished is read and written again; its hidden file is written over.
-/// One job at a time may use a folder and prefix.
+/// One job at a time may use a folder and prefix: `.PREFIX-SUBTASK.lock` sees to that.
 ///
 /// ```
 /// # use slotflow::prelude::*;
@@ -115,12 +115,6 @@ impl FileSink {
     }
 }
 
-/// A folder that cannot be written.
-fn refused(folder: &Path, error: &std::io::Error) -> Error {
-    let remedy = "name a folder that this process may write";
-    Error::world(format!("the folder {} cannot be written: {error}", folder.display()), remedy)
-}
-
 impl<F: Family> Sink<F> for FileSink
 where
     for<'s> F::Of<'s>: AsRef<[u8]>,
@@ -154,9 +148,8 @@ where
 
     fn open(&mut self, subtask: &SubtaskContext) -> Result<FrameWriter> {
         let target = self.target(subtask.index);
-        let next = target.next_number().map_err(|error| refused(&self.folder, &error))?;
         let (writer, orders, progress) = FrameWriter::new(self.framing, subtask);
-        let rolling = Rolling::new(target, next, orders, progress);
+        let rolling = Rolling::new(target, orders, progress)?;
         subtask.io.spawn("slotflow-files", move || rolling.run())?;
         Ok(writer)
     }

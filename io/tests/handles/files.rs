@@ -213,7 +213,7 @@ fn files_roll_by_size_go_on_with_their_numbers_and_are_whole() {
         env.source(generate(1_000, move |i| (begin + i).to_string())).sink(sink);
         env.run("numbers").unwrap();
     }
-    let files = folder.files("");
+    let files = folder.files(".txt");
     assert!(files.len() > 2 && files[0].0 == "n-0-000001.txt", "{files:?}");
     let text: String = files.into_iter().map(|(_, text)| text).collect();
     assert!(text.lines().map(|line| line.parse::<u64>().unwrap()).eq(0..2_000));
