@@ -2,8 +2,11 @@
 
 mod kafka;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use kafka::{PARTITIONS, Topics};
-use slotflow::io::kafka::{KafkaSink, KafkaSource, Message, MockKafka};
+use slotflow::io::kafka::{KafkaSink, KafkaSource, Keyed, Message, MockKafka};
 use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
 
@@ -78,4 +81,40 @@ fn topics_that_do_not_exist_are_told_with_the_settings_that_are_wrong() {
         "kafka(): has no topic; name one with .topic(..)",
     ];
     assert_eq!(text, expected.join("\n  - "));
+}
+
+/// What a line `n` is, ten times that.
+fn time_of(line: &Message<'_>) -> i64 {
+    line.text().ok().and_then(|n| n.parse().ok()).map_or(0, |n: i64| n * 10)
+}
+
+/// Writes each line by its key, with how far event time has come.
+fn write_with_watermarks(topics: &Topics) -> Result<()> {
+    let env = Environment::with(Config::default()).parallelism(2);
+    let keyed = |line: Message<'_>| Keyed { key: line.payload().to_vec(), payload: line.payload().to_vec() };
+    let lines = env.source(topics.source().bounded()).with_timestamps(time_of, Watermarks::monotonous());
+    lines.map(keyed).sink(topics.sink().with_watermarks());
+    env.run("first stage").map(drop)
+}
+
+#[test]
+fn event_time_crosses_a_topic_by_its_producers() {
+    let (kafka, topics) = topics();
+    kafka.fill("words", (0..4_000_u32).map(|n| (n % PARTITIONS, n.to_string()))).unwrap();
+    write_with_watermarks(&topics).unwrap();
+    let (env, heard) = (Environment::with(Config::default()), Collected::new());
+    let mark = |it: &Message<'_>| it.producer_watermark();
+    let producers = Watermarks::per_producer(mark, Duration::from_secs(600));
+    let lines = env.source(kafka.source().topic("WORDS").no_commit().bounded());
+    let lines = lines.with_timestamps(time_of, producers);
+    lines.map(|it: Message<'_>| (it.producer_watermark().unwrap(), time_of(&it))).sink(heard.sink());
+    env.run("second stage").unwrap();
+    let mut furthest = BTreeMap::new();
+    for ((producer, watermark), time) in heard.take() {
+        assert!(watermark < time, "the record at {time} is late where it was written: {watermark}");
+        let known = furthest.entry(producer).or_insert(i64::MIN);
+        *known = watermark.max(*known);
+    }
+    assert_eq!(furthest.len(), 2, "a producer for each subtask of the sink");
+    assert!(furthest.values().all(|watermark| *watermark > 0), "none has come far: {furthest:?}");
 }

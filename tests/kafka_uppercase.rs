@@ -25,7 +25,7 @@ const TESTS: [(&str, fn()); 7] = [
     ("a_wrong_command_line_exits_with_1", a_wrong_command_line_exits_with_1),
     ("what_the_brokers_refuse_exits_with_1", what_the_brokers_refuse_exits_with_1),
     ("a_job_that_fails_on_the_way_exits_with_1", a_job_that_fails_on_the_way_exits_with_1),
-    ("ctrl_c_drains_and_exits_with_0", ctrl_c_drains_and_exits_with_0),
+    ("ctrl_c_and_sigterm_drain_and_exit_with_0", ctrl_c_and_sigterm_drain_and_exit_with_0),
     ("brokers_that_are_not_there_exit_with_1", brokers_that_are_not_there_exit_with_1),
 ];
 
@@ -138,7 +138,11 @@ fn a_job_that_fails_on_the_way_exits_with_1() {
     assert!(error.contains(": a record for topic \"LINES\", partition 0 was not delivered: "), "{error}");
 }
 
-fn ctrl_c_drains_and_exits_with_0() {
+fn ctrl_c_and_sigterm_drain_and_exit_with_0() {
+    ["-INT", "-TERM"].into_iter().for_each(drains_and_exits_with_0);
+}
+
+fn drains_and_exits_with_0(signal: &str) {
     let kafka = MockKafka::start(&IoCores::default()).unwrap();
     kafka.create_topic("lines", 1).unwrap();
     kafka.create_topic("LINES", 1).unwrap();
@@ -148,7 +152,7 @@ fn ctrl_c_drains_and_exits_with_0() {
     let mut said = BufReader::new(example.stdout.take().unwrap()).lines().map(Result::unwrap);
     let reads = |line: &String| line.contains(" records/s") && !line.starts_with("0 ");
     said.find(reads).expect("it reads the line, and shows that");
-    let pressed = Command::new("kill").args(["-INT", &example.id().to_string()]).status().unwrap();
+    let pressed = Command::new("kill").args([signal, &example.id().to_string()]).status().unwrap();
     assert!(pressed.success());
     let last = said.last().unwrap();
     assert_eq!(example.wait().unwrap().code(), Some(0));
