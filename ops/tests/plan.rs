@@ -110,6 +110,19 @@ fn a_job_is_packed_into_the_pool_of_its_host() {
     assert_eq!(sums.take().len(), 1_000);
 }
 
+#[test]
+fn a_sink_that_somebody_holds_keeps_its_job_from_starting() {
+    let env = env("");
+    let held = env.source(generate(10, |i| i)).sink(callback(|_: u64| {})).name("out");
+    let held = held.parallelism(2);
+    assert_eq!(
+        env.start("held").unwrap_err().to_string(),
+        "operator \"out\": has not joined the job; let go of what .sink(..) returned before the start"
+    );
+    drop(held);
+    assert_eq!(env.run("let go").unwrap().records, 10);
+}
+
 /// The text of what is wrong with a job.
 fn refused(toml: &str, describe: impl FnOnce(&Environment)) -> String {
     let env = env(toml);
