@@ -55,7 +55,8 @@ impl Described {
     fn to_plan(&self) -> Graph {
         let mut graph = self.graph.clone();
         for sink in &self.held {
-            let (what, remedy) = ("has not joined the job", "let go of what .sink(..) returned before the start");
+            let (what, remedy) =
+                ("has not joined the job", "let go of what .sink(..) returned before the start");
             graph.mistake(*sink, Error::world(what, remedy));
         }
         graph

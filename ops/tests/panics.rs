@@ -6,8 +6,8 @@
 use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{
-    Committer, Config, Context, Offsets, Output, Owned, Place, Polled, Result, Sink, SinkWriter, Slots, Source,
-    SourceReader, SplitId, Splits, SubtaskContext, Untimed,
+    Committer, Config, Context, Offsets, Output, Owned, Place, Polled, Result, Sink, SinkWriter, Slots,
+    Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
 };
 
 fn pool() -> Slots {

@@ -187,7 +187,8 @@ mod tests {
         let (source, sink) = (graph.add("in", Role::Source), graph.add("out", Role::Sink));
         graph.connect(source, sink);
         let slots = Slots::new(&config).unwrap();
-        let error = start("job", Plan::new(graph, &config).unwrap(), &config, &slots, |_| Ok(())).unwrap_err();
+        let error =
+            start("job", Plan::new(graph, &config).unwrap(), &config, &slots, |_| Ok(())).unwrap_err();
         let said = "a bug in slotflow: 0 subtasks were made of the 1 that were planned; please report it";
         assert_eq!(error.to_string(), said);
     }
