@@ -97,7 +97,8 @@ fn a_dropped_egress_fails_the_job() {
     env.source(generate(1_000, |n| n)).sink(sink);
     drop(egress);
     let error = env.run("dropped").unwrap_err().to_string();
-    let said = "the egress handle was dropped: keep the Egress until it gives no more, or stop the job before dropping it";
+    let said = "the egress handle was dropped: keep the Egress until it gives no more, or stop the job before \
+                dropping it";
     assert_eq!(error, format!("operator \"egress\", subtask 0: {said}"));
 }
 
