@@ -94,9 +94,8 @@ struct Bookmarks(Vec<(SplitId, PathBuf)>);
 impl Committer for Bookmarks {
     fn commit(&mut self, offsets: &Offsets) -> Result<()> {
         for (split, offset) in offsets {
-            let own = self.0.iter().filter(|(own, _)| own == split);
-            own.map(|(_, path)| fs::write(path, offset.to_string()).map_err(|error| unreadable(path, error)))
-                .collect::<Result<()>>()?;
+            let Some((_, path)) = self.0.iter().find(|(own, _)| own == split) else { continue };
+            fs::write(path, offset.to_string()).map_err(|error| unreadable(path, error))?;
         }
         Ok(())
     }
