@@ -114,13 +114,15 @@ impl<F> GeneratorReader<F> {
             return;
         }
         let elapsed_ns = u128::from(now_ns - self.began_ns);
+        let (rate, most) = (u128::from(self.rate), u64::MAX - self.stride);
         // Record i is due at i / rate, so at time t all of 0 ..= t * rate are.
-        let all = (elapsed_ns * u128::from(self.rate) / 1_000_000_000) as u64 + 1;
-        let own = (all + self.stride - 1).saturating_sub(self.index) / self.stride;
+        let all = (elapsed_ns * rate / 1_000_000_000).min(u128::from(most)) as u64 + 1;
+        let own = (all + (self.stride - 1)).saturating_sub(self.index) / self.stride;
         self.due = own.min(self.share);
-        let next = u128::from(self.due * self.stride + self.index);
+        let next = u128::from(self.due) * u128::from(self.stride) + u128::from(self.index);
         // Rounded up: a nanosecond early would find nothing.
-        self.next_due_ns = self.began_ns + (next * 1_000_000_000).div_ceil(u128::from(self.rate)) as u64;
+        let after_ns = u64::try_from((next * 1_000_000_000).div_ceil(rate)).unwrap_or(u64::MAX);
+        self.next_due_ns = self.began_ns.saturating_add(after_ns);
     }
 
     #[cold]
@@ -167,5 +169,30 @@ where
         }
         self.next = last;
         Ok(Polled::Records((last - first) as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+
+    use super::*;
+
+    /// How many of so many records, made at this rate, are due after so long; and whether another will be.
+    fn due(count: u64, rate: u64, after_ns: u64) -> (u64, bool) {
+        let mut reader = generate(count, |i| i).rate(rate).open(&subtask(), &[]).unwrap();
+        (reader.began_ns, reader.next_due_ns) = (1, 1);
+        reader.look_at_clock(1 + after_ns);
+        (reader.due, reader.next_due_ns > 1 + after_ns)
+    }
+
+    #[test]
+    fn no_rate_and_no_time_is_too_large_to_be_counted() {
+        assert_eq!(due(100, 10, 0), (1, true));
+        assert_eq!(due(100, 10, 999_999_999), (10, true));
+        assert_eq!(due(100, 10, 1_000_000_000), (11, true));
+        assert_eq!(due(100, u64::MAX, u64::MAX - 1), (100, false));
+        assert_eq!(due(u64::MAX, u64::MAX, u64::MAX - 1).0, u64::MAX);
+        assert_eq!(due(u64::MAX, 1, 0), (1, true));
     }
 }

@@ -9,7 +9,7 @@ use slotflow_runtime::config::Overcommit;
 use slotflow_runtime::install::Installer;
 use slotflow_runtime::machine::{Placement, Probe};
 use slotflow_runtime::pipe::Begin;
-use slotflow_runtime::plan::{Explanation, Graph, Plan, Role};
+use slotflow_runtime::plan::{Explanation, Graph, OperatorId, Plan, Role};
 use slotflow_runtime::testing::simulation::{SimReport, Simulation};
 use slotflow_runtime::{Config, Error, ErrorKind, IoCores, Job, JobReport, Result, Slots, Source};
 
@@ -27,13 +27,15 @@ pub(crate) trait Pipeline: Send {
 struct Described {
     graph: Graph,
     pipelines: Vec<Box<dyn Pipeline>>,
+    /// The sinks that somebody still holds to describe them further, so that they have not joined the job.
+    held: Vec<OperatorId>,
 }
 
 impl Described {
     /// Asks each source how it is divided and each sink whether it can write, unless it has answered already. The
     /// pipelines are asked side by side, so what cannot be reached costs its time once.
     fn discover(&mut self) {
-        let Described { graph, pipelines } = self;
+        let Described { graph, pipelines, .. } = self;
         graph.refusals.clear();
         let known: &Graph = graph;
         let ask = |pipeline: &mut Box<dyn Pipeline>| {
@@ -47,6 +49,17 @@ impl Described {
             asked.into_iter().map(|asked| asked.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         answers.into_iter().for_each(|answer| graph.take_answers(answer));
+    }
+
+    /// The graph to be planned. A job without a pipeline that its graph has would wait for it for ever.
+    fn to_plan(&self) -> Graph {
+        let mut graph = self.graph.clone();
+        for sink in &self.held {
+            let (what, remedy) =
+                ("has not joined the job", "let go of what .sink(..) returned before the start");
+            graph.mistake(*sink, Error::world(what, remedy));
+        }
+        graph
     }
 }
 
@@ -86,7 +99,8 @@ impl Environment {
     }
 
     /// Runs its jobs on slots of this pool, which the host keeps; without one, each job gets a pool
-    /// of its own that is as large as it needs.
+    /// of its own that is as large as it needs. Cores, driver, idle policy, step budget and I/O cores are then
+    /// those that the pool was made with, and `slots.count` is its own.
     #[must_use]
     pub fn on(mut self, slots: &Slots) -> Environment {
         self.slots = Some(slots.clone());
@@ -142,7 +156,7 @@ impl Environment {
             let packs = config.slots.overcommit == Overcommit::Pack;
             config.slots.count = packs.then(|| slots.count());
         }
-        Plan::new(self.graph(|graph| graph.clone()), &config)
+        Plan::new(self.described.borrow().to_plan(), &config)
     }
 
     /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
@@ -243,6 +257,16 @@ impl Environment {
 
     pub(crate) fn graph<X>(&self, with: impl FnOnce(&mut Graph) -> X) -> X {
         with(&mut self.described.borrow_mut().graph)
+    }
+
+    /// Somebody holds a sink, to describe it further.
+    pub(crate) fn hold(&self, sink: OperatorId) {
+        self.described.borrow_mut().held.push(sink);
+    }
+
+    /// Nobody holds that sink any more.
+    pub(crate) fn let_go(&self, sink: OperatorId) {
+        self.described.borrow_mut().held.retain(|held| *held != sink);
     }
 
     pub(crate) fn add_pipeline(&self, pipeline: impl Pipeline + 'static) {

@@ -13,7 +13,7 @@ use crate::{Environment, Stream};
 
 impl<'env, P: Pipe> Stream<'env, P> {
     /// Ends the stream in a sink. The sink joins the job when the value that this returns is dropped,
-    /// so the methods that describe it come right behind.
+    /// so the methods that describe it come right behind; a job is not started while somebody holds it.
     pub fn sink<K: Sink<P::Out>>(self, sink: K) -> Sunk<'env, P, K> {
         let Stream { env, last, open_edge, pipe } = self;
         let (operator, edge) = lead_to(env, last, open_edge, &sink.describe(), Role::Sink);
@@ -21,6 +21,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
             let spec = graph.operator_mut(operator);
             (spec.guarantee, spec.settings) = (Some(sink.guarantee()), sink.settings());
         });
+        env.hold(operator);
         Sunk { env, operator, edge, end: Some((pipe, sink)) }
     }
 }
@@ -44,6 +45,7 @@ impl<'env, P: Pipe, K: Sink<P::Out>> Sunk<'env, P, K> {
     /// Takes it back, for a branch that joins the job with what is in front of it.
     pub(crate) fn into_end(mut self) -> Option<BranchEnd<P, K>> {
         let operator = self.operator;
+        self.env.let_go(operator);
         self.end.take().map(|(pipe, sink)| BranchEnd { pipe, operator, sink })
     }
 
@@ -90,6 +92,7 @@ where
 impl<P: Pipe, K: Sink<P::Out>> Drop for Sunk<'_, P, K> {
     fn drop(&mut self) {
         if let Some((pipe, sink)) = self.end.take() {
+            self.env.let_go(self.operator);
             self.env.add_pipeline(SinkEnd { pipe, operator: self.operator, sink });
         }
     }

@@ -1,13 +1,13 @@
-//! Panics outside a step: in a factory, in a destructor, in a committer. The job fails and says why; the
-//! core and the other jobs on it go on.
+//! Panics outside a step: in a factory, in a destructor, in a committer, in a connector that is asked or opened. The
+//! job fails and says why; the host, the core and the other jobs on it go on.
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
 use slotflow::io::{Collected, callback, generate};
 use slotflow_ops::Environment;
 use slotflow_runtime::{
-    Committer, Config, Context, Offsets, Output, Owned, Place, Polled, Result, Slots, Source, SourceReader,
-    SplitId, Splits, SubtaskContext, Untimed,
+    Committer, Config, Context, Offsets, Output, Owned, Place, Polled, Result, Sink, SinkWriter, Slots,
+    Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
 };
 
 fn pool() -> Slots {
@@ -142,5 +142,97 @@ fn a_committer_that_panics_fails_the_job_instead_of_keeping_it_waiting() {
     env.source(Ten).sink(callback(|_: u64| {}));
     let error = env.run("ten").unwrap_err().to_string();
     assert_eq!(error, "panicked: no room for [(0, 10)]");
+    still_works(&pool);
+}
+
+/// A source or a sink with a call that panics, by its name.
+#[derive(Clone)]
+struct Panics(&'static str);
+
+impl Panics {
+    fn at(&self, call: &str) {
+        assert!(self.0 != call, "in {call}");
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        self.at("drop");
+    }
+}
+
+impl Source for Panics {
+    type Reader = Panics;
+    fn describe(&self) -> String {
+        "connector".into()
+    }
+    fn splits(&mut self) -> Result<Splits> {
+        self.at("splits");
+        Ok(Splits::Single)
+    }
+    fn open(&mut self, _: &SubtaskContext, _: &[SplitId]) -> Result<Panics> {
+        self.at("open");
+        Ok(Panics(if self.0 == "drop" { "" } else { self.0 }))
+    }
+}
+
+impl SourceReader for Panics {
+    type Item = Owned<u64>;
+    type Time = Untimed;
+    fn poll<'s>(
+        &'s mut self,
+        _: usize,
+        _: &mut Context<'s>,
+        _: &mut impl Output<Owned<u64>>,
+    ) -> Result<Polled> {
+        Ok(Polled::End)
+    }
+    fn committer(&mut self) -> Option<Box<dyn Committer>> {
+        self.at("committer");
+        None
+    }
+}
+
+impl Sink<Owned<u64>> for Panics {
+    type Writer = Panics;
+    fn describe(&self) -> String {
+        "connector".into()
+    }
+    fn check(&mut self) -> Result<()> {
+        self.at("check");
+        Ok(())
+    }
+    fn open(&mut self, _: &SubtaskContext) -> Result<Panics> {
+        self.at("open");
+        Ok(self.clone())
+    }
+}
+
+impl SinkWriter<Owned<u64>> for Panics {
+    fn write<'s>(&mut self, _: u64, _: &mut Context<'s>) {}
+}
+
+/// What a job says that was described like this.
+fn told(pool: &Slots, describe: impl FnOnce(&Environment)) -> String {
+    let env = Environment::with(Config::default()).on(pool);
+    describe(&env);
+    env.run("told").unwrap_err().to_string()
+}
+
+#[test]
+fn a_connector_that_panics_before_the_start_is_named_and_the_host_goes_on() {
+    let pool = pool();
+    for (call, place) in [("splits", ""), ("open", ", subtask 0"), ("committer", ", subtask 0")] {
+        let source = |env: &Environment| drop(env.source(Panics(call)).sink(callback(|_: u64| {})));
+        let text = told(&pool, source);
+        assert!(text.starts_with(&format!("operator \"connector\"{place}: panicked: in {call}")), "{text}");
+    }
+    for (call, place) in [("check", ""), ("open", ", subtask 0")] {
+        let sink = |env: &Environment| drop(env.source(generate(1, |i| i)).sink(Panics(call)));
+        let text = told(&pool, sink);
+        assert!(text.starts_with(&format!("operator \"connector\"{place}: panicked: in {call}")), "{text}");
+    }
+    let cracked = |env: &Environment| drop(env.source(Panics("drop")).sink(callback(|_: u64| {})));
+    assert_eq!(told(&pool, cracked), "panicked: in drop");
     still_works(&pool);
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use slotflow::io::{Collected, callback, from_iterator, generate};
-use slotflow_ops::Environment;
+use slotflow_ops::{CountTrigger, Environment, Session, Ttl, Tumbling, Watermarks};
 use slotflow_runtime::plan::Plan;
 use slotflow_runtime::{
     Config, Context, Error, Output, Owned, Polled, Result, Sink, SinkWriter, Slots, Source, SourceReader,
@@ -108,6 +108,54 @@ fn a_job_is_packed_into_the_pool_of_its_host() {
     three(&env, Apart::Unchained, &sums);
     env.run("packed").unwrap();
     assert_eq!(sums.take().len(), 1_000);
+}
+
+/// Checks that a plan knows which streams keep state.
+macro_rules! keep_state {
+    ($keeps:literal: |$numbers:ident| $($stream:expr;)*) => {$({
+        let env = env("");
+        let monotonous = Watermarks::monotonous();
+        let $numbers = env.source(generate(1, |i| i)).with_timestamps(|i: &u64| *i as i64, monotonous);
+        $stream.sink(callback(|_| {}));
+        let operators = env.plan().unwrap().graph.operators;
+        assert_eq!(operators.iter().any(|operator| operator.stateful), $keeps, stringify!($stream));
+    })*};
+}
+
+#[test]
+fn a_plan_knows_what_keeps_state() {
+    let (second, seconds) = (Duration::from_secs(1), || Tumbling::of(Duration::from_secs(1)));
+    keep_state!(true: |numbers|
+        numbers.fold_at_end(0, |sum, i| *sum += i);
+        numbers.key_by(|i| *i).fold_at_end(0, |sum, i| *sum += i);
+        numbers.key_by(|i| *i).fold(0, |sum, i| *sum += i);
+        numbers.key_by(|i| *i).reduce(|sum, i| sum + i);
+        numbers.key_by(|i| *i).map_with_state(|_: &mut u64, i| i);
+        numbers.key_by(|i| *i).count_window(2).reduce(|a, b| a.max(b));
+        numbers.key_by(|i| *i).window(seconds()).reduce(|a, b| a + b);
+        numbers.key_by(|i| *i).window(Session::with_gap(second)).reduce(|a, b| a + b);
+        numbers.key_by(|i| *i).window(seconds()).trigger(CountTrigger::of(2)).reduce(|a, b| a + b);
+        numbers.key_by(|i| *i).distinct(Ttl::processing_time(second));
+        numbers.key_by(|i| *i).throttle(1, second);
+        numbers.key_by(|i| *i).top(1, |i| *i);
+    );
+    keep_state!(false: |numbers|
+        numbers.map(|i| i + 1);
+        numbers.filter(|i| *i > 1).rebalance().map(|i| i).parallelism(2);
+    );
+}
+
+#[test]
+fn a_sink_that_somebody_holds_keeps_its_job_from_starting() {
+    let env = env("");
+    let held = env.source(generate(10, |i| i)).sink(callback(|_: u64| {})).name("out");
+    let held = held.parallelism(2);
+    assert_eq!(
+        env.start("held").unwrap_err().to_string(),
+        "operator \"out\": has not joined the job; let go of what .sink(..) returned before the start"
+    );
+    drop(held);
+    assert_eq!(env.run("let go").unwrap().records, 10);
 }
 
 /// The text of what is wrong with a job.

@@ -121,6 +121,11 @@ impl Error {
         error
     }
 
+    /// Calls code of a connector or of the user where a panic would be the host's: it is the outcome instead.
+    pub(crate) fn caught<X>(work: impl FnOnce() -> Result<X>) -> Result<X> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Self::panicked(panic)))
+    }
+
     /// A failure of the outside, named together with what helps.
     pub fn world(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         ErrorKind::World { place: None, what: what.into(), remedy: remedy.into() }.into()

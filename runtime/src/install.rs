@@ -178,7 +178,8 @@ impl<'p> Installer<'p> {
         let mut tails = Vec::new();
         for index in 0..self.parallelism(operator) {
             let context = self.context(operator, index);
-            let writer = sink.open(&context).map_err(|error| self.locate(error, &context))?;
+            let writer = Error::caught(|| sink.open(&context));
+            let writer = writer.map_err(|error| self.locate(error, &context))?;
             let (arrivals, latency) = (Arc::new(Arrivals::default()), Arc::new(LatencyMeter::default()));
             self.installed.arrivals.push(arrivals.clone());
             self.installed.latencies.push(latency.clone());

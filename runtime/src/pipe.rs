@@ -17,8 +17,8 @@ use crate::head::SourceHead;
 use crate::install::{Installer, Seats};
 use crate::plan::{EdgeId, Graph, OperatorId};
 use crate::{
-    AssignTime, Build, Chain, Downstream, EventTime, Family, Owned, Result, Retime, Source, SourceReader,
-    SubtaskContext, Time,
+    AssignTime, Build, Chain, Downstream, Error, EventTime, Family, Owned, Result, Retime, Source,
+    SourceReader, SubtaskContext, Time,
 };
 
 /// A pipeline up to some operator.
@@ -52,7 +52,7 @@ impl<S: Source> Pipe for Begin<S> {
         if graph.operator(self.operator).splits.is_some() {
             return;
         }
-        match self.source.splits() {
+        match Error::caught(|| self.source.splits()) {
             Ok(splits) => graph.operator_mut(self.operator).splits = Some(splits),
             Err(error) => graph.refuse(self.operator, error),
         }
@@ -62,9 +62,13 @@ impl<S: Source> Pipe for Begin<S> {
         for index in 0..installer.parallelism(self.operator) {
             let context = installer.context(self.operator, index);
             let splits = installer.plan().splits(self.operator, index);
-            let mut reader =
-                self.source.open(&context, &splits).map_err(|error| installer.locate(error, &context))?;
-            let number = installer.source(reader.committer());
+            let (reader, committer) = Error::caught(|| {
+                let mut reader = self.source.open(&context, &splits)?;
+                let committer = reader.committer();
+                Ok((reader, committer))
+            })
+            .map_err(|error| installer.locate(error, &context))?;
+            let number = installer.source(committer);
             let head = SourceHead::new(reader, number, installer.control().clone());
             installer.spawn(self.operator, context, head, rest.clone());
         }

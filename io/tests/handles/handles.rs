@@ -76,7 +76,8 @@ fn a_handle_dropped_by_a_panic_fails_the_job() {
     });
     assert!(pusher.join().is_err());
     let error = job.wait().unwrap_err().to_string();
-    assert!(error.contains("ingress") && error.contains("panicked"), "{error}");
+    let said = "the thread that pushes into the ingress panicked: what it had to push is lost";
+    assert_eq!(error, format!("operator \"ingress\", subtask 0: {said}"));
 }
 
 #[test]
@@ -96,7 +97,9 @@ fn a_dropped_egress_fails_the_job() {
     env.source(generate(1_000, |n| n)).sink(sink);
     drop(egress);
     let error = env.run("dropped").unwrap_err().to_string();
-    assert!(error.contains("the egress handle was dropped"), "{error}");
+    let said = "the egress handle was dropped: keep the Egress until it gives no more, or stop the job before \
+                dropping it";
+    assert_eq!(error, format!("operator \"egress\", subtask 0: {said}"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Starting a job, and the thread that looks after it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +43,10 @@ pub(crate) fn assemble(
 ) -> Result<Assembled> {
     let (control, inbox) = JobControl::new(name, plan.subtasks());
     let mut installer = Installer::new(plan, config, control.clone(), wakers.clone(), io, clock);
-    install(&mut installer)?;
+    // What connectors do when they are dropped runs in there, too, on the host's thread.
+    Error::caught(|| install(&mut installer))?;
     let mut installed = installer.finish();
+    complete(plan, &installed)?;
     control.set_wakers(wakers);
     plan.warnings.iter().for_each(|warning| tracing::warn!(job = name, "{warning}"));
     let deployments = std::mem::take(&mut installed.deployments);
@@ -54,6 +55,13 @@ pub(crate) fn assemble(
     let interval_ns = config.job.commit_interval_ms * 1_000_000;
     let coordinator = Coordinator::new(control.clone(), inbox, committers, arrivals, interval_ns);
     Ok(Assembled { control, coordinator, deployments, installed })
+}
+
+/// A job waits for all its subtasks: were one missing, it would do so for ever.
+fn complete(plan: &Plan, installed: &Installed) -> Result<()> {
+    let (made, planned) = (installed.deployments.len(), plan.subtasks());
+    let missing = || Error::bug(format!("{made} subtasks were made of the {planned} that were planned"));
+    (made == planned).then_some(()).ok_or_else(missing)
 }
 
 /// Installs a plan's pipelines on `slots` and starts the job. `install` is called once, on this
@@ -130,8 +138,7 @@ pub(crate) fn finish(control: &JobControl, mut coordinator: Coordinator) {
 /// Runs what calls committers. Their errors are the job's, and so are panics of their destructors; the job's thread
 /// has to go on, or nobody would learn of its end.
 fn guarded(control: &JobControl, commit: impl FnOnce() -> Result<()>) {
-    let outcome = catch_unwind(AssertUnwindSafe(commit));
-    if let Err(error) = outcome.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
+    if let Err(error) = Error::caught(commit) {
         control.fail(error);
     }
 }
@@ -171,6 +178,19 @@ mod tests {
             Ok(())
         };
         start_with("job", Plan::new(graph, &config)?, &config, slots, install, spawn)
+    }
+
+    #[test]
+    fn a_job_with_a_subtask_missing_is_refused_and_not_waited_for() {
+        let mut graph = Graph::default();
+        let config = Config::from_toml("[slots]\ncount = 1").unwrap();
+        let (source, sink) = (graph.add("in", Role::Source), graph.add("out", Role::Sink));
+        graph.connect(source, sink);
+        let slots = Slots::new(&config).unwrap();
+        let error =
+            start("job", Plan::new(graph, &config).unwrap(), &config, &slots, |_| Ok(())).unwrap_err();
+        let said = "a bug in slotflow: 0 subtasks were made of the 1 that were planned; please report it";
+        assert_eq!(error.to_string(), said);
     }
 
     #[test]

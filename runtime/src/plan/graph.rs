@@ -190,7 +190,7 @@ impl Graph {
     /// Asks a sink to look at its output, once it has a name and unless it has said that all is well.
     pub fn check(&mut self, id: OperatorId, check: impl FnOnce() -> Result<()>) {
         if !self.operator(id).checked {
-            let checked = check().map_err(|error| self.refuse(id, error));
+            let checked = Error::caught(check).map_err(|error| self.refuse(id, error));
             self.operator_mut(id).checked = checked.is_ok();
         }
     }

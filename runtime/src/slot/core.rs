@@ -251,8 +251,7 @@ impl Core {
     fn seat(&mut self, deployment: Deployment) {
         let Deployment { job, slot, depth, operator, index, build, meter, neighbours } = deployment;
         // The user's factories run in there, and a panic of theirs is their job's, not the core's.
-        let built = catch_unwind(AssertUnwindSafe(build));
-        let subtask = match built.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
+        let subtask = match Error::caught(build) {
             Ok(subtask) => subtask,
             Err(error) => {
                 job.fail(error.at(&operator, index));

@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(order(Partitioner::Hash, &two), "order per key from each origin subtask");
     }
 
-    fn level(commits: bool, stateful: bool, sink: Guarantee) -> &'static str {
+    fn graph(commits: bool, stateful: bool, sink: Guarantee) -> Graph {
         let mut graph = Graph::default();
         let source = graph.add("source", Role::Source);
         let map = graph.add("map", Role::Operator);
@@ -73,9 +73,28 @@ mod tests {
         graph.operator_mut(source).commits = commits;
         graph.operator_mut(map).stateful = stateful;
         graph.operator_mut(end).guarantee = Some(sink);
+        graph
+    }
+
+    fn level(commits: bool, stateful: bool, sink: Guarantee) -> &'static str {
         let mut config = Config::default();
         config.job.best_effort = true;
-        guarantee(&Plan::new(graph, &config).unwrap()).level
+        guarantee(&Plan::new(graph(commits, stateful, sink), &config).unwrap()).level
+    }
+
+    #[test]
+    fn a_job_that_keeps_state_and_commits_offsets_is_refused_unless_it_says_best_effort() {
+        let planned = |commits, stateful| {
+            Plan::new(graph(commits, stateful, Guarantee::AtLeastOnce), &Config::default())
+        };
+        assert_eq!(
+            planned(true, true).unwrap_err().to_string(),
+            "operator \"source\": commits offsets while operator \"map\" keeps state that no checkpoint stores: \
+             after a restart its records would not be read again; set job.best_effort = true to accept that, or \
+             turn the source's commits off"
+        );
+        assert!(planned(true, false).is_ok() && planned(false, true).is_ok());
+        assert_eq!(level(true, true, Guarantee::AtLeastOnce), "best effort");
     }
 
     #[test]

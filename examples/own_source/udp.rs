@@ -1,12 +1,4 @@
-//! A source and a sink of one's own: datagrams in, datagrams out, with an operator between.
-//!
-//! Sends lines to itself over UDP, runs them through a job, receives what the job sends and checks
-//! it. An empty datagram is the end.
-//!
-//! run: 100
-
-// An example prints its result.
-#![allow(clippy::print_stdout)]
+//! A source, an operator and a sink of one's own: datagrams in, datagrams out.
 
 use std::io::ErrorKind::WouldBlock;
 use std::net::UdpSocket;
@@ -15,6 +7,8 @@ use slotflow::prelude::*;
 use slotflow::runtime::{
     Cloned, Polled, Sink, SinkWriter, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
 };
+
+use super::{Checked, check};
 
 /// How soon an empty socket is looked at again: nobody wakes the slot when a datagram arrives.
 const POLL_INTERVAL_NS: u64 = 100_000;
@@ -103,8 +97,9 @@ impl Operator<Borrowed<[u8]>> for Uppercase {
     }
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let lines: usize = std::env::args().nth(1).map_or(Ok(100), |lines| lines.parse())?;
+/// Sends lines to itself, runs them through a job, receives what the job sends and checks it. An empty datagram is the
+/// end.
+pub fn run(lines: usize) -> Checked {
     let (input, output) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
     let (host, to) = (UdpSocket::bind("127.0.0.1:0")?, output.local_addr()?.to_string());
     host.connect(input.local_addr()?)?;
@@ -123,10 +118,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for line in 0..lines {
         let length = output.recv(&mut datagram)?;
         let received = std::str::from_utf8(&datagram[..length])?;
-        if received != format!("LINE {line}") {
-            return Err(format!("line {line} came back as {received:?}").into());
-        }
+        check(received, &format!("LINE {line}"))?;
     }
-    println!("{lines} lines went through the job and came back in order");
+    println!("udp: {lines} lines went through the job and came back in order");
     Ok(())
 }
