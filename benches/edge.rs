@@ -1,9 +1,9 @@
 //! What does a record cost that goes to another slot? Claims nothing about cores: where there are fewer than
 //! slots, as on most machines for 4x4, several slots take turns on one, and a ring's two ends may share it.
 //!
-//! One to one with records of 8 to 256 bytes, and with rings of several capacities. All-to-all between 1, 2 and 4 sources and as many folds in slots of their own, so every record crosses a
-//! ring. With `hash` the look-up of the key's state is in the time, in a table that stays in the first-level
-//! cache.
+//! One to one with records of 8 to 256 bytes, and with rings of several capacities. All-to-all between 1, 2 and 4
+//! sources and as many folds in slots of their own, so every record crosses a ring. With `hash` the look-up of the
+//! key's state is in the time, in a table that stays in the first-level cache.
 
 mod common;
 #[path = "common/job_time.rs"]

@@ -1,5 +1,5 @@
-//! What does a record cost in a fused chain of 1, 5, 10 and 30 operators, of 8 bytes and of 64? Claims nothing about exchanges, sources
-//! or memory.
+//! What does a record cost in a fused chain of 1, 5, 10 and 30 operators, of 8 bytes and of 64? Claims nothing
+//! about exchanges, sources or memory.
 //!
 //! A real job on one slot. Its records are a function of their index, so that function is in the time too,
 //! and the compiler sees all of it: an operator may cost nothing at all.

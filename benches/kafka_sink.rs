@@ -1,5 +1,5 @@
-//! How long does a job take to write to a topic, until all of it is acknowledged? Claims nothing about Kafka: the broker
-//! is a mock in the same process and on the same cores, and slower than a real one.
+//! How long does a job take to write to a topic, until all of it is acknowledged? Claims nothing about Kafka: the
+//! broker is a mock in the same process and on the same cores, and slower than a real one.
 
 mod common;
 

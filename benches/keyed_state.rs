@@ -1,8 +1,8 @@
-//! What does a record cost that finds its key among few, many and very many? Claims nothing about exchanges: all is one
-//! chain.
+//! What does a record cost that finds its key among few, many and very many? Claims nothing about exchanges: all is
+//! one chain.
 //!
-//! A job begins without state and has twice as many records as keys, or a million, so with very many keys up to half of
-//! the records add one.
+//! A job begins without state and has twice as many records as keys, or a million, so with very many keys up to half
+//! of the records add one.
 
 mod common;
 #[path = "common/job_time.rs"]

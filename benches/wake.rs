@@ -1,8 +1,8 @@
 //! How long does a record take through a job that had nothing to do for a while, by idle policy? Claims nothing about
 //! jobs that are busy.
 //!
-//! From the host's thread through one subtask and back, after a pause of 1 ms. The host's thread waits for the answer as
-//! every host's does, so its own wake-up counts, too.
+//! From the host's thread through one subtask and back, after a pause of 1 ms. The host's thread waits for the answer
+//! as every host's does, so its own wake-up counts, too.
 
 mod common;
 

@@ -1,8 +1,8 @@
 //! What does a record cost in windows? Claims nothing about exchanges: all is one chain.
 //!
-//! Count of 1,000 keys, 1,000 records for each millisecond of event time, in order: tumbling windows of 100 ms, sliding
-//! ones of 1 s every 10 ms, sessions that 5 ms of silence end, and tumbling ones with the trigger that they have anyway,
-//! which makes them of another kind.
+//! Count of 1,000 keys, 1,000 records for each millisecond of event time, in order: tumbling windows of 100 ms,
+//! sliding ones of 1 s every 10 ms, sessions that 5 ms of silence end, and tumbling ones with the trigger that they
+//! have anyway, which makes them of another kind.
 
 mod common;
 #[path = "common/job_time.rs"]
