@@ -1,9 +1,9 @@
 //! What does a record cost that goes to another slot? Claims nothing about cores: where there are fewer than
 //! slots, as on most machines for 4x4, several slots take turns on one, and a ring's two ends may share it.
 //!
-//! All-to-all between 1, 2 and 4 sources and as many folds in slots of their own, so every record crosses a
-//! ring. With `hash` the look-up of the key's state is in the time, in a table that stays in the first-level
-//! cache.
+//! One to one with records of 8 to 256 bytes, and with rings of several capacities. All-to-all between 1, 2 and 4
+//! sources and as many folds in slots of their own, so every record crosses a ring. With `hash` the look-up of the
+//! key's state is in the time, in a table that stays in the first-level cache.
 
 mod common;
 #[path = "common/job_time.rs"]
@@ -43,7 +43,11 @@ fn source<R: Record>(
 }
 
 fn rebalance<R: Record>(parallelism: usize, records: u64) -> Duration {
-    let (env, time) = (environment(parallelism), JobTime::default());
+    rebalance_in::<R>(environment(parallelism), records)
+}
+
+fn rebalance_in<R: Record>(env: Environment, records: u64) -> Duration {
+    let time = JobTime::default();
     let end = time.clone();
     env.source(source::<R>(records, &time))
         .rebalance()
@@ -88,12 +92,39 @@ fn all<R: Record>(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn measure(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    parallelism: usize,
-    job: fn(usize, u64) -> Duration,
-) {
+/// One pair, by the size of a record.
+fn sizes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("edge/size");
+    group.throughput(Throughput::Elements(RECORDS));
+    let jobs: [Job; 4] =
+        [rebalance::<u64>, rebalance::<[u64; 2]>, rebalance::<[u64; 8]>, rebalance::<[u64; 32]>];
+    for (bytes, job) in [8, 16, 64, 256].into_iter().zip(jobs) {
+        measure(&mut group, &format!("{bytes} B"), 1, job);
+    }
+    group.finish();
+}
+
+/// One pair, by how many records its ring holds.
+fn capacities(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("edge/capacity");
+    group.throughput(Throughput::Elements(RECORDS));
+    for records in [64, 512, 4096, 16_384] {
+        let id = BenchmarkId::new("records", records);
+        group.bench_function(id, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut env = environment(1);
+                env.config_mut().edges.capacity = Some(records);
+                rebalance_in::<u64>(env, iterations * RECORDS)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Runs a job of this parallelism and so many records, and gives its own time.
+type Job = fn(usize, u64) -> Duration;
+
+fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, parallelism: usize, job: Job) {
     let id = BenchmarkId::new(name, format!("{parallelism}x{parallelism}"));
     group.bench_function(id, |bencher| {
         bencher.iter_custom(|iterations| job(parallelism, iterations * RECORDS));
@@ -104,5 +135,7 @@ fn main() {
     let mut criterion = common::criterion();
     all::<u64>(&mut criterion);
     all::<[u64; 8]>(&mut criterion);
+    sizes(&mut criterion);
+    capacities(&mut criterion);
     criterion.final_summary();
 }

@@ -1,4 +1,5 @@
-//! What does a watermark cost that moves event time at a subtask with many inputs? Claims nothing about what fires.
+//! What does a watermark cost that moves event time at a subtask with many inputs, and what a barrier that comes by
+//! all of them? Claims nothing about what fires, nor about what is stored at a barrier.
 //!
 //! Each input is ahead of the one before. The one that is furthest behind says that it is furthest ahead now; so event
 //! time moves at every step, and goes through five operators that have nothing to fire. Sending it is in the time.
@@ -15,8 +16,8 @@ use slotflow::runtime::metrics::RingMeter;
 use slotflow::runtime::subtask::{ChainSubtask, Step, Subtask, Turn};
 use slotflow::runtime::testing::subtask;
 use slotflow::runtime::{
-    Barrier, Chain, Consumer, Context, EventTime, Flow, Flush, LatencyMark, Operator, Output, Owned, Result,
-    Tail, Timestamp,
+    Barrier, Chain, Consumer, Context, Control, EventTime, Flow, Flush, LatencyMark, Operator, Output, Owned,
+    Result, Tail, Timestamp,
 };
 
 /// Room for a few watermarks is all that is needed.
@@ -95,6 +96,7 @@ struct Merging {
     inputs: Vec<Sender<(u64, [u8; 8])>>,
     subtask: Box<dyn Subtask>,
     time: Timestamp,
+    barrier: u64,
 }
 
 impl Merging {
@@ -105,17 +107,28 @@ impl Merging {
         let inlet = Inlet::<u64, EventTime>::new(readers);
         let names = (0..5).map(|_| "waiting".into()).collect();
         let subtask = Box::new(ChainSubtask::new(inlet, chain, subtask(), names, Arc::default()));
-        Merging { inputs, subtask, time: 0 }
+        Merging { inputs, subtask, time: 0, barrier: 0 }
     }
 
     /// The input that is furthest behind is furthest ahead now.
     fn advance(&mut self) {
         let input = self.time as usize % self.inputs.len();
         self.time += 1;
-        self.inputs[input].control(slotflow::runtime::Control::Watermark(self.time));
+        self.inputs[input].control(Control::Watermark(self.time));
         assert!(self.inputs[input].flush(1).clear, "there is room");
         let step = self.subtask.step(Turn { now_ns: 1, budget: 1024 });
         assert!(matches!(step, Step::Progress(_)), "a watermark has come: {step:?}");
+    }
+
+    /// All inputs come to the next barrier, and it goes on.
+    fn align(&mut self) {
+        self.barrier += 1;
+        for input in &mut self.inputs {
+            input.control(Control::Barrier(Barrier { id: self.barrier }));
+            assert!(input.flush(1).clear, "there is room");
+        }
+        let step = self.subtask.step(Turn { now_ns: 1, budget: 1024 });
+        assert!(matches!(step, Step::Progress(_)), "a barrier has come: {step:?}");
     }
 }
 
@@ -127,6 +140,14 @@ fn main() {
         (0..inputs).for_each(|_| merging.advance());
         group.bench_function(BenchmarkId::new("inputs", inputs), |bencher| {
             bencher.iter(|| merging.advance());
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("barrier");
+    for inputs in [1, 64, 512] {
+        let mut merging = Merging::new(inputs);
+        group.bench_function(BenchmarkId::new("inputs", inputs), |bencher| {
+            bencher.iter(|| merging.align());
         });
     }
     group.finish();

@@ -1,4 +1,4 @@
-//! Records of two sizes.
+//! Records of several sizes.
 
 use crate::job_time::splitmix64;
 
@@ -22,10 +22,10 @@ impl Record for u64 {
     }
 }
 
-impl Record for [u64; 8] {
+impl<const N: usize> Record for [u64; N] {
     #[inline(always)]
-    fn new(i: u64) -> [u64; 8] {
-        [splitmix64(i); 8]
+    fn new(i: u64) -> [u64; N] {
+        [splitmix64(i); N]
     }
 
     #[inline(always)]

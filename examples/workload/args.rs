@@ -3,18 +3,28 @@
 use slotflow::prelude::*;
 use slotflow::runtime::config::Idle;
 
+/// What there is to be run.
+pub const WORKLOADS: &str = "there are chain, keyed, window, sliding, latency, and of Nexmark q0, q1, q2, q3, q4, q5, \
+                             q7, q8, q9, q11, q12";
+
+/// A key is a number of 32 bits.
+const MAX_KEYS: u64 = 1 << 32;
+
 /// What to run.
 pub struct Args {
     pub workload: String,
     pub records: u64,
     pub parallelism: usize,
     pub keys: u64,
+    /// Records a second for `latency`; events a second of event time for Nexmark.
     pub rate: u64,
     pub warmup_s: f64,
     pub batch: usize,
     pub variant: String,
     pub cores: Option<Vec<usize>>,
     pub idle: Idle,
+    /// Whether the checksum is to be compared with that of plain loops.
+    pub verify: bool,
 }
 
 impl Args {
@@ -31,15 +41,33 @@ impl Args {
             variant: String::new(),
             cores: None,
             idle: Idle::Spin,
+            verify: false,
         };
         while let Some(flag) = words.next() {
             let value = words.next().ok_or(format!("{flag} needs a value"))?;
             args.set(&flag, &value).map_err(|why| format!("{flag} {value}: {why}"))?;
         }
         if args.workload.is_empty() {
-            return Err("--workload is missing: chain, keyed, window, sliding or latency".into());
+            return Err(format!("--workload is missing; {WORKLOADS}"));
         }
+        args.check()?;
         Ok(args)
+    }
+
+    /// Numbers that no job could be made of.
+    fn check(&self) -> Result<(), String> {
+        if !(1..=MAX_KEYS).contains(&self.keys) {
+            return Err(format!("--keys {}: from 1 to {MAX_KEYS}, since a key has 32 bits", self.keys));
+        }
+        if self.rate == 0 {
+            return Err("--rate 0: at least 1 a second".into());
+        }
+        Ok(())
+    }
+
+    /// Whether a word is one of the variant's, which have `+` between them.
+    pub fn has(&self, word: &str) -> bool {
+        self.variant.split('+').any(|it| it == word)
     }
 
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
@@ -53,6 +81,7 @@ impl Args {
             "--batch" => self.batch = number(value)?,
             "--variant" => self.variant = value.into(),
             "--cores" => self.cores = Some(value.split(',').map(number).collect::<Result<_, _>>()?),
+            "--verify" => self.verify = value == "yes",
             "--idle" => {
                 self.idle = match value {
                     "spin" => Idle::Spin,

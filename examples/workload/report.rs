@@ -37,6 +37,11 @@ impl Outcome {
     }
 }
 
+/// Whether this is the checksum of a line.
+pub fn has_checksum(line: &str, checksum: u64) -> bool {
+    line.contains(&format!("\"checksum\":\"{checksum:016x}\""))
+}
+
 /// The line, without latencies.
 pub fn line(args: &Args, outcome: &Outcome) -> String {
     format!("{}}}", head(args, outcome))

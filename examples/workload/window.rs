@@ -20,15 +20,15 @@ const BOUND: Duration = Duration::from_millis(5);
 
 /// A record: its event time, its key and its value.
 #[derive(Clone, Copy)]
-struct Reading {
-    time_ms: u32,
-    key: u32,
-    value: u32,
+pub struct Reading {
+    pub time_ms: u32,
+    pub key: u32,
+    pub value: u32,
 }
 
 /// Record `i`.
 #[inline(always)]
-fn reading(i: u64) -> Reading {
+pub fn reading(i: u64) -> Reading {
     let hash = splitmix64(i);
     let jitter = (splitmix64(i ^ 0x5bd1_e995_0000_0000) >> 33) % 5;
     Reading {
@@ -68,13 +68,18 @@ impl Merge<Reading> for CountAndMax {
     }
 }
 
-/// Its part of the checksum, in any order.
+/// A result's part of the checksum, in any order.
 #[inline(always)]
-fn checksum(result: &WindowResult<u32, (u32, u32)>) -> u64 {
-    let (count, max) = result.value;
-    let start = u64::from(result.start as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let key = u64::from(result.key).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+pub fn checksum(start_ms: u64, key: u32, count: u32, max: u32) -> u64 {
+    let start = start_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let key = u64::from(key).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
     ((start ^ key) | 1).wrapping_mul(u64::from(count) << 32 | u64::from(max))
+}
+
+/// A window's part of it.
+#[inline(always)]
+fn part(window: &WindowResult<u32, (u32, u32)>) -> u64 {
+    checksum(window.start as u64, window.key, window.value.0, window.value.1)
 }
 
 /// Runs it and gives the result's line.
@@ -89,7 +94,7 @@ pub fn run(args: &Args, size_ms: u64, slide_ms: u64) -> Result<String> {
         .key_by(|reading| reading.key)
         .window(Sliding::of(size, slide))
         .aggregate(CountAndMax)
-        .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(checksum(&result)))
+        .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(part(&result)))
         .sink(callback(move |sum| end.end(sum)));
     env.run(&args.workload)?;
     Ok(line(args, &outcome))
