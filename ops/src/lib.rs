@@ -80,13 +80,14 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    Aggregating, AlignedWindows, All, AllWindowed, Aside, ByClock, Contents, ContinuousEventTimeTrigger,
-    ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger, CountWindowed, CountWindows,
-    DefaultTrigger, DeltaEvictor, DeltaTrigger, Dropped, EarlyStream, EarlyTrigger, EventTimeTrigger,
-    Evicted, Evictor, EvictorContext, Global, InProcessingTime, Joining, Keep, Late, Listing, Merge,
-    MergingTrigger, OnMerge, Pairs, Processed, ProcessingTimeTrigger, PurgingTrigger, Session,
-    SessionWindows, Sides, Sliding, SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows, Span,
-    TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream,
-    TriggeredWindows, Tumbling, Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord,
-    WindowResult, WindowedStream, Windows,
+    Aggregating, AlignedWindows, All, AllWindowed, Aside, ByClock, ByPartial, Contents,
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger,
+    CountWindowed, CountWindows, DefaultTrigger, DeltaEvictor, DeltaTrigger, Dropped, EarlyStream,
+    EarlyTrigger, EventTimeTrigger, Evicted, Evictor, EvictorContext, Global, InProcessingTime, Joining,
+    Keep, Late, Listing, Local, LocalPlan, Merge, MergingTrigger, OfPartials, OnMerge, OnePhase, Pairs,
+    Partial, PartialKey, PartialOf, PartialsDropped, Phased, Processed, ProcessingTimeTrigger,
+    PurgingTrigger, Session, SessionWindows, Sides, Sliding, SlidingCountPlan, SlidingCountWindowed,
+    SlidingCountWindows, Span, TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan,
+    TriggeredStream, TriggeredWindows, Tumbling, Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan,
+    WindowRecord, WindowResult, WindowedStream, Windows,
 };

@@ -133,6 +133,37 @@ fn windows_that_cannot_be_are_refused_before_the_start() {
     assert!(refused.contains("\"window\"") && refused.contains("slide by 5 ms"), "{refused}");
 }
 
+/// How many records of so many cross to windows behind an exchange, and what the windows give in all.
+fn crossing(records: u64, keys: u64, two_phases: bool) -> (u64, u64) {
+    let (env, results) = (Environment::with(Config::default()).parallelism(2), Collected::new());
+    let timed = env
+        .source(generate(records, move |n| (n % keys, n)))
+        .with_timestamps(|record| record.1 as i64 / 100, Watermarks::bounded_out_of_orderness(ms(1_000)));
+    let windows = timed.key_by(|record| record.0).window(Tumbling::of(ms(1_000)));
+    if two_phases {
+        windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|it| it.value.1).sink(results.sink());
+    } else {
+        windows.one_phase().reduce(|a, b| (a.0, a.1 + b.1)).map(|it| it.value.1).sink(results.sink());
+    }
+    let job = env.start("crossing").unwrap();
+    while !job.has_ended() {
+        std::thread::yield_now();
+    }
+    let behind = job.metrics().subtasks.into_iter().filter(|subtask| !subtask.is_source);
+    (behind.map(|subtask| subtask.records).sum(), results.take().into_iter().sum())
+}
+
+#[test]
+fn windows_in_two_phases_combine_what_crosses_the_exchange_where_that_pays() {
+    let (records, sum) = (300_000, 300_000 * 299_999 / 2);
+    let (few, of_few) = crossing(records, 10, true);
+    assert!(few < records / 20, "{few} of {records} have crossed");
+    let (many, of_many) = crossing(records, 100_000, true);
+    assert!(many > records / 100 * 99, "{many} of {records} have crossed");
+    assert_eq!((of_few, of_many), (sum, sum));
+    assert_eq!(crossing(records, 10, false), (records, sum));
+}
+
 /// Sums by windows of 10 ms of keys that are in one source partition each, with an exchange or without one.
 fn by_partition(parallelism: usize, exchanged: bool) -> Vec<(u64, i64, u64)> {
     let (env, results) = (Environment::with(Config::default()).parallelism(parallelism), Collected::new());

@@ -8,6 +8,7 @@
 
 use std::marker::PhantomData;
 
+use crate::edge::combine::{Alone, BuildCombine, CombiningPlan};
 use crate::edge::inlet::Inlet;
 use crate::edge::outlet::Outlet;
 use crate::edge::overflow::Overflow;
@@ -17,8 +18,8 @@ use crate::head::SourceHead;
 use crate::install::{Installer, Seats};
 use crate::plan::{EdgeId, Graph, OperatorId};
 use crate::{
-    AssignTime, Build, Chain, Downstream, EventTime, Family, Owned, Result, Retime, Source, SourceReader,
-    SubtaskContext, Time,
+    AssignTime, Build, Chain, Cloned, Downstream, EventTime, Family, Owned, Result, Retime, Source,
+    SourceReader, SubtaskContext, Time,
 };
 
 /// A pipeline up to some operator.
@@ -191,6 +192,48 @@ where
         Merge::<T, P::Time>::new(plan.graph.edges[edge].to, vec![edge]).install(installer, rest)?;
         let outlet = OutletPlan::<T, P::Time, R>::new(installer, edge, self.route)?;
         self.pipe.install(installer, outlet)
+    }
+}
+
+/// As [`Cut`], where the records of a step may be combined before they cross the edge.
+pub struct CombinedCut<P, R, C> {
+    /// The pipeline in front.
+    pub pipe: P,
+    /// The edge that may be cut here.
+    pub edge: EdgeId,
+    /// Which of the edge's cuts this is, from [`Graph::cut`].
+    pub number: u32,
+    /// The partitioner, if it is cut.
+    pub route: R,
+    /// What combines, if it is cut.
+    pub combine: C,
+}
+
+impl<T, P, R, C> Pipe for CombinedCut<P, R, C>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    C: BuildCombine<T>,
+    R: BuildRoute<C::Out>,
+{
+    type Out = Owned<C::Out>;
+    type Time = EventTime;
+
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
+    }
+
+    fn install<D: Downstream<Owned<C::Out>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        let CombinedCut { pipe, edge, number, route, combine } = self;
+        let plan = installer.plan();
+        let (fused, spec) = (plan.edges[edge].fused, &plan.graph.edges[edge]);
+        let (operator, cuts) = (spec.to, spec.cuts);
+        if fused || cuts != number {
+            return pipe.install(installer, Chain { operator, head: Cloned(Alone::<C>::default()), rest });
+        }
+        Merge::<C::Out, EventTime>::new(operator, vec![edge]).install(installer, rest)?;
+        let outlet = OutletPlan::new(installer, edge, route)?;
+        pipe.install(installer, CombiningPlan { operator, combine, outlet })
     }
 }
 

@@ -18,6 +18,7 @@ mod spans;
 mod stacks;
 mod trigger;
 mod triggered;
+mod two_phase;
 mod window_all;
 
 use std::time::Duration;
@@ -46,6 +47,10 @@ pub use trigger::{
 pub use triggered::{
     Aggregating, Contents, EarlyStream, Evicted, Keep, Listing, TriggeredPlan, TriggeredStream,
     TriggeredWindows, Unevicted,
+};
+pub use two_phase::{
+    ByPartial, Local, LocalPlan, OfPartials, OnePhase, Partial, PartialKey, PartialOf, PartialsDropped,
+    Phased,
 };
 pub use window_all::{AllWindowed, Whole};
 
@@ -141,8 +146,8 @@ pub struct WindowPlan<W, S, A, L> {
     pub(crate) late: L,
 }
 
-/// What windows give behind a pipeline.
-type Windowed<'env, P, W, S, A> = Stream<'env, Then<P, WindowPlan<W, S, A, Dropped>>>;
+/// What windows give behind a pipeline, in one phase or in two.
+type Windowed<'env, P, W, T, S, A> = Stream<'env, <P as Phased<W, T, S, A>>::Windows>;
 
 /// A key and a value of its windows.
 type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as Aggregate<T>>::Out>;
@@ -166,13 +171,15 @@ where
     ///
     /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
     /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
-    pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, S, A>
+    ///
+    /// Behind an exchange there are [two phases](WindowedStream::one_phase), unless that is said not to be.
+    pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, T, S, A>
     where
         A: Merge<T> + Clone + Send,
         W: DefaultTrigger,
-        WindowPlan<W, S, A, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, A>>>,
+        P: Phased<W, T, S, A>,
     {
-        self.windowed(aggregate, Dropped::default())
+        <P as Phased<W, T, S, A>>::windows(self, aggregate)
     }
 
     /// As [`aggregate`](WindowedStream::aggregate), with the late records as a second stream: Flink's
@@ -227,12 +234,12 @@ where
     }
 
     /// Joins the records of each window two by two; `join` must be associative and commutative.
-    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, S, Joining<G>>
+    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, T, S, Joining<G>>
     where
         T: Clone,
         G: Fn(T, T) -> T + Clone + Send + 'static,
         W: DefaultTrigger,
-        WindowPlan<W, S, Joining<G>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, Joining<G>>>>,
+        P: Phased<W, T, S, Joining<G>>,
     {
         self.aggregate(Joining::new(join))
     }
@@ -264,7 +271,7 @@ where
         W: DefaultTrigger,
         WindowPlan<W, S, All<T>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, All<T>>>>,
     {
-        self.aggregate(All::new()).map(process).name("process")
+        self.windowed(All::new(), Dropped::default()).map(process).name("process")
     }
 
     fn windowed<A, L>(self, aggregate: A, late: L) -> Stream<'env, Then<P, WindowPlan<W, S, A, L>>>

@@ -1,0 +1,98 @@
+//! Aggregates of windows in two phases: records are combined before the exchange, and what they come to behind it.
+
+mod local;
+mod one_phase;
+mod partial;
+mod switch;
+
+use slotflow_runtime::edge::partition::AsPlanned;
+use slotflow_runtime::pipe::{CombinedCut, Cut, Pipe, Then};
+use slotflow_runtime::{Build, EventTime, Owned};
+
+use super::{Dropped, InProcessingTime, Merge, Session, Sliding, WindowPlan, WindowedStream, Windows};
+use crate::Stream;
+use crate::keyed::{ByKey, KeySelector, KeyedStream};
+pub use local::{Local, LocalPlan};
+pub use one_phase::OnePhase;
+pub use partial::{ByPartial, OfPartials, Partial, PartialKey, PartialOf, PartialsDropped};
+
+/// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where the windows are
+/// [`Sliding`] or tumbling ones in event time, directly behind a [`key_by`](crate::Stream::key_by), else in one.
+#[diagnostic::on_unimplemented(
+    message = "these windows cannot be aggregated here in two phases",
+    note = "key and accumulator cross the exchange, so they must be `Send`; if they are not, say `.one_phase()` in \
+            front of the aggregate"
+)]
+pub trait Phased<W, T, S, A>: Pipe<Out = Owned<T>> {
+    /// The pipeline with the windows.
+    type Windows: Pipe;
+    /// Adds them.
+    fn windows<'env>(windowed: WindowedStream<'env, Self, S, W>, aggregate: A)
+    -> Stream<'env, Self::Windows>;
+}
+
+/// Windows in one phase.
+type InOne<P, W, S, A> = Then<P, WindowPlan<W, S, A, Dropped>>;
+
+/// Windows in two phases, behind the pipeline in front of the exchange.
+type InTwo<P, S, A> = Then<
+    CombinedCut<P, ByKey<ByPartial<S>>, LocalPlan<S, A>>,
+    WindowPlan<Sliding, ByPartial<S>, OfPartials<A>, PartialsDropped>,
+>;
+
+/// Windows of a kind that has one phase, behind any pipeline; and any windows behind this pipeline.
+macro_rules! one_phase {
+    (<$($parameter:ident),*> $windows:ty, $pipe:ty $(, $inner:ident)?) => {
+        impl<T, S, A, $($parameter),*> Phased<$windows, T, S, A> for $pipe
+        where
+            T: Send + 'static,
+            $pipe: Pipe<Out = Owned<T>>,
+            S: KeySelector<T, Stored: Clone + Eq>,
+            $windows: Windows<<$pipe as Pipe>::Time>,
+            WindowPlan<$windows, S, A, Dropped>: Build<Owned<T>>,
+        {
+            type Windows = InOne<$pipe, $windows, S, A>;
+
+            fn windows<'env>(
+                windowed: WindowedStream<'env, Self, S, $windows>,
+                aggregate: A,
+            ) -> Stream<'env, Self::Windows> {
+                windowed.windowed(aggregate, Dropped::default())
+            }
+        }
+    };
+}
+one_phase!(<P> Session, P);
+one_phase!(<P, W> InProcessingTime<W>, P);
+one_phase!(<P> Sliding, Cut<P, AsPlanned>);
+one_phase!(<P> Sliding, OnePhase<P>);
+
+impl<T, P, S, A> Phased<Sliding, T, S, A> for Cut<P, ByKey<S>>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    S: KeySelector<T, Stored: Clone + Eq + Send>,
+    for<'r> S::Key<'r>: PartialEq,
+    A: Merge<T, Acc: Send> + Clone + Send,
+{
+    type Windows = InTwo<P, S, A>;
+
+    fn windows<'env>(
+        windowed: WindowedStream<'env, Self, S, Sliding>,
+        aggregate: A,
+    ) -> Stream<'env, Self::Windows> {
+        let WindowedStream { keyed, windows, lateness_ms, parallelism } = windowed;
+        let KeyedStream { stream, selector, assigner } = keyed;
+        let Stream { env, last, open_edge, pipe: Cut { pipe, edge, number, route } } = stream;
+        let local = (selector.clone(), aggregate.clone());
+        let combine = LocalPlan { selector: local.0, aggregate: local.1, windows, lateness: lateness_ms > 0 };
+        let pipe = CombinedCut { pipe, edge, number, route: ByKey(ByPartial(route.0)), combine };
+        let stream = Stream { env, last, open_edge, pipe };
+        let keyed = KeyedStream { stream, selector: ByPartial(selector), assigner };
+        let windowed = WindowedStream { keyed, windows, lateness_ms, parallelism };
+        windowed.windowed(OfPartials(aggregate), PartialsDropped::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;
