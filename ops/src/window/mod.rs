@@ -4,6 +4,7 @@ mod aligned;
 mod co_group;
 mod count;
 mod count_sliding;
+mod dynamic_session;
 mod evictor;
 mod firing;
 mod global;
@@ -30,19 +31,20 @@ pub use aligned::AlignedWindows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
 pub use count_sliding::{SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows};
+pub use dynamic_session::{DynamicGap, DynamicSession};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor, WindowRecord};
 pub use firing::{Timing, WindowFiring};
 pub use global::Global;
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
 pub use processing_time::{ByClock, InProcessingTime};
-pub use session::{Session, SessionWindows};
+pub use session::{FixedGap, Gap, Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
 pub use spans::{OnMerge, Span, WindowAssigner};
 pub use trigger::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, DeltaTrigger,
-    EarlyTrigger, EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger,
-    TriggerContext, TriggerResult,
+    EarlyTrigger, EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, ProcessingTimeoutTrigger,
+    PurgingTrigger, Trigger, TriggerContext, TriggerResult,
 };
 pub use triggered::{
     Aggregating, Contents, EarlyStream, Evicted, Keep, Listing, TriggeredPlan, TriggeredStream,

@@ -215,6 +215,11 @@ where
         }
     }
 
+    /// What waits for the visit was read before the barrier.
+    fn settle<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
+        self.go_on(ctx, out)
+    }
+
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
         self.go_on(ctx, out)
     }

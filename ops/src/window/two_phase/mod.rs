@@ -9,7 +9,9 @@ use slotflow_runtime::edge::partition::AsPlanned;
 use slotflow_runtime::pipe::{CombinedCut, Cut, Pipe, Then};
 use slotflow_runtime::{Build, EventTime, Owned};
 
-use super::{Dropped, InProcessingTime, Merge, Session, Sliding, WindowPlan, WindowedStream, Windows};
+use super::{
+    Dropped, DynamicSession, InProcessingTime, Merge, Session, Sliding, WindowPlan, WindowedStream, Windows,
+};
 use crate::Stream;
 use crate::keyed::{ByKey, KeySelector, KeyedStream};
 pub use local::{Local, LocalPlan};
@@ -42,7 +44,7 @@ type InTwo<P, S, A> = Then<
 
 /// Windows of a kind that has one phase, behind any pipeline; and any windows behind this pipeline.
 macro_rules! one_phase {
-    (<$($parameter:ident),*> $windows:ty, $pipe:ty $(, $inner:ident)?) => {
+    (<$($parameter:ident),*> $windows:ty, $pipe:ty) => {
         impl<T, S, A, $($parameter),*> Phased<$windows, T, S, A> for $pipe
         where
             T: Send + 'static,
@@ -63,6 +65,7 @@ macro_rules! one_phase {
     };
 }
 one_phase!(<P> Session, P);
+one_phase!(<P, G> DynamicSession<G>, P);
 one_phase!(<P, W> InProcessingTime<W>, P);
 one_phase!(<P> Sliding, Cut<P, AsPlanned>);
 one_phase!(<P> Sliding, OnePhase<P>);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use slotflow_runtime::edge::combine::{BuildCombine, Combine};
 use slotflow_runtime::testing::{Harness, subtask};
-use slotflow_runtime::{Build, Operator, TimeSaid, Timestamp};
+use slotflow_runtime::{Operator, TimeSaid, Timestamp};
 
 use super::*;
 use crate::Tumbling;
