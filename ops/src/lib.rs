@@ -70,7 +70,7 @@ pub use sink::Sunk;
 pub use split::Split;
 pub use state::{
     AggregatingState, ListState, MapState, ReducingState, State, StateBackend, StateDescriptor,
-    StateDescriptors, StateSize, TimeDomain, Ttl, ValueState,
+    StateDescriptors, StateSize, Stored, TimeDomain, Ttl, ValueState,
 };
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
