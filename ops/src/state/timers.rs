@@ -153,7 +153,7 @@ impl Timers {
                 storing.store(due, when);
             }
         }
-        !storing.marks.is_done()
+        storing.next < storing.end
     }
 
     /// What they take.
