@@ -8,7 +8,7 @@
 
 use std::marker::PhantomData;
 
-use crate::edge::combine::{Alone, BuildCombine, CombiningPlan};
+use crate::edge::combine::{BuildCombine, CombiningPlan};
 use crate::edge::inlet::Inlet;
 use crate::edge::outlet::Outlet;
 use crate::edge::overflow::Overflow;
@@ -18,8 +18,8 @@ use crate::head::SourceHead;
 use crate::install::{Installer, Seats};
 use crate::plan::{EdgeId, Graph, OperatorId};
 use crate::{
-    AssignTime, Build, Chain, Cloned, Downstream, EventTime, Family, Owned, Result, Retime, Source,
-    SourceReader, SubtaskContext, Time,
+    AssignTime, Build, Chain, Downstream, EventTime, Family, Owned, Result, Retime, Source, SourceReader,
+    SubtaskContext, Time,
 };
 
 /// A pipeline up to some operator.
@@ -195,43 +195,48 @@ where
     }
 }
 
-/// As [`Cut`], where the records of a step may be combined before they cross the edge.
-pub struct CombinedCut<P, R, C> {
+/// A pipeline and an operator behind it, with an edge between the two: if it is cut, the records of a step are combined
+/// before they cross it, and another form of the operator takes what they have become.
+pub struct ThenCombined<P, R, C, A, B> {
     /// The pipeline in front.
     pub pipe: P,
-    /// The edge that may be cut here.
+    /// The operator's number in the graph.
+    pub operator: OperatorId,
+    /// The edge between the two.
     pub edge: EdgeId,
-    /// Which of the edge's cuts this is, from [`Graph::cut`].
-    pub number: u32,
     /// The partitioner, if it is cut.
     pub route: R,
     /// What combines, if it is cut.
     pub combine: C,
+    /// The operator, if it is not.
+    pub fused: A,
+    /// The operator, if it is.
+    pub behind: B,
 }
 
-impl<T, P, R, C> Pipe for CombinedCut<P, R, C>
+impl<T, P, R, C, A, B> Pipe for ThenCombined<P, R, C, A, B>
 where
     T: Send + 'static,
     P: Pipe<Out = Owned<T>, Time = EventTime>,
     C: BuildCombine<T>,
     R: BuildRoute<C::Out>,
+    A: Build<Owned<T>>,
+    B: Build<Owned<C::Out>, Out = A::Out>,
 {
-    type Out = Owned<C::Out>;
+    type Out = A::Out;
     type Time = EventTime;
 
     fn discover(&mut self, graph: &mut Graph) {
         self.pipe.discover(graph);
     }
 
-    fn install<D: Downstream<Owned<C::Out>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
-        let CombinedCut { pipe, edge, number, route, combine } = self;
-        let plan = installer.plan();
-        let (fused, spec) = (plan.edges[edge].fused, &plan.graph.edges[edge]);
-        let (operator, cuts) = (spec.to, spec.cuts);
-        if fused || cuts != number {
-            return pipe.install(installer, Chain { operator, head: Cloned(Alone::<C>::default()), rest });
+    fn install<D: Downstream<A::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        let ThenCombined { pipe, operator, edge, route, combine, fused, behind } = self;
+        if installer.plan().edges[edge].fused {
+            return pipe.install(installer, Chain { operator, head: fused, rest });
         }
-        Merge::<C::Out, EventTime>::new(operator, vec![edge]).install(installer, rest)?;
+        let chain = Chain { operator, head: behind, rest };
+        Merge::<C::Out, EventTime>::new(operator, vec![edge]).install(installer, chain)?;
         let outlet = OutletPlan::new(installer, edge, route)?;
         pipe.install(installer, CombiningPlan { operator, combine, outlet })
     }

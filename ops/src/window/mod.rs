@@ -51,12 +51,11 @@ pub use triggered::{
     TriggeredWindows, Unevicted,
 };
 pub use two_phase::{
-    ByPartial, Local, LocalPlan, OfPartials, OnePhase, Partial, PartialKey, PartialOf, PartialsDropped,
-    Phased,
+    ByPartial, Local, LocalPlan, OfPartials, OnePhase, Others, Partial, PartialOf, PartialsDropped, Phased,
 };
 pub use window_all::{AllWindowed, Whole};
 
-use crate::keyed::{Assigner, KeySelector, KeyedStream};
+use crate::keyed::{Assigner, KeySelector, KeyedStream, keeps_state};
 use crate::{Aggregate, Map, Split, Stream};
 
 /// What a window has come to for a key. Its event time is the window's last, `end - 1`.
@@ -283,16 +282,26 @@ where
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
         let (selector, assigner, checked) = (keyed.selector.clone(), keyed.assigner, windows.check());
         let plan = WindowPlan { selector, assigner, windows, lateness_ms, aggregate, late };
-        let stream = keyed.then("window", plan);
-        stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
-        refuse(&stream, checked);
-        stream
+        described(keyed.then("window", plan), assigner, parallelism, checked)
     }
 }
 
 /// What [`WindowedStream::process`] gives.
 pub type Processed<'env, P, W, S, T, G> =
     Stream<'env, Then<Then<P, WindowPlan<W, S, All<T>, Dropped>>, Cloned<Map<G>>>>;
+
+/// Windows, with what the plan has to know of them.
+fn described<'env, P>(
+    stream: Stream<'env, P>,
+    assigner: Assigner,
+    parallelism: Option<usize>,
+    checked: Result<()>,
+) -> Stream<'env, P> {
+    keeps_state(&stream, assigner);
+    stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
+    refuse(&stream, checked);
+    stream
+}
 
 /// Notes what speaks against a start.
 fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {

@@ -4,9 +4,7 @@
 //!    records on the edge (a watermark, a barrier, a mark, idleness, the end), lets it out first. So nothing is late,
 //!    lost or overtaken for having been combined, and nothing waits for a timer.
 //! 2. What is kept needs room in the rings when it is let out, so as much less is taken in.
-//! 3. In a chain that is not cut here nothing is combined: there the operator behind is called at once.
-
-use std::marker::PhantomData;
+//! 3. In a chain that is not cut here nothing is combined: it has a form of the operator that takes records.
 
 use super::outlet::Outlet;
 use super::partition::{BuildRoute, Route};
@@ -14,8 +12,8 @@ use crate::chain::Guard;
 use crate::control::{Barrier, LatencyMark};
 use crate::pipe::OutletPlan;
 use crate::{
-    Consumer, Context, Downstream, EventTime, Flow, Flush, Operator, Output, Owned, Result, SubtaskContext,
-    Tail, TimeSaid, Timestamp,
+    Consumer, Context, Downstream, EventTime, Flow, Flush, Output, Owned, Result, SubtaskContext, Tail,
+    TimeSaid, Timestamp,
 };
 
 /// What combines the records of one subtask, called on its slot's thread.
@@ -50,33 +48,6 @@ pub trait BuildCombine<T>: Clone + Send + 'static {
     /// # Errors
     /// What speaks against it; the job fails.
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Combine>;
-
-    /// A record alone, as it is in a chain that is not cut.
-    fn alone(record: T) -> Self::Out;
-}
-
-/// The operator that stands for the edge in a chain that is not cut.
-pub struct Alone<C>(PhantomData<fn() -> C>);
-
-impl<C> Default for Alone<C> {
-    fn default() -> Self {
-        Alone(PhantomData)
-    }
-}
-
-impl<C> Clone for Alone<C> {
-    fn clone(&self) -> Self {
-        Alone::default()
-    }
-}
-
-impl<T: 'static, C: BuildCombine<T>> Operator<Owned<T>> for Alone<C> {
-    type Out = Owned<C::Out>;
-
-    #[inline(always)]
-    fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<C::Out>>) {
-        out.push(C::alone(record), ctx);
-    }
 }
 
 /// Describes an outlet that combines.

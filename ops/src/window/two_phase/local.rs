@@ -1,8 +1,8 @@
 //! The first phase: records of one key and pane that meet within a step are combined before they cross the edge.
 //!
 //! There is a place for each of some hundred hashes, and one key in it; another one that comes there lets it out. So
-//! nothing is searched for, and the most that is kept is fixed. A record that meets no other crosses as it came, and
-//! its key is not cloned.
+//! nothing is searched for, and the most that is kept is fixed. The first record crosses as it came, so its key is not
+//! cloned, and a record that meets no other costs nothing behind the edge.
 //!
 //! A record that the watermark has reached may be late behind the edge, so it passes as a record. Others cannot be, as
 //! long as this side has never been idle; once it was, time behind the edge may be ahead of it.
@@ -10,7 +10,7 @@
 use slotflow_runtime::edge::combine::{BuildCombine, Combine};
 use slotflow_runtime::{Key, MAX_TIMESTAMP, MIN_TIMESTAMP, Result, SubtaskContext, TimeSaid, Timestamp};
 
-use super::partial::{Partial, PartialOf};
+use super::partial::{Others, Partial, PartialOf};
 use super::switch::Switch;
 use crate::keyed::KeySelector;
 use crate::window::shape::Shape;
@@ -35,13 +35,19 @@ pub struct LocalPlan<S, A> {
     pub(super) lateness: bool,
 }
 
+impl<S, A> LocalPlan<S, A> {
+    pub(super) fn new((selector, aggregate): (S, A), windows: Sliding, lateness_ms: Timestamp) -> Self {
+        LocalPlan { selector, aggregate, windows, lateness: lateness_ms > 0 }
+    }
+}
+
 /// What combines the records of one subtask.
 pub struct Local<T, S: KeySelector<T>, A: Merge<T>> {
     selector: S,
     aggregate: A,
     lateness: bool,
     /// Apart, because a chain is moved at each step, and best small.
-    kept: Box<Kept<PartialOf<T, S, A>>>,
+    kept: Box<Kept<PartialOf<T, A>>>,
 }
 
 /// What is kept until the step ends.
@@ -125,46 +131,37 @@ where
         if place.hash != hash || place.pane != pane {
             return Some(record);
         }
-        match &mut place.partial {
-            Partial::Sum { key, acc, records } if S::same(key, &selector.key(&record)) => {
-                aggregate.add(acc, record);
-                *records += 1;
-                None
-            }
-            Partial::Record(first) if selector.key(first) == selector.key(&record) => {
-                let (key, acc) = (S::store(selector.key(&record)), aggregate.create());
-                let first = std::mem::replace(&mut place.partial, Partial::Sum { key, acc, records: 2 });
-                if let (Partial::Record(first), Partial::Sum { acc, .. }) = (first, &mut place.partial) {
-                    aggregate.add(acc, first);
-                    aggregate.add(acc, record);
-                }
-                None
-            }
-            _ => Some(record),
+        let Partial { record: first, others } = &mut place.partial;
+        if selector.key(first) != selector.key(&record) {
+            return Some(record);
         }
+        let others = others.get_or_insert_with(|| Others { acc: aggregate.create(), records: 0 });
+        aggregate.add(&mut others.acc, record);
+        others.records += 1;
+        None
     }
 }
 
 impl<T, S, A> Combine for Local<T, S, A>
 where
     T: 'static,
-    S: KeySelector<T, Stored: Send>,
+    S: KeySelector<T>,
     for<'r> S::Key<'r>: PartialEq,
     A: Merge<T, Acc: Send>,
     T: Send,
 {
     type In = T;
-    type Out = PartialOf<T, S, A>;
+    type Out = PartialOf<T, A>;
 
     #[inline(always)]
     fn add(&mut self, record: T, time: Timestamp, out: &mut impl FnMut(Self::Out, Timestamp)) {
         if time <= self.kept.reached || !self.kept.switch.takes() {
-            return out(Partial::Record(record), time);
+            return out(Partial { record, others: None }, time);
         }
         let (hash, pane) = (self.selector.key(&record).hash(), self.kept.pane_of(time));
         let at = self.kept.place_of(hash, pane);
         let Some(record) = self.join(at, (hash, pane), record) else { return };
-        let place = Place { hash, pane, time, partial: Partial::Record(record) };
+        let place = Place { hash, pane, time, partial: Partial { record, others: None } };
         if let Some(before) = self.kept.put(at, place) {
             out(before.partial, before.time);
         }
@@ -198,20 +195,15 @@ where
 impl<T, S, A> BuildCombine<T> for LocalPlan<S, A>
 where
     T: Send + 'static,
-    S: KeySelector<T, Stored: Send>,
+    S: KeySelector<T>,
     for<'r> S::Key<'r>: PartialEq,
     A: Merge<T, Acc: Send> + Clone + Send,
 {
-    type Out = PartialOf<T, S, A>;
+    type Out = PartialOf<T, A>;
     type Combine = Local<T, S, A>;
 
     fn build(self, _: &SubtaskContext) -> Result<Self::Combine> {
         let LocalPlan { selector, aggregate, windows, lateness } = self;
         Ok(Local { selector, aggregate, lateness, kept: Box::new(Kept::new(Shape::new(windows)?)) })
-    }
-
-    #[inline(always)]
-    fn alone(record: T) -> Self::Out {
-        Partial::Record(record)
     }
 }

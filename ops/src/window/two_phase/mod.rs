@@ -6,24 +6,27 @@ mod partial;
 mod switch;
 
 use slotflow_runtime::edge::partition::AsPlanned;
-use slotflow_runtime::pipe::{CombinedCut, Cut, Pipe, Then};
+use slotflow_runtime::pipe::{Cut, Pipe, Then, ThenCombined};
+use slotflow_runtime::plan::{EdgeId, Role};
 use slotflow_runtime::{Build, EventTime, Owned};
 
 use super::{
     Dropped, DynamicSession, InProcessingTime, Merge, Session, Sliding, WindowPlan, WindowedStream, Windows,
+    described,
 };
-use crate::Stream;
 use crate::keyed::{ByKey, KeySelector, KeyedStream};
+use crate::stream::lead_to;
+use crate::{CutBefore, Stream};
 pub use local::{Local, LocalPlan};
 pub use one_phase::OnePhase;
-pub use partial::{ByPartial, OfPartials, Partial, PartialKey, PartialOf, PartialsDropped};
+pub use partial::{ByPartial, OfPartials, Others, Partial, PartialOf, PartialsDropped};
 
 /// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where the windows are
 /// [`Sliding`] or tumbling ones in event time, directly behind a [`key_by`](crate::Stream::key_by), else in one.
 #[diagnostic::on_unimplemented(
     message = "these windows cannot be aggregated here in two phases",
-    note = "key and accumulator cross the exchange, so they must be `Send`; if they are not, say `.one_phase()` in \
-            front of the aggregate"
+    note = "accumulators cross the exchange, so `Acc` must be `Send`; if it is not, say `.one_phase()` in front of \
+            the aggregate"
 )]
 pub trait Phased<W, T, S, A>: Pipe<Out = Owned<T>> {
     /// The pipeline with the windows.
@@ -37,8 +40,11 @@ pub trait Phased<W, T, S, A>: Pipe<Out = Owned<T>> {
 type InOne<P, W, S, A> = Then<P, WindowPlan<W, S, A, Dropped>>;
 
 /// Windows in two phases, behind the pipeline in front of the exchange.
-type InTwo<P, S, A> = Then<
-    CombinedCut<P, ByKey<ByPartial<S>>, LocalPlan<S, A>>,
+type InTwo<P, S, A> = ThenCombined<
+    P,
+    ByKey<ByPartial<S>>,
+    LocalPlan<S, A>,
+    WindowPlan<Sliding, S, A, Dropped>,
     WindowPlan<Sliding, ByPartial<S>, OfPartials<A>, PartialsDropped>,
 >;
 
@@ -74,7 +80,7 @@ impl<T, P, S, A> Phased<Sliding, T, S, A> for Cut<P, ByKey<S>>
 where
     T: Send + 'static,
     P: Pipe<Out = Owned<T>, Time = EventTime>,
-    S: KeySelector<T, Stored: Clone + Eq + Send>,
+    S: KeySelector<T, Stored: Clone + Eq>,
     for<'r> S::Key<'r>: PartialEq,
     A: Merge<T, Acc: Send> + Clone + Send,
 {
@@ -86,14 +92,40 @@ where
     ) -> Stream<'env, Self::Windows> {
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = windowed;
         let KeyedStream { stream, selector, assigner } = keyed;
-        let Stream { env, last, open_edge, pipe: Cut { pipe, edge, number, route } } = stream;
-        let local = (selector.clone(), aggregate.clone());
-        let combine = LocalPlan { selector: local.0, aggregate: local.1, windows, lateness: lateness_ms > 0 };
-        let pipe = CombinedCut { pipe, edge, number, route: ByKey(ByPartial(route.0)), combine };
-        let stream = Stream { env, last, open_edge, pipe };
-        let keyed = KeyedStream { stream, selector: ByPartial(selector), assigner };
-        let windowed = WindowedStream { keyed, windows, lateness_ms, parallelism };
-        windowed.windowed(OfPartials(aggregate), PartialsDropped::default())
+        let Stream { env, last, open_edge, pipe: Cut { pipe, route, .. } } = stream;
+        let (operator, edge) = lead_to(env, last, open_edge, "window", Role::Operator);
+        let route = ByKey(ByPartial(route.0));
+        let combine = LocalPlan::new((selector.clone(), aggregate.clone()), windows, lateness_ms);
+        let fused = WindowPlan {
+            selector: selector.clone(),
+            assigner,
+            windows,
+            lateness_ms,
+            aggregate: aggregate.clone(),
+            late: Dropped::default(),
+        };
+        let behind = WindowPlan {
+            selector: ByPartial(selector),
+            assigner,
+            windows,
+            lateness_ms,
+            aggregate: OfPartials(aggregate),
+            late: PartialsDropped::default(),
+        };
+        let pipe = ThenCombined { pipe, operator, edge, route, combine, fused, behind };
+        described(Stream::new(env, operator, pipe), assigner, parallelism, windows.check())
+    }
+}
+
+impl<P, S, A> CutBefore for InTwo<P, S, A>
+where
+    Self: Pipe,
+{
+    type Cut = Self;
+
+    /// It can be cut already.
+    fn cut_before(self, _: &mut dyn FnMut(EdgeId) -> u32) -> Self {
+        self
     }
 }
 

@@ -32,7 +32,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// phases, Flink's local-global aggregation: records of one key and pane that meet within a step are combined
     /// where they come from, and cross the exchange as one accumulator. It costs no latency, changes no result, and
     /// stops by itself where it does not halve what crosses; where keys are few or some are hot it saves the better
-    /// part of the exchange. Say `one_phase` where the accumulator, or the key, is not `Send`; where merging costs
+    /// part of the exchange. Say `one_phase` where the accumulator is not `Send`; where merging costs
     /// more than adding; and where adding must happen in the order of the records, which no
     /// [`Merge`](crate::Merge) may ask for.
     ///

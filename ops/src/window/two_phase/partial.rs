@@ -1,82 +1,61 @@
-//! What crosses an edge behind a local aggregation: a record, or what several have come to. To the windows behind it
-//! is a record whose key, aggregate and lateness are as before.
+//! What crosses an edge behind a local aggregation: a record, and what others of its key and pane have come to. To the
+//! windows behind it is a record whose key is as before.
 
-use slotflow_runtime::{Context, Key, Measures};
+use slotflow_runtime::{Context, Measures};
 
 use crate::Aggregate;
 use crate::keyed::KeySelector;
 use crate::window::{Dropped, Late, Merge};
 
-/// A record, or several of one key and pane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Partial<T, K, A> {
-    /// One that met no other.
-    Record(T),
-    /// What several have come to.
-    Sum {
-        /// Their key.
-        key: K,
-        /// Their accumulator.
-        acc: A,
-        /// How many they are.
-        records: u64,
-    },
+/// A record, and what has met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial<T, A> {
+    /// The first of its key and pane.
+    pub record: T,
+    /// What others have come to, if there were any.
+    pub others: Option<Others<A>>,
 }
 
-/// What crosses the edge for an aggregate `A` of records `T`, keyed by `S`.
-pub type PartialOf<T, S, A> = Partial<T, <S as KeySelector<T>>::Stored, <A as Aggregate<T>>::Acc>;
+/// What records besides the first have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Others<A> {
+    /// Their accumulator.
+    pub acc: A,
+    /// How many they are.
+    pub records: u32,
+}
 
-/// Finds the key of a [`Partial`].
+impl<T, A> Partial<T, A> {
+    /// How many records it stands for.
+    fn records(&self) -> u64 {
+        1 + self.others.as_ref().map_or(0, |others| u64::from(others.records))
+    }
+}
+
+/// What crosses the edge for an aggregate `A` of records `T`.
+pub type PartialOf<T, A> = Partial<T, <A as Aggregate<T>>::Acc>;
+
+/// Finds the key of a [`Partial`], which is its record's.
 #[derive(Clone)]
 pub struct ByPartial<S>(pub(super) S);
 
-/// The key of a [`Partial`]: found in its record, or kept beside its accumulator.
-pub enum PartialKey<Q, K> {
-    /// Found.
-    Found(Q),
-    /// Kept.
-    Kept(K),
-}
-
-impl<Q: Key, K: Key> Key for PartialKey<Q, &K> {
-    #[inline(always)]
-    fn hash(&self) -> u64 {
-        match self {
-            PartialKey::Found(key) => key.hash(),
-            PartialKey::Kept(key) => key.hash(),
-        }
-    }
-}
-
-impl<T, A, S> KeySelector<Partial<T, S::Stored, A>> for ByPartial<S>
-where
-    S: KeySelector<T, Stored: Clone + Eq>,
-{
-    type Key<'r> = PartialKey<S::Key<'r>, &'r S::Stored>;
+impl<T, A, S: KeySelector<T>> KeySelector<Partial<T, A>> for ByPartial<S> {
+    type Key<'r> = S::Key<'r>;
     type Stored = S::Stored;
 
     #[inline(always)]
-    fn key<'r>(&mut self, partial: &'r Partial<T, S::Stored, A>) -> Self::Key<'r> {
-        match partial {
-            Partial::Record(record) => PartialKey::Found(self.0.key(record)),
-            Partial::Sum { key, .. } => PartialKey::Kept(key),
-        }
+    fn key<'r>(&mut self, partial: &'r Partial<T, A>) -> S::Key<'r> {
+        self.0.key(&partial.record)
     }
 
     #[inline(always)]
-    fn same(stored: &S::Stored, key: &Self::Key<'_>) -> bool {
-        match key {
-            PartialKey::Found(key) => S::same(stored, key),
-            PartialKey::Kept(key) => stored == *key,
-        }
+    fn same(stored: &S::Stored, key: &S::Key<'_>) -> bool {
+        S::same(stored, key)
     }
 
     #[inline(always)]
-    fn store(key: Self::Key<'_>) -> S::Stored {
-        match key {
-            PartialKey::Found(key) => S::store(key),
-            PartialKey::Kept(key) => key.clone(),
-        }
+    fn store(key: S::Key<'_>) -> S::Stored {
+        S::store(key)
     }
 }
 
@@ -84,7 +63,7 @@ where
 #[derive(Clone)]
 pub struct OfPartials<A>(pub(super) A);
 
-impl<T: 'static, K: 'static, A: Merge<T>> Aggregate<Partial<T, K, A::Acc>> for OfPartials<A> {
+impl<T: 'static, A: Merge<T>> Aggregate<Partial<T, A::Acc>> for OfPartials<A> {
     type Acc = A::Acc;
     type Out = A::Out;
 
@@ -94,10 +73,10 @@ impl<T: 'static, K: 'static, A: Merge<T>> Aggregate<Partial<T, K, A::Acc>> for O
     }
 
     #[inline(always)]
-    fn add(&self, acc: &mut A::Acc, partial: Partial<T, K, A::Acc>) {
-        match partial {
-            Partial::Record(record) => self.0.add(acc, record),
-            Partial::Sum { acc: other, .. } => self.0.merge(acc, &other),
+    fn add(&self, acc: &mut A::Acc, partial: Partial<T, A::Acc>) {
+        self.0.add(acc, partial.record);
+        if let Some(others) = partial.others {
+            self.0.merge(acc, &others.acc);
         }
     }
 
@@ -112,18 +91,18 @@ impl<T: 'static, K: 'static, A: Merge<T>> Aggregate<Partial<T, K, A::Acc>> for O
     }
 }
 
-impl<T: 'static, K: 'static, A: Merge<T>> Merge<Partial<T, K, A::Acc>> for OfPartials<A> {
+impl<T: 'static, A: Merge<T>> Merge<Partial<T, A::Acc>> for OfPartials<A> {
     #[inline(always)]
     fn merge(&self, into: &mut A::Acc, other: &A::Acc) {
         self.0.merge(into, other);
     }
 }
 
-/// Late records are dropped and counted, those in a sum each by itself.
+/// Late records are dropped and counted, each of a [`Partial`] by itself.
 #[derive(Clone, Debug, Default)]
 pub struct PartialsDropped(Dropped);
 
-impl<R: 'static, T, K, A> Late<R, Partial<T, K, A>> for PartialsDropped {
+impl<R: 'static, T, A> Late<R, Partial<T, A>> for PartialsDropped {
     type Out = R;
 
     #[inline(always)]
@@ -132,12 +111,8 @@ impl<R: 'static, T, K, A> Late<R, Partial<T, K, A>> for PartialsDropped {
     }
 
     #[cold]
-    fn late(&mut self, partial: Partial<T, K, A>, ctx: &Context<'_>) -> Option<R> {
-        let records = match partial {
-            Partial::Record(_) => 1,
-            Partial::Sum { records, .. } => records,
-        };
-        self.0.count(records, ctx);
+    fn late(&mut self, partial: Partial<T, A>, ctx: &Context<'_>) -> Option<R> {
+        self.0.count(partial.records(), ctx);
         None
     }
 

@@ -11,7 +11,7 @@ use crate::keyed::Assigner;
 use crate::window::WindowResult;
 use crate::window::tests::{Pair, Selector, Sum, ms, selector};
 
-type Part = PartialOf<Pair, Selector, Sum>;
+type Part = PartialOf<Pair, Sum>;
 
 /// What happens to both phases.
 #[derive(Clone, Debug)]
@@ -43,8 +43,7 @@ fn plan<S, A, L>(windows: Sliding, lateness_ms: Timestamp, parts: (S, A, L)) -> 
 }
 
 fn local(windows: Sliding, lateness_ms: Timestamp) -> Local<Pair, Selector, Sum> {
-    let plan = LocalPlan { selector: selector(), aggregate: Sum, windows, lateness: lateness_ms > 0 };
-    plan.build(&subtask()).unwrap()
+    LocalPlan::new((selector(), Sum), windows, lateness_ms).build(&subtask()).unwrap()
 }
 
 /// What windows give, in any order, and how many records were late.
@@ -119,29 +118,29 @@ fn crossed(local: &mut Local<Pair, Selector, Sum>, records: &[(Pair, i64)]) -> V
     crossed
 }
 
-fn sum(key: char, acc: u64, records: u64) -> Part {
-    Partial::Sum { key, acc, records }
+/// A record, and what so many others come to.
+fn part(record: Pair, acc: u64, records: u32) -> Part {
+    Partial { record, others: (records > 0).then_some(Others { acc, records }) }
 }
 
 #[test]
 fn records_of_a_key_and_pane_cross_as_one_and_others_as_they_came() {
     let mut local = local(Tumbling::of(ms(10)), 0);
     let records = [(('a', 1), 3), (('a', 2), 9), (('b', 5), 9), (('a', 4), 1), (('a', 8), 10)];
-    let expected = [(sum('a', 7, 3), 3), (Partial::Record(('b', 5)), 9), (Partial::Record(('a', 8)), 10)];
     let mut crossed = crossed(&mut local, &records);
-    crossed.sort_by_key(|(part, time)| (*time, matches!(part, Partial::Record(_))));
-    assert_eq!(crossed, expected);
+    crossed.sort_by_key(|(_, time)| *time);
+    assert_eq!(crossed, [(part(('a', 1), 6, 2), 3), (part(('b', 5), 0, 0), 9), (part(('a', 8), 0, 0), 10)]);
 }
 
 #[test]
 fn what_time_may_have_overtaken_crosses_as_it_came() {
     let [at_4, at_5] = [(('a', 1), 4), (('a', 1), 5)];
-    let alone = |record: (Pair, i64)| (Partial::Record(record.0), record.1);
+    let alone = |record: (Pair, i64)| (part(record.0, 0, 0), record.1);
     for (lateness, combined_when_idle) in [(0, true), (1, false)] {
         let mut local = local(Tumbling::of(ms(10)), lateness);
         local.said(TimeSaid::Watermark(4));
         assert_eq!(crossed(&mut local, &[at_4, at_4]), [alone(at_4), alone(at_4)]);
-        assert_eq!(crossed(&mut local, &[at_5, at_5]), [(sum('a', 2, 2), 5)]);
+        assert_eq!(crossed(&mut local, &[at_5, at_5]), [(part(('a', 1), 1, 1), 5)]);
         local.said(TimeSaid::Idle);
         local.said(TimeSaid::Watermark(4));
         assert_eq!(crossed(&mut local, &[at_5, at_5]).len() == 1, combined_when_idle);
@@ -152,7 +151,7 @@ fn what_time_may_have_overtaken_crosses_as_it_came() {
 fn what_is_kept_is_bounded() {
     let selector = crate::keyed::ByValue(|n: &u64| *n);
     let aggregate = crate::window::Joining::new(|a: u64, b: u64| a + b);
-    let plan = LocalPlan { selector, aggregate, windows: Tumbling::of(ms(10)), lateness: false };
+    let plan = LocalPlan::new((selector, aggregate), Tumbling::of(ms(10)), 0);
     let (mut local, mut crossed, mut most) = (plan.build(&subtask()).unwrap(), 0, 0);
     // Few enough for one trial, so all are combined.
     for n in 0..4_000 {
