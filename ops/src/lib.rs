@@ -85,9 +85,10 @@ pub use window::{
     CountWindowed, CountWindows, DefaultTrigger, DeltaEvictor, DeltaTrigger, Dropped, DynamicGap,
     DynamicSession, EarlyStream, EarlyTrigger, EventTimeTrigger, Evicted, Evictor, EvictorContext, FixedGap,
     Gap, Global, InProcessingTime, Joining, Keep, Late, Listing, Local, LocalPlan, Merge, MergingTrigger,
-    OfPartials, OnMerge, OnePhase, Others, Pairs, Partial, PartialOf, PartialsDropped, Phased, Processed,
+    OfPartials, OnMerge, Others, Pairs, Partial, PartialOf, PartialsDropped, Phased, Processed,
     ProcessingTimeTrigger, ProcessingTimeoutTrigger, PurgingTrigger, Session, SessionWindows, Sides, Sliding,
     SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows, Span, TimeEvictor, Timing, Trigger,
-    TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream, TriggeredWindows, Tumbling, Unevicted,
-    Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord, WindowResult, WindowedStream, Windows,
+    TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream, TriggeredWindows, Tumbling, TwoPhases,
+    Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord, WindowResult, WindowedStream,
+    Windows,
 };

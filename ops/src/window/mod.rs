@@ -51,7 +51,7 @@ pub use triggered::{
     TriggeredWindows, Unevicted,
 };
 pub use two_phase::{
-    ByPartial, Local, LocalPlan, OfPartials, OnePhase, Others, Partial, PartialOf, PartialsDropped, Phased,
+    ByPartial, Local, LocalPlan, OfPartials, Others, Partial, PartialOf, PartialsDropped, Phased, TwoPhases,
 };
 pub use window_all::{AllWindowed, Whole};
 
@@ -173,7 +173,7 @@ where
     /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
     /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
     ///
-    /// Behind an exchange there are [two phases](WindowedStream::one_phase), unless that is said not to be.
+    /// Where keys are few or some are hot, [two phases](WindowedStream::two_phases) save most of the exchange.
     pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, T, S, A>
     where
         A: Merge<T> + Clone + Send,

@@ -1,11 +1,10 @@
 //! Aggregates of windows in two phases: records are combined before the exchange, and what they come to behind it.
 
 mod local;
-mod one_phase;
 mod partial;
 mod switch;
+mod two_phases;
 
-use slotflow_runtime::edge::partition::AsPlanned;
 use slotflow_runtime::pipe::{Cut, Pipe, Then, ThenCombined};
 use slotflow_runtime::plan::{EdgeId, Role};
 use slotflow_runtime::{Build, EventTime, Owned};
@@ -18,15 +17,15 @@ use crate::keyed::{ByKey, KeySelector, KeyedStream};
 use crate::stream::lead_to;
 use crate::{CutBefore, Stream};
 pub use local::{Local, LocalPlan};
-pub use one_phase::OnePhase;
 pub use partial::{ByPartial, OfPartials, Others, Partial, PartialOf, PartialsDropped};
+pub use two_phases::TwoPhases;
 
-/// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where the windows are
-/// [`Sliding`] or tumbling ones in event time, directly behind a [`key_by`](crate::Stream::key_by), else in one.
+/// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where that was
+/// [asked for](WindowedStream::two_phases) and the windows are [`Sliding`] or tumbling ones in event time, else in one.
 #[diagnostic::on_unimplemented(
     message = "these windows cannot be aggregated here in two phases",
-    note = "accumulators cross the exchange, so `Acc` must be `Send`; if it is not, say `.one_phase()` in front of \
-            the aggregate"
+    note = "`.two_phases()` is for windows directly behind `key_by`, and accumulators cross the exchange, so `Acc` must \
+            be `Send`"
 )]
 pub trait Phased<W, T, S, A>: Pipe<Out = Owned<T>> {
     /// The pipeline with the windows.
@@ -73,10 +72,9 @@ macro_rules! one_phase {
 one_phase!(<P> Session, P);
 one_phase!(<P, G> DynamicSession<G>, P);
 one_phase!(<P, W> InProcessingTime<W>, P);
-one_phase!(<P> Sliding, Cut<P, AsPlanned>);
-one_phase!(<P> Sliding, OnePhase<P>);
+one_phase!(<P, R> Sliding, Cut<P, R>);
 
-impl<T, P, S, A> Phased<Sliding, T, S, A> for Cut<P, ByKey<S>>
+impl<T, P, S, A> Phased<Sliding, T, S, A> for TwoPhases<Cut<P, ByKey<S>>>
 where
     T: Send + 'static,
     P: Pipe<Out = Owned<T>, Time = EventTime>,
@@ -92,7 +90,7 @@ where
     ) -> Stream<'env, Self::Windows> {
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = windowed;
         let KeyedStream { stream, selector, assigner } = keyed;
-        let Stream { env, last, open_edge, pipe: Cut { pipe, route, .. } } = stream;
+        let Stream { env, last, open_edge, pipe: TwoPhases(Cut { pipe, route, .. }) } = stream;
         let (operator, edge) = lead_to(env, last, open_edge, "window", Role::Operator);
         let route = ByKey(ByPartial(route.0));
         let combine = LocalPlan::new((selector.clone(), aggregate.clone()), windows, lateness_ms);
