@@ -70,7 +70,7 @@ pub use sink::Sunk;
 pub use split::Split;
 pub use state::{
     AggregatingState, ListState, MapState, ReducingState, State, StateBackend, StateDescriptor,
-    StateDescriptors, StateSize, TimeDomain, Ttl, ValueState,
+    StateDescriptors, StateSize, Stored, TimeDomain, Ttl, ValueState,
 };
 pub use stream::{CutBefore, Stream};
 pub use tee_with::{Branch, BranchStream, Root};
@@ -80,13 +80,15 @@ pub use time::{
 };
 pub use union::{Input, Streams};
 pub use window::{
-    Aggregating, AlignedWindows, All, AllWindowed, Aside, ByClock, Contents, ContinuousEventTimeTrigger,
-    ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger, CountWindowed, CountWindows,
-    DefaultTrigger, DeltaEvictor, DeltaTrigger, Dropped, EarlyStream, EarlyTrigger, EventTimeTrigger,
-    Evicted, Evictor, EvictorContext, Global, InProcessingTime, Joining, Keep, Late, Listing, Merge,
-    MergingTrigger, OnMerge, Pairs, Processed, ProcessingTimeTrigger, PurgingTrigger, Session,
-    SessionWindows, Sides, Sliding, SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows, Span,
-    TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream,
-    TriggeredWindows, Tumbling, Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord,
-    WindowResult, WindowedStream, Windows,
+    Aggregating, AlignedWindows, All, AllWindowed, Aside, ByClock, ByPartial, Contents,
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor, CountPlan, CountTrigger,
+    CountWindowed, CountWindows, DefaultTrigger, DeltaEvictor, DeltaTrigger, Dropped, DynamicGap,
+    DynamicSession, EarlyStream, EarlyTrigger, EventTimeTrigger, Evicted, Evictor, EvictorContext, FixedGap,
+    Gap, Global, InProcessingTime, Joining, Keep, Late, Listing, Local, LocalPlan, Merge, MergingTrigger,
+    OfPartials, OnMerge, Others, Pairs, Partial, PartialOf, PartialsDropped, Phased, Processed,
+    ProcessingTimeTrigger, ProcessingTimeoutTrigger, PurgingTrigger, Session, SessionWindows, Sides, Sliding,
+    SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows, Span, TimeEvictor, Timing, Trigger,
+    TriggerContext, TriggerResult, TriggeredPlan, TriggeredStream, TriggeredWindows, Tumbling, TwoPhases,
+    Unevicted, Whole, WindowAssigner, WindowFiring, WindowPlan, WindowRecord, WindowResult, WindowedStream,
+    Windows,
 };

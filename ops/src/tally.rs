@@ -12,11 +12,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// One more; the count, if a warning is due.
+    /// So many more; the count, if a warning is due.
     #[cold]
-    pub(crate) fn add(&mut self) -> Option<u64> {
-        self.count += 1;
-        self.count.is_power_of_two().then_some(self.count)
+    pub(crate) fn add(&mut self, records: u64) -> Option<u64> {
+        let before = self.count;
+        self.count += records;
+        (before.checked_ilog2() < self.count.checked_ilog2()).then_some(self.count)
     }
 
     /// The input has ended: how many there were, said once and only if there were any.
@@ -38,10 +39,15 @@ mod tests {
     #[test]
     fn the_first_each_doubling_and_the_end_are_said() {
         let mut tally = Tally::default();
-        let said: Vec<u64> = (0..100).filter_map(|_| tally.add()).collect();
+        let said: Vec<u64> = (0..100).filter_map(|_| tally.add(1)).collect();
         assert_eq!(said, [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!([tally.end(), tally.end()], [Some(100), None], "the end is said once");
-        assert_eq!(tally.count(), 100, "and what was counted stays");
+        assert_eq!(
+            [tally.add(27), tally.add(1), tally.add(300)],
+            [None, Some(128), Some(428)],
+            "or what passes one"
+        );
+        assert_eq!([tally.end(), tally.end()], [Some(428), None], "the end is said once");
+        assert_eq!(tally.count(), 428, "and what was counted stays");
         assert_eq!(Tally::default().end(), None, "there was nothing");
     }
 }

@@ -31,14 +31,33 @@ fn ms(length: i64) -> Duration {
     Duration::from_millis(length as u64)
 }
 
-fn sums(setting: &Setting, sources: usize, windows: Sliding, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
+/// In one phase, or in two.
+#[derive(Clone, Copy, Debug)]
+enum Phases {
+    One,
+    Two,
+}
+
+fn sums(
+    setting: &Setting,
+    (sources, phases): (usize, Phases),
+    windows: Sliding,
+    readings: &[Reading],
+) -> Vec<(u8, i64, u64)> {
     let (env, results) = (setting.environment(), Collected::new());
-    timed(&env, setting, sources, readings, |reading| reading.1)
-        .key_by(|reading| reading.0)
-        .window(windows)
-        .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
-        .map(|window| (window.key, window.start, window.value.2))
-        .sink(results.sink());
+    let keyed = timed(&env, setting, sources, readings, |reading| reading.1).key_by(|reading| reading.0);
+    macro_rules! summed {
+        ($windows:expr) => {
+            $windows
+                .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
+                .map(|window| (window.key, window.start, window.value.2))
+                .sink(results.sink())
+        };
+    }
+    match phases {
+        Phases::One => drop(summed!(keyed.window(windows))),
+        Phases::Two => drop(summed!(keyed.window(windows).two_phases())),
+    }
     setting.run(&env, "windows");
     results.take()
 }
@@ -85,12 +104,12 @@ proptest! {
 
     #[test]
     fn windows_are_the_same_however_the_job_is_run(
-        setting in setting(), sources in 1..=3usize,
+        setting in setting(), sources in 1..=3usize, phases in prop::sample::select(vec![Phases::One, Phases::Two]),
         shape in prop::sample::select(vec![(10, 10, 0), (10, 10, 7), (10, 5, 0), (9, 6, 2), (12, 1, 0)]),
         readings in readings(),
     ) {
         let windows = Sliding::of(ms(shape.0), ms(shape.1)).offset_ms(shape.2);
-        let results = sums(&setting, sources, windows, &readings);
+        let results = sums(&setting, (sources, phases), windows, &readings);
         let fired: Sums = results.iter().map(|(key, start, sum)| ((*key, *start), *sum)).collect();
         prop_assert_eq!(fired.len(), results.len(), "a window fired twice");
         prop_assert_eq!(fired, model(shape, &readings));
@@ -131,6 +150,37 @@ fn windows_that_cannot_be_are_refused_before_the_start() {
     windows.reduce(|a, _| a).sink(callback(|_| ()));
     let refused = env.run("refused").unwrap_err().to_string();
     assert!(refused.contains("\"window\"") && refused.contains("slide by 5 ms"), "{refused}");
+}
+
+/// How many records of so many cross to windows behind an exchange, and what the windows give in all.
+fn crossing(records: u64, keys: u64, phases: Phases) -> (u64, u64) {
+    let (env, results) = (Environment::with(Config::default()).parallelism(2), Collected::new());
+    let timed = env
+        .source(generate(records, move |n| (n % keys, n)))
+        .with_timestamps(|record| record.1 as i64 / 100, Watermarks::bounded_out_of_orderness(ms(1_000)));
+    let windows = timed.key_by(|record| record.0).window(Tumbling::of(ms(1_000)));
+    let sum = |a: (u64, u64), b: (u64, u64)| (a.0, a.1 + b.1);
+    match phases {
+        Phases::One => drop(windows.reduce(sum).map(|it| it.value.1).sink(results.sink())),
+        Phases::Two => drop(windows.two_phases().reduce(sum).map(|it| it.value.1).sink(results.sink())),
+    }
+    let job = env.start("crossing").unwrap();
+    while !job.has_ended() {
+        std::thread::yield_now();
+    }
+    let behind = job.metrics().subtasks.into_iter().filter(|subtask| !subtask.is_source);
+    (behind.map(|subtask| subtask.records).sum(), results.take().into_iter().sum())
+}
+
+#[test]
+fn windows_in_two_phases_combine_what_crosses_the_exchange_where_that_pays() {
+    let (records, sum) = (300_000, 300_000 * 299_999 / 2);
+    let (few, of_few) = crossing(records, 10, Phases::Two);
+    assert!(few < records / 20, "{few} of {records} have crossed");
+    let (many, of_many) = crossing(records, 100_000, Phases::Two);
+    assert!(many > records / 100 * 99, "{many} of {records} have crossed");
+    assert_eq!((of_few, of_many), (sum, sum));
+    assert_eq!(crossing(records, 10, Phases::One), (records, sum));
 }
 
 /// Sums by windows of 10 ms of keys that are in one source partition each, with an exchange or without one.

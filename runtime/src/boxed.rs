@@ -105,6 +105,9 @@ impl<F: Family> Consumer<F> for Box<dyn Consumer<F>> {
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
         (**self).tick(ctx)
     }
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
+        (**self).settle(ctx)
+    }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         (**self).end(ctx)
     }

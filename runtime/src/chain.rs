@@ -77,6 +77,10 @@ pub trait Consumer<F: Family>: Output<F> + Tail {
     fn tick(&mut self, _ctx: &mut Context<'_>) -> Flow {
         Flow::Done
     }
+    /// Lets every operator emit what a barrier must not pass, first to last; the barrier follows.
+    fn settle(&mut self, _ctx: &mut Context<'_>) -> Flow {
+        Flow::Done
+    }
     /// Lets every operator emit what is left, first to last.
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow;
     /// Asks every operator what it has to tell; see [`Operator::measure`].
@@ -231,6 +235,16 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
         guard.clear(ctx);
         match flow {
             Flow::Done if !ctx.failed() => self.rest.tick(ctx),
+            flow => flow,
+        }
+    }
+
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let guard = Guard::new(self.operator, ctx);
+        let flow = self.head.settle(ctx, &mut self.rest);
+        guard.clear(ctx);
+        match flow {
+            Flow::Done if !ctx.failed() => self.rest.settle(ctx),
             flow => flow,
         }
     }

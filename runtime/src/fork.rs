@@ -178,6 +178,9 @@ where
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
         both(self.first.tick(ctx), self.second.tick(ctx))
     }
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
+        both(self.first.settle(ctx), self.second.settle(ctx))
+    }
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         both(self.first.end(ctx), self.second.end(ctx))
     }

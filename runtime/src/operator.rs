@@ -54,8 +54,8 @@ pub const LOOK_AHEAD: usize = 32;
 
 /// Turns records into records.
 ///
-/// Called by one subtask on its slot's thread, in this order: any number of [`process`], [`watermark`] and
-/// [`tick`], then [`end`] once nothing more will come. A call must not block, and must not
+/// Called by one subtask on its slot's thread, in this order: any number of [`process`], [`watermark`],
+/// [`tick`] and [`settle`], then [`end`] once nothing more will come. A call must not block, and must not
 /// panic on bad input: a fallible operator calls [`Context::fail`] and emits nothing more. State
 /// lives in the operator's fields and needs neither `Send` nor `Clone` when the operator is made by
 /// a factory.
@@ -84,6 +84,7 @@ pub const LOOK_AHEAD: usize = 32;
 /// [`process`]: Operator::process
 /// [`watermark`]: Operator::watermark
 /// [`tick`]: Operator::tick
+/// [`settle`]: Operator::settle
 /// [`end`]: Operator::end
 pub trait Operator<F: Family>: 'static {
     /// The records it gives.
@@ -147,6 +148,13 @@ pub trait Operator<F: Family>: 'static {
     /// lie in the future. A subtask without room, or with something left to emit, is late for it. The default emits
     /// nothing.
     fn tick<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
+        Flow::Done
+    }
+
+    /// A barrier is about to pass: emit what is held back although it belongs in front of it, or whoever commits what
+    /// came before the barrier would lose it. State is not held back: it is kept by whoever stores it. Called again,
+    /// as [`tick`](Operator::tick) is, with no record in between. The default holds nothing.
+    fn settle<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }
 

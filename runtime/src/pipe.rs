@@ -8,6 +8,7 @@
 
 use std::marker::PhantomData;
 
+use crate::edge::combine::{BuildCombine, CombiningPlan};
 use crate::edge::inlet::Inlet;
 use crate::edge::outlet::Outlet;
 use crate::edge::overflow::Overflow;
@@ -195,6 +196,53 @@ where
         Merge::<T, P::Time>::new(plan.graph.edges[edge].to, vec![edge]).install(installer, rest)?;
         let outlet = OutletPlan::<T, P::Time, R>::new(installer, edge, self.route)?;
         self.pipe.install(installer, outlet)
+    }
+}
+
+/// A pipeline and an operator behind it, with an edge between the two: if it is cut, the records of a step are combined
+/// before they cross it, and another form of the operator takes what they have become.
+pub struct ThenCombined<P, R, C, A, B> {
+    /// The pipeline in front.
+    pub pipe: P,
+    /// The operator's number in the graph.
+    pub operator: OperatorId,
+    /// The edge between the two.
+    pub edge: EdgeId,
+    /// The partitioner, if it is cut.
+    pub route: R,
+    /// What combines, if it is cut.
+    pub combine: C,
+    /// The operator, if it is not.
+    pub fused: A,
+    /// The operator, if it is.
+    pub behind: B,
+}
+
+impl<T, P, R, C, A, B> Pipe for ThenCombined<P, R, C, A, B>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    C: BuildCombine<T>,
+    R: BuildRoute<C::Out>,
+    A: Build<Owned<T>>,
+    B: Build<Owned<C::Out>, Out = A::Out>,
+{
+    type Out = A::Out;
+    type Time = EventTime;
+
+    fn discover(&mut self, graph: &mut Graph) {
+        self.pipe.discover(graph);
+    }
+
+    fn install<D: Downstream<A::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        let ThenCombined { pipe, operator, edge, route, combine, fused, behind } = self;
+        if installer.plan().edges[edge].fused {
+            return pipe.install(installer, Chain { operator, head: fused, rest });
+        }
+        let chain = Chain { operator, head: behind, rest };
+        Merge::<C::Out, EventTime>::new(operator, vec![edge]).install(installer, chain)?;
+        let outlet = OutletPlan::new(installer, edge, route)?;
+        pipe.install(installer, CombiningPlan { operator, combine, outlet })
     }
 }
 

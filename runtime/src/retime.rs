@@ -186,6 +186,10 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
         }
     }
 
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
+        self.behind(ctx, |rest, ctx| rest.settle(ctx))
+    }
+
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
         if self.ended && self.watermark != MAX_TIMESTAMP {
             self.saying = Some(TimeSaid::Watermark(MAX_TIMESTAMP));

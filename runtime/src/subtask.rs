@@ -231,8 +231,11 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
                 Flow::Done
             }
             Event::Barrier(barrier) => {
-                chain.barrier(barrier);
-                Flow::Done
+                let flow = chain.settle(&mut ctx);
+                if flow == Flow::Done && !ctx.failed() {
+                    chain.barrier(barrier);
+                }
+                flow
             }
             Event::Mark(mark) => {
                 chain.mark(mark, turn.now_ns);

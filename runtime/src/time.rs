@@ -43,12 +43,20 @@ impl Time for Untimed {
 /// Records with event time.
 pub struct EventTime;
 
+impl EventTime {
+    /// The stamp of this time.
+    #[inline(always)]
+    pub(crate) fn stamp_of(time: Timestamp) -> [u8; 8] {
+        time.to_ne_bytes()
+    }
+}
+
 impl Time for EventTime {
     /// Bytes, because they align with any record: a timestamp would round 12 bytes up to 16 on the ring.
     type Stamp = [u8; 8];
     #[inline(always)]
     fn stamp(ctx: &Context<'_>) -> [u8; 8] {
-        ctx.timestamp().to_ne_bytes()
+        EventTime::stamp_of(ctx.timestamp())
     }
     #[inline(always)]
     fn restore(stamp: [u8; 8], ctx: &mut Context<'_>) {

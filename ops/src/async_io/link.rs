@@ -155,7 +155,14 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
                 self.watermark = watermark;
             }
             Boundary::Idle => self.rest.forward_idle(),
-            Boundary::Barrier(barrier) => self.rest.barrier(barrier),
+            Boundary::Barrier(barrier) => {
+                match self.behind(ctx, |rest, ctx| rest.settle(ctx)) {
+                    Flow::Done if ctx.failed() => return Flow::Done,
+                    Flow::Done => {}
+                    more => return more,
+                }
+                self.rest.barrier(barrier);
+            }
         }
         self.crossing = None;
         Flow::Done

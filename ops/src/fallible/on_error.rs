@@ -41,7 +41,7 @@ pub struct Skip {
 impl OnError for Skip {
     #[cold]
     fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>) {
-        if let Some(skipped) = self.skipped.add() {
+        if let Some(skipped) = self.skipped.add(1) {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, skipped, %cause, "try_map skips a record");
         }

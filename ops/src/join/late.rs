@@ -22,7 +22,7 @@ impl Late {
     /// Counts the record in hand.
     #[cold]
     pub(super) fn count(&mut self, ctx: &Context<'_>) {
-        if let Some(late) = self.count.add() {
+        if let Some(late) = self.count.add(1) {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             let timestamp = ctx.timestamp();
             warn!(chain, subtask, late, timestamp, "{}", self.what);

@@ -108,11 +108,7 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>, S> KeyedStream<'env, P, S> {
     /// Adds an operator with state for each key.
     pub(crate) fn then<B: Build<Owned<T>>>(self, name: &str, build: B) -> Stream<'env, Then<P, B>> {
         let stream = self.stream.then(name, build);
-        stream.env.graph(|graph| {
-            let operator = graph.operator_mut(stream.last);
-            operator.stateful = true;
-            operator.by_source_partition = self.assigner == Assigner::SourcePartition;
-        });
+        keeps_state(&stream, self.assigner);
         stream
     }
 
@@ -125,6 +121,15 @@ impl<'env, T: 'static, P: Pipe<Out = Owned<T>>, S> KeyedStream<'env, P, S> {
         let plan = RollingPlan { selector: self.selector.clone(), assigner: self.assigner, rule };
         self.then(name, plan)
     }
+}
+
+/// Notes that the last operator has state for each key.
+pub(crate) fn keeps_state<P>(stream: &Stream<'_, P>, assigner: Assigner) {
+    stream.env.graph(|graph| {
+        let operator = graph.operator_mut(stream.last);
+        operator.stateful = true;
+        operator.by_source_partition = assigner == Assigner::SourcePartition;
+    });
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ where
 
 /// The hash partitioner: all the records of a key meet at one target, in order.
 #[derive(Clone)]
-pub struct ByKey<S>(pub(super) S);
+pub struct ByKey<S>(pub(crate) S);
 
 impl<T: 'static, S: KeySelector<T>> BuildRoute<T> for ByKey<S> {
     type Route = Hash<S>;

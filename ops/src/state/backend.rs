@@ -40,6 +40,18 @@ impl Sum for StateSize {
     }
 }
 
+/// What a piece of a snapshot has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Stored {
+    /// There is more to be done.
+    More,
+    /// A key group, as [`restore`](StateBackend::restore) takes it.
+    Group(usize, Vec<u8>),
+    /// All have been given; the snapshot is over.
+    Done,
+}
+
 /// The state of one operator's subtask, as far as it can be stored and found again: key group by key group.
 ///
 /// A key group is stored by itself, so that a job of another parallelism can give it to another subtask. Stored
@@ -53,6 +65,27 @@ pub trait StateBackend {
     /// # Errors
     /// What the `Serialize` of a state's type says.
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()>;
+
+    /// Begins a snapshot of all key groups as they are now, which may go on to change at once: what changes is stored
+    /// before. Costs a bit for each key and timer. What is stored counts as state, in its size and its budget, until
+    /// it is given away.
+    ///
+    /// Broadcast state, of which there is little, is stored at the same moment by
+    /// [`snapshot_broadcast`](StateBackend::snapshot_broadcast).
+    ///
+    /// # Errors
+    /// Another one is under way.
+    fn begin_snapshot(&mut self) -> Result<()>;
+
+    /// Does some more of the snapshot that is under way: as little as can be told from a step, or one key group.
+    /// Key groups that had no key are not given.
+    ///
+    /// # Errors
+    /// What the `Serialize` of a state's type says; the snapshot is abandoned then.
+    fn continue_snapshot(&mut self) -> Result<Stored>;
+
+    /// Gives up the snapshot that is under way, if there is one.
+    fn abandon_snapshot(&mut self);
 
     /// Takes in what [`snapshot`](StateBackend::snapshot) gave. The key group must be empty.
     ///

@@ -269,6 +269,11 @@ impl Columns {
         self.rows as u32 - 1
     }
 
+    /// How many rows there are, those that keys have left among them.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// What was declared.
     pub(crate) fn descriptors(&self) -> &[StateDescriptor] {
         &self.descriptors

@@ -2,6 +2,7 @@
 
 use slotflow_runtime::{Context, FIRING_BUDGET, Hint, Key, SubtaskContext, Timestamp};
 
+use super::storing::Storing;
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
 use crate::keyed::{Assigner, Round, Table};
 
@@ -28,7 +29,9 @@ pub(crate) struct InMemory<K> {
     pub(crate) timers: BothTimers,
     /// Rows that keys have left.
     free: Vec<u32>,
-    keys: usize,
+    pub(super) keys: usize,
+    /// The snapshot that is under way; told of each key before it changes.
+    pub(super) storing: Option<Box<Storing<K>>>,
     round: Round,
     since_clean: u32,
     has_ttl: bool,
@@ -71,6 +74,7 @@ impl<K: Key> InMemory<K> {
             timers: BothTimers::default(),
             free: Vec::new(),
             keys: 0,
+            storing: None,
             round: Round::default(),
             since_clean: 0,
             assigner,
@@ -89,7 +93,7 @@ impl<K: Key> InMemory<K> {
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
     ) -> (&mut (K, Row), &mut Columns, &mut BothTimers) {
-        let InMemory { table, columns, timers, free, keys, .. } = self;
+        let InMemory { table, columns, timers, free, keys, storing, .. } = self;
         let entry = table.entry(
             hint,
             key,
@@ -98,16 +102,19 @@ impl<K: Key> InMemory<K> {
             |key| {
                 *keys += 1;
                 let row = free.pop().unwrap_or_else(|| columns.add_row());
+                storing.iter_mut().for_each(|storing| storing.pass(row));
                 (store(key), Row { row, live: 0 })
             },
         );
+        storing.iter_mut().for_each(|storing| storing.keep(entry, split, columns));
         (entry, columns, timers)
     }
 
     /// The entry of a timer's key, and what its states need.
     pub(crate) fn enter_due(&mut self, due: Due) -> Option<(&mut (K, Row), &mut Columns, &mut BothTimers)> {
-        let InMemory { table, columns, timers, .. } = self;
+        let InMemory { table, columns, timers, storing, .. } = self;
         let entry = table.find(due.hash, due.split, |(_, row)| row.row == due.row)?;
+        storing.iter_mut().for_each(|storing| storing.keep(entry, due.split, columns));
         Some((entry, columns, timers))
     }
 
@@ -138,8 +145,12 @@ impl<K: Key> InMemory<K> {
     }
 
     fn clean_piece(&mut self, ctx: &Context<'_>) {
-        let (now, InMemory { table, columns, round, free, keys, .. }) = (Now::of_watermark(ctx), self);
-        table.sweep(round, CLEAN_PIECE, |(_, row)| {
+        let (now, InMemory { table, columns, round, free, keys, storing, .. }) =
+            (Now::of_watermark(ctx), self);
+        let split = round.split();
+        table.sweep(round, CLEAN_PIECE, |entry| {
+            storing.iter_mut().for_each(|storing| storing.keep(entry, split, columns));
+            let (_, row) = entry;
             let mut at = At { row: row.row, live: row.live, now };
             columns.iter_mut().filter(|column| column.has_ttl()).for_each(|column| column.clean(&mut at));
             row.live = at.live;
@@ -158,8 +169,10 @@ impl<K: Key> InMemory<K> {
         round: &mut Round,
         mut visit: impl FnMut((&mut (K, Row), &mut Columns, &mut BothTimers)),
     ) -> bool {
-        let InMemory { table, columns, timers, free, keys, .. } = self;
+        let InMemory { table, columns, timers, free, keys, storing, .. } = self;
+        let split = round.split();
         table.sweep(round, FIRING_BUDGET, |entry| {
+            storing.iter_mut().for_each(|storing| storing.keep(entry, split, columns));
             visit((entry, columns, timers));
             if entry.1.live == 0 {
                 free.push(entry.1.row);
@@ -175,6 +188,6 @@ impl<K: Key> InMemory<K> {
         let table = self.keys * size_of::<(K, Row)>() * 3 / 2;
         let columns: usize = self.columns.iter().map(|column| column.bytes()).sum();
         let timers = self.timers.event.bytes() + self.timers.processing.bytes();
-        StateSize { keys: self.keys, bytes: table + columns + timers }
+        StateSize { keys: self.keys, bytes: table + columns + timers + self.storing_bytes() }
     }
 }

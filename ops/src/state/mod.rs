@@ -10,12 +10,13 @@ mod map;
 mod memory;
 mod reducing;
 mod snapshot;
+mod storing;
 mod timers;
 mod ttl;
 mod value;
 
 pub use aggregating::AggregatingState;
-pub use backend::{StateBackend, StateSize};
+pub use backend::{StateBackend, StateSize, Stored};
 pub use column::State;
 pub use descriptor::{StateDescriptor, StateDescriptors};
 pub use list::ListState;

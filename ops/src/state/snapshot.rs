@@ -5,38 +5,59 @@ use std::collections::BTreeMap;
 use slotflow_runtime::{Error, Key, MIN_TIMESTAMP, Result, Timestamp, key_group};
 
 use super::bytes::{read, write};
-use super::{At, Due, InMemory, Now, State, StateBackend, StateSize, TimeDomain};
+use super::storing::{Groups, save};
+use super::{At, Columns, Due, InMemory, Now, State, StateBackend, StateSize, Stored, TimeDomain};
 use crate::keyed::Assigner;
 
 /// The format of this file: states by name and version, then keys.
 const FORMAT: u32 = 1;
 
+/// What each timer of a row was registered for, and when it is due.
+pub(super) type TimersByRow = BTreeMap<u32, Vec<(Timestamp, Timestamp)>>;
+
 /// What stands in front of the keys.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Header {
+pub(super) struct Header {
     format: u32,
     /// Name and version of each state, in the order in which each key has them.
     states: Vec<(String, u32)>,
     keys: usize,
 }
 
+impl Header {
+    /// Of so many keys that have these states.
+    pub(super) fn of(columns: &Columns, keys: usize) -> Header {
+        let described = columns.descriptors().iter();
+        let states = described.map(|state| (state.name.clone(), state.version)).collect();
+        Header { format: FORMAT, states, keys }
+    }
+}
+
 impl<K: Key + State> StateBackend for InMemory<K> {
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()> {
         self.check(group)?;
-        let described = self.columns.descriptors().iter();
-        let states = described.map(|state| (state.name.clone(), state.version)).collect();
         let keys = self.table.group(group, self.groups).count();
-        write(&Header { format: FORMAT, states, keys }, into)?;
+        write(&Header::of(&self.columns, keys), into)?;
         let timers =
             [TimeDomain::EventTime, TimeDomain::ProcessingTime].map(|time| self.timers_of(group, time));
         for (key, row) in self.table.group(group, self.groups) {
             write(key, into)?;
-            for (column, state) in self.columns.iter().zip(self.columns.descriptors()) {
-                column.save(row.row, into).map_err(|error| in_state(&state.name, &error))?;
-            }
+            save(&self.columns, row.row, into)?;
             timers.iter().try_for_each(|timers| write(&timers.get(&row.row), into))?;
         }
         Ok(())
+    }
+
+    fn begin_snapshot(&mut self) -> Result<()> {
+        self.begin()
+    }
+
+    fn continue_snapshot(&mut self) -> Result<Stored> {
+        self.go_on()
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.abandon();
     }
 
     fn restore(&mut self, group: usize, mut from: &[u8]) -> Result<()> {
@@ -56,7 +77,7 @@ impl<K: Key + State> StateBackend for InMemory<K> {
 }
 
 /// What is wrong with a state, by its name.
-fn in_state(name: &str, error: &Error) -> Error {
+pub(super) fn in_state(name: &str, error: &Error) -> Error {
     Error::user(format!("state \"{name}\": {error}"))
 }
 
@@ -70,12 +91,10 @@ impl<K: Key + State> InMemory<K> {
     }
 
     /// The timers of a key group by row: what each was registered for, and when it is due.
-    fn timers_of(&self, group: usize, time: TimeDomain) -> BTreeMap<u32, Vec<(Timestamp, Timestamp)>> {
-        let mut by_row = BTreeMap::<u32, Vec<_>>::new();
-        let here = |(due, _): &(Due, Timestamp)| match self.assigner {
-            Assigner::Hash => key_group(due.hash, self.groups) == group,
-            Assigner::SourcePartition => due.split as usize % self.groups == group,
-        };
+    fn timers_of(&self, group: usize, time: TimeDomain) -> TimersByRow {
+        let groups = Groups { assigner: self.assigner, count: self.groups };
+        let (mut by_row, here) =
+            (TimersByRow::new(), |(due, _): &(Due, _)| groups.of(due.hash, due.split) == group);
         for (due, when) in self.timers.all(time).filter(here) {
             by_row.entry(due.row).or_default().push((due.time, when));
         }

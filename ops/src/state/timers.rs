@@ -6,6 +6,7 @@
 
 use slotflow_runtime::{Key, Timestamp};
 
+use super::storing::{Groups, StoringTimers};
 use crate::keyed::Segments;
 
 /// A timer of the key that lives at `row`.
@@ -32,6 +33,7 @@ impl Key for Identity {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Timer {
     due: Due,
     position: u32,
@@ -45,6 +47,8 @@ pub(crate) struct Timers {
     free: Vec<u32>,
     known: Segments<Identity, u32>,
     firing: Option<Firing>,
+    /// The snapshot that is under way; told of each timer before it goes.
+    pub(super) storing: Option<Box<StoringTimers>>,
 }
 
 /// Time has reached `until`, and those up to `at` have fired.
@@ -57,7 +61,7 @@ struct Firing {
 impl Default for Timers {
     fn default() -> Self {
         let known = Segments::new((0, u64::MAX));
-        Timers { heap: Vec::new(), timers: Vec::new(), free: Vec::new(), known, firing: None }
+        Timers { heap: Vec::new(), timers: Vec::new(), free: Vec::new(), known, firing: None, storing: None }
     }
 }
 
@@ -90,6 +94,7 @@ impl Timers {
     }
 
     fn insert(&mut self, id: u32, due: Due) {
+        self.storing.iter_mut().for_each(|storing| storing.marks.pass(id));
         let timer = Timer { due, position: 0 };
         match self.free.pop() {
             Some(_) => self.timers[id as usize] = timer,
@@ -129,6 +134,28 @@ impl Timers {
         self.heap.iter().map(|(when, id)| (self.timers[*id as usize].due, *when))
     }
 
+    /// Begins to store those that there are now.
+    pub(super) fn begin_storing(&mut self, groups: Groups) {
+        self.storing = Some(Box::new(StoringTimers::new(groups, self.timers.len(), self.heap.len())));
+    }
+
+    /// Stores some more of them. `false` once there are no more.
+    pub(super) fn store_more(&mut self, piece: usize) -> bool {
+        let Timers { heap, timers, storing, .. } = self;
+        let Some(storing) = storing else { return false };
+        let piece = storing.next..storing.end.min(storing.next + piece as u32);
+        storing.next = piece.end;
+        for id in piece {
+            let Timer { due, position } = timers[id as usize];
+            // The number of a timer that is gone has a position that is another's, or nobody's.
+            let when = heap.get(position as usize).filter(|(_, at)| *at == id).map(|(when, _)| *when);
+            if let Some(when) = when.filter(|_| storing.marks.first(id)) {
+                storing.store(due, when);
+            }
+        }
+        storing.next < storing.end
+    }
+
     /// What they take.
     pub(crate) fn bytes(&self) -> usize {
         self.timers.capacity() * size_of::<Timer>()
@@ -143,7 +170,12 @@ impl Timers {
 
     /// Takes the timer at a position out of the heap.
     fn take(&mut self, position: usize) {
-        let (_, id) = self.heap.swap_remove(position);
+        let (when, id) = self.heap.swap_remove(position);
+        if let Some(storing) = &mut self.storing
+            && storing.marks.first(id)
+        {
+            storing.store(self.timers[id as usize].due, when);
+        }
         self.free.push(id);
         if position < self.heap.len() {
             self.sink(position);

@@ -82,7 +82,7 @@ where
         U: 'static,
         G: FnMut(WindowResult<S::Stored, (Vec<A>, Vec<B>)>) -> U + Clone + Send + 'static,
     {
-        self.aggregate(Sides(PhantomData)).map(group).name("co_group")
+        self.windowed(Sides(PhantomData), Dropped::default()).map(group).name("co_group")
     }
 
     /// Joins each record of one stream with each of the other that has its key and is in the same window: Flink's
@@ -120,7 +120,7 @@ where
         U: 'static,
         G: FnMut(&A, &B) -> U + Clone + Send + 'static,
     {
-        self.aggregate(Sides(PhantomData)).then("join", Cloned(Pairs(join)))
+        self.windowed(Sides(PhantomData), Dropped::default()).then("join", Cloned(Pairs(join)))
     }
 }
 

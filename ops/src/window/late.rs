@@ -36,7 +36,23 @@ impl<R: 'static, T> Late<R, T> for Dropped {
 
     #[cold]
     fn late(&mut self, _: T, ctx: &Context<'_>) -> Option<R> {
-        if let Some(dropped) = self.dropped.add() {
+        self.count(1, ctx);
+        None
+    }
+
+    fn ended(&mut self, ctx: &Context<'_>) {
+        self.said_at_the_end(ctx);
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.tell(measures);
+    }
+}
+
+impl Dropped {
+    /// So many late records more.
+    pub(super) fn count(&mut self, records: u64, ctx: &Context<'_>) {
+        if let Some(dropped) = self.dropped.add(records) {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             let timestamp = ctx.timestamp();
             warn!(
@@ -44,17 +60,16 @@ impl<R: 'static, T> Late<R, T> for Dropped {
                 subtask, dropped, timestamp, "a window drops a late record; `aggregate_split` keeps it"
             );
         }
-        None
     }
 
-    fn ended(&mut self, ctx: &Context<'_>) {
+    pub(super) fn said_at_the_end(&mut self, ctx: &Context<'_>) {
         if let Some(dropped) = self.dropped.end() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
             warn!(chain, subtask, dropped, "a window has dropped late records");
         }
     }
 
-    fn measure(&self, measures: &mut Measures<'_>) {
+    pub(super) fn tell(&self, measures: &mut Measures<'_>) {
         measures.dropped(LATE, self.dropped.count());
     }
 }

@@ -4,6 +4,7 @@ mod aligned;
 mod co_group;
 mod count;
 mod count_sliding;
+mod dynamic_session;
 mod evictor;
 mod firing;
 mod global;
@@ -18,6 +19,7 @@ mod spans;
 mod stacks;
 mod trigger;
 mod triggered;
+mod two_phase;
 mod window_all;
 
 use std::time::Duration;
@@ -29,27 +31,31 @@ pub use aligned::AlignedWindows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
 pub use count_sliding::{SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows};
+pub use dynamic_session::{DynamicGap, DynamicSession};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor, WindowRecord};
 pub use firing::{Timing, WindowFiring};
 pub use global::Global;
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
 pub use processing_time::{ByClock, InProcessingTime};
-pub use session::{Session, SessionWindows};
+pub use session::{FixedGap, Gap, Session, SessionWindows};
 pub use shape::{Sliding, Tumbling};
 pub use spans::{OnMerge, Span, WindowAssigner};
 pub use trigger::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, DeltaTrigger,
-    EarlyTrigger, EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger,
-    TriggerContext, TriggerResult,
+    EarlyTrigger, EventTimeTrigger, MergingTrigger, ProcessingTimeTrigger, ProcessingTimeoutTrigger,
+    PurgingTrigger, Trigger, TriggerContext, TriggerResult,
 };
 pub use triggered::{
     Aggregating, Contents, EarlyStream, Evicted, Keep, Listing, TriggeredPlan, TriggeredStream,
     TriggeredWindows, Unevicted,
 };
+pub use two_phase::{
+    ByPartial, Local, LocalPlan, OfPartials, Others, Partial, PartialOf, PartialsDropped, Phased, TwoPhases,
+};
 pub use window_all::{AllWindowed, Whole};
 
-use crate::keyed::{Assigner, KeySelector, KeyedStream};
+use crate::keyed::{Assigner, KeySelector, KeyedStream, keeps_state};
 use crate::{Aggregate, Map, Split, Stream};
 
 /// What a window has come to for a key. Its event time is the window's last, `end - 1`.
@@ -141,8 +147,8 @@ pub struct WindowPlan<W, S, A, L> {
     pub(crate) late: L,
 }
 
-/// What windows give behind a pipeline.
-type Windowed<'env, P, W, S, A> = Stream<'env, Then<P, WindowPlan<W, S, A, Dropped>>>;
+/// What windows give behind a pipeline, in one phase or in two.
+type Windowed<'env, P, W, T, S, A> = Stream<'env, <P as Phased<W, T, S, A>>::Windows>;
 
 /// A key and a value of its windows.
 type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as Aggregate<T>>::Out>;
@@ -166,13 +172,15 @@ where
     ///
     /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
     /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
-    pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, S, A>
+    ///
+    /// Where keys are few or some are hot, [two phases](WindowedStream::two_phases) save most of the exchange.
+    pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, T, S, A>
     where
         A: Merge<T> + Clone + Send,
         W: DefaultTrigger,
-        WindowPlan<W, S, A, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, A>>>,
+        P: Phased<W, T, S, A>,
     {
-        self.windowed(aggregate, Dropped::default())
+        <P as Phased<W, T, S, A>>::windows(self, aggregate)
     }
 
     /// As [`aggregate`](WindowedStream::aggregate), with the late records as a second stream: Flink's
@@ -227,12 +235,12 @@ where
     }
 
     /// Joins the records of each window two by two; `join` must be associative and commutative.
-    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, S, Joining<G>>
+    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, T, S, Joining<G>>
     where
         T: Clone,
         G: Fn(T, T) -> T + Clone + Send + 'static,
         W: DefaultTrigger,
-        WindowPlan<W, S, Joining<G>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, Joining<G>>>>,
+        P: Phased<W, T, S, Joining<G>>,
     {
         self.aggregate(Joining::new(join))
     }
@@ -264,7 +272,7 @@ where
         W: DefaultTrigger,
         WindowPlan<W, S, All<T>, Dropped>: Build<Owned<T>, Out = Owned<Fired<T, S, All<T>>>>,
     {
-        self.aggregate(All::new()).map(process).name("process")
+        self.windowed(All::new(), Dropped::default()).map(process).name("process")
     }
 
     fn windowed<A, L>(self, aggregate: A, late: L) -> Stream<'env, Then<P, WindowPlan<W, S, A, L>>>
@@ -274,16 +282,26 @@ where
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
         let (selector, assigner, checked) = (keyed.selector.clone(), keyed.assigner, windows.check());
         let plan = WindowPlan { selector, assigner, windows, lateness_ms, aggregate, late };
-        let stream = keyed.then("window", plan);
-        stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
-        refuse(&stream, checked);
-        stream
+        described(keyed.then("window", plan), assigner, parallelism, checked)
     }
 }
 
 /// What [`WindowedStream::process`] gives.
 pub type Processed<'env, P, W, S, T, G> =
     Stream<'env, Then<Then<P, WindowPlan<W, S, All<T>, Dropped>>, Cloned<Map<G>>>>;
+
+/// Windows, with what the plan has to know of them.
+fn described<'env, P>(
+    stream: Stream<'env, P>,
+    assigner: Assigner,
+    parallelism: Option<usize>,
+    checked: Result<()>,
+) -> Stream<'env, P> {
+    keeps_state(&stream, assigner);
+    stream.env.graph(|graph| graph.operator_mut(stream.last).parallelism = parallelism);
+    refuse(&stream, checked);
+    stream
+}
 
 /// Notes what speaks against a start.
 fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {

@@ -9,9 +9,10 @@ use slotflow_runtime::{
     SubtaskContext, Time, Timestamp,
 };
 
-use super::{Session, Sliding, WindowPlan, Windows};
+use super::{DynamicSession, Session, Sliding, WindowPlan, Windows};
 
-/// Windows in processing time; made by [`Sliding::in_processing_time`] and [`Session::in_processing_time`].
+/// Windows in processing time; made by [`Sliding::in_processing_time`], [`Session::in_processing_time`] and
+/// [`DynamicSession::in_processing_time`].
 #[derive(Clone, Copy, Debug)]
 pub struct InProcessingTime<W>(W);
 
@@ -55,6 +56,14 @@ impl Session {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn in_processing_time(self) -> InProcessingTime<Session> {
+        InProcessingTime(self)
+    }
+}
+
+impl<G> DynamicSession<G> {
+    /// The same sessions in processing time, the host's clock: Flink's `DynamicProcessingTimeSessionWindows`. They fire
+    /// as [those of fixed size](Sliding::in_processing_time) do.
+    pub fn in_processing_time(self) -> InProcessingTime<DynamicSession<G>> {
         InProcessingTime(self)
     }
 }

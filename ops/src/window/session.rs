@@ -46,6 +46,22 @@ impl Windows<EventTime> for Session {
     }
 }
 
+/// How long nothing may come behind a record, so that its session ends.
+pub trait Gap<T>: 'static {
+    /// In milliseconds, one or more.
+    fn behind(&mut self, record: &T) -> Timestamp;
+}
+
+/// The same behind each record.
+pub struct FixedGap(Timestamp);
+
+impl<T> Gap<T> for FixedGap {
+    #[inline(always)]
+    fn behind(&mut self, _: &T) -> Timestamp {
+        self.0
+    }
+}
+
 impl<T, S, A, L> Build<Owned<T>> for WindowPlan<Session, S, A, L>
 where
     T: 'static,
@@ -54,13 +70,29 @@ where
     L: Late<Fired<T, S, A>, T>,
 {
     type Out = Owned<L::Out>;
-    type Operator = SessionWindows<T, S, A, L>;
+    type Operator = SessionWindows<T, S, A, L, FixedGap>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
+        let gap = FixedGap(self.windows.gap_ms);
+        self.sessions(gap, subtask)
+    }
+}
+
+impl<W, S, A, L> WindowPlan<W, S, A, L> {
+    /// The operator of sessions with this gap.
+    pub(super) fn sessions<T, G>(
+        self,
+        gap: G,
+        subtask: &SubtaskContext,
+    ) -> Result<SessionWindows<T, S, A, L, G>>
+    where
+        S: KeySelector<T>,
+        A: Merge<T>,
+    {
         let sessions = Segments::new(self.assigner.hashes_of(subtask));
         Ok(SessionWindows {
             selector: self.selector,
-            gap: self.windows.gap_ms,
+            gap,
             lateness: self.lateness_ms,
             aggregate: self.aggregate,
             late: self.late,
@@ -75,10 +107,10 @@ where
     }
 }
 
-/// The operator of [`Session`].
-pub struct SessionWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
+/// The operator of [`Session`] and [`DynamicSession`](super::DynamicSession).
+pub struct SessionWindows<T, S: KeySelector<T>, A: Merge<T>, L, G> {
     selector: S,
-    gap: Timestamp,
+    gap: G,
     lateness: Timestamp,
     aggregate: A,
     late: L,
@@ -126,7 +158,7 @@ impl<K: Key, A> State<K, A> {
     }
 }
 
-impl<T, S, A, L> SessionWindows<T, S, A, L>
+impl<T, S, A, L, G> SessionWindows<T, S, A, L, G>
 where
     T: 'static,
     S: KeySelector<T, Stored: Clone + Eq>,
@@ -139,17 +171,17 @@ where
     fn join<'s>(
         &mut self,
         record: T,
-        start: Timestamp,
+        (start, end): (Timestamp, Timestamp),
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) {
-        let SessionWindows { selector, aggregate, late, gap, lateness, state } = self;
+        let SessionWindows { selector, aggregate, late, lateness, state, .. } = self;
         let State { sessions, open, heap, alarms, watermark } = &mut **state;
         // What the selector says now, should it say something else each time.
         let key = selector.key(&record);
         let hash = key.hash();
         let (known, sessions) = sessions.entry(None, key, S::same, |key| (S::store(key), Vec::new()));
-        let (start, end) = reach(sessions, start, start + *gap);
+        let (start, end) = reach(sessions, start, end);
         if end - 1 + *lateness <= *watermark {
             state.forget(hash);
             late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
@@ -203,18 +235,19 @@ where
     }
 }
 
-impl<T, S: KeySelector<T>, A: Merge<T>, L> Due for SessionWindows<T, S, A, L> {
+impl<T, S: KeySelector<T>, A: Merge<T>, L, G> Due for SessionWindows<T, S, A, L, G> {
     fn due(&self) -> Option<Timestamp> {
         self.state.alarms.peek().map(|alarm| alarm.due)
     }
 }
 
-impl<T, S, A, L> Operator<Owned<T>> for SessionWindows<T, S, A, L>
+impl<T, S, A, L, G> Operator<Owned<T>> for SessionWindows<T, S, A, L, G>
 where
     T: 'static,
     S: KeySelector<T, Stored: Clone + Eq>,
     A: Merge<T>,
     L: Late<Fired<T, S, A>, T>,
+    G: Gap<T>,
 {
     type Out = Owned<L::Out>;
 
@@ -222,6 +255,7 @@ where
     fn process<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let SessionWindows { selector, aggregate, gap, state, .. } = self;
+        let end = time + gap.behind(&record);
         let State { sessions, heap, .. } = &mut **state;
         let known = {
             let key = selector.key(&record);
@@ -234,11 +268,11 @@ where
             && time <= open.end
         {
             // Its end may be past the alarm, which will find that out.
-            open.end = open.end.max(time + *gap);
+            open.end = open.end.max(end);
             heap.change(aggregate, &mut open.acc, |acc| aggregate.add(acc, record));
             return;
         }
-        self.join(record, time, ctx, out);
+        self.join(record, (time, end), ctx, out);
     }
 
     fn watermark<'s>(
@@ -272,14 +306,14 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
     use slotflow_runtime::testing::check;
     use slotflow_runtime::{MAX_TIMESTAMP, Routed};
 
-    use super::super::tests::{Selector, Step, Sum, built, drive, ms, selector, steps};
+    use super::super::tests::{Pair, Selector, Step, Sum, built, drive, ms, selector, steps};
     use super::super::{Aside, Dropped, WindowResult};
     use super::*;
     use crate::keyed::Assigner;
@@ -332,7 +366,10 @@ mod tests {
     }
 
     /// Sessions of all records in order of time.
-    fn model(gap: i64, steps: &[Step]) -> BTreeMap<(char, i64, i64), u64> {
+    pub(in super::super) fn model(
+        gap: impl Fn(u64) -> i64,
+        steps: &[Step],
+    ) -> BTreeMap<(char, i64, i64), u64> {
         let mut records: Vec<_> = steps
             .iter()
             .filter_map(|step| match *step {
@@ -344,11 +381,31 @@ mod tests {
         let mut sessions: Vec<(char, i64, i64, u64)> = Vec::new();
         for (key, time, n) in records {
             match sessions.last_mut() {
-                Some(last) if last.0 == key && time <= last.2 => (last.2, last.3) = (time + gap, last.3 + n),
-                _ => sessions.push((key, time, time + gap, n)),
+                Some(last) if last.0 == key && time <= last.2 => {
+                    (last.2, last.3) = (last.2.max(time + gap(n)), last.3 + n);
+                }
+                _ => sessions.push((key, time, time + gap(n), n)),
             }
         }
         sessions.into_iter().map(|(key, start, end, sum)| ((key, start, end), sum)).collect()
+    }
+
+    /// The sessions that have fired last, if nothing is late.
+    pub(in super::super) fn last(
+        operator: &mut impl Operator<Owned<Pair>, Out = Owned<Routed<WindowResult<char, u64>, Pair>>>,
+        steps: &[Step],
+    ) -> BTreeMap<(char, i64, i64), u64> {
+        let mut results = BTreeMap::new();
+        drive(operator, steps.to_vec(), |routed, time| match routed {
+            Routed::Main(WindowResult { key, start, end, value }) => {
+                // A session that has fired too early is part of the one that fires for it.
+                results.retain(|(known, first, last), _| *known != key || *last < start || end < *first);
+                results.insert((key, start, end), value);
+                assert_eq!(time, end - 1);
+            }
+            Routed::Side((_, n)) => panic!("{n} was not late"),
+        });
+        results
     }
 
     proptest! {
@@ -358,17 +415,8 @@ mod tests {
         /// their order.
         #[test]
         fn sessions_are_those_of_the_naive_model(gap in 1..8i64, steps in steps()) {
-            let mut results = BTreeMap::new();
-            drive(&mut built(sessions(gap as u64, 1000, Aside)), steps.clone(), |routed, time| match routed {
-                Routed::Main(WindowResult { key, start, end, value }) => {
-                    // A session that has fired too early is part of the one that fires for it.
-                    results.retain(|(known, first, last), _| *known != key || *last < start || end < *first);
-                    results.insert((key, start, end), value);
-                    assert_eq!(time, end - 1);
-                }
-                Routed::Side((_, n)) => panic!("{n} was not late"),
-            });
-            prop_assert_eq!(results, model(gap, &steps));
+            let results = last(&mut built(sessions(gap as u64, 1000, Aside)), &steps);
+            prop_assert_eq!(results, model(|_| gap, &steps));
         }
 
         /// Each record is in one session or late, and late only if its own session would be over.

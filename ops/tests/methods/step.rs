@@ -217,6 +217,11 @@ steps! {
     "key_by, window, trigger, evictor": |_, s| s.key_by(|r| *r).window(Global).trigger(CountTrigger::of(1))
         .evictor(CountEvictor::of(usize::MAX)).process(|it| numbered(it.key, it.value.len() as u64)),
         |m| m.keyed(numbered);
+    "key_by, window, two_phases": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).two_phases()
+        .aggregate(Numbered).parallelism(3)
+        .map(|it| it.value), |m| { m.keyed_at_end(); m.parallelism = 3 };
+    "key_by, window": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).aggregate(Numbered)
+        .map(|it| it.value), |m| m.keyed_at_end();
     "key_by, window, early": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).early(Duration::MAX)
         .aggregate(Numbered).map(|it| it.value), |m| m.keyed_at_end();
     "fold_at_end": |_, s| s.fold_at_end(0, |count, _| *count += 1).global()

@@ -5,6 +5,7 @@
 //! targets, an [`Inlet`](inlet::Inlet) the reading end of one subtask from all its origins. How full
 //! the rings are is the backpressure; there is no other signal.
 
+pub mod combine;
 pub mod inlet;
 mod moving;
 pub mod outlet;

@@ -4,7 +4,7 @@ use super::overflow::Overflow;
 use super::partition::Route;
 use super::ring::Sender;
 use crate::control::{Barrier, Control, LatencyMark};
-use crate::{Consumer, Context, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
+use crate::{Consumer, Context, Error, EventTime, Flow, Flush, Output, Owned, Result, Tail, Time, Timestamp};
 
 /// Routes a subtask's records to the rings of its targets.
 pub struct Outlet<T, M: Time, R> {
@@ -29,16 +29,30 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
 
     /// Said at once and not at the next flush: an operator that gives without end would never come to it.
     #[cold]
-    fn overflows(&self, ctx: &mut Context<'_>) {
-        ctx.fail(self.overflow.exceeded::<(T, M::Stamp)>());
+    pub(super) fn overflows(&self, ctx: &mut Context<'_>) {
+        ctx.fail(self.exceeded());
+    }
+
+    /// The failure when more waits than may.
+    #[cold]
+    pub(super) fn exceeded(&self) -> Error {
+        self.overflow.exceeded::<(T, M::Stamp)>()
     }
 
     fn check_overflow(&self) -> Result<()> {
         let waiting: usize = self.targets.iter().map(Sender::staged).sum();
         if waiting > self.overflow_records {
-            return Err(self.overflow.exceeded::<(T, M::Stamp)>());
+            return Err(self.exceeded());
         }
         Ok(())
+    }
+}
+
+impl<T: 'static, R: Route<T>> Outlet<T, EventTime, R> {
+    /// Stages something of this event time between two records; `false` as [`Sender::stage`] is.
+    #[inline(always)]
+    pub(super) fn stage(&mut self, record: T, time: Timestamp) -> bool {
+        self.route.send(record, EventTime::stamp_of(time), &mut self.targets)
     }
 }
 

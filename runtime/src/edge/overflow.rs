@@ -53,3 +53,11 @@ impl Overflow {
         error.at(from, *index)
     }
 }
+
+#[cfg(test)]
+impl Overflow {
+    /// So many bytes, of nobody's.
+    pub(super) fn of(bytes: usize) -> Overflow {
+        Overflow { bytes, from: "from".into(), to: "to".into(), index: 0 }
+    }
+}

@@ -239,7 +239,9 @@ impl Tail for Noted {
         self.note("flush");
         Ok(Flush::IDLE)
     }
-    fn barrier(&mut self, _: Barrier) {}
+    fn barrier(&mut self, _: Barrier) {
+        self.note("barrier");
+    }
     fn mark(&mut self, _: LatencyMark, _: u64) {
         self.note("mark");
     }
@@ -267,6 +269,51 @@ fn a_latency_mark_goes_out_with_the_record_behind_it() {
     let mut subtask = ChainSubtask::new(Marked(0), noted.clone(), subtask(), Arc::new([]), Arc::default());
     assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 1 }), Step::Progress(1)));
     assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
+}
+
+/// Gives two records and a barrier behind them.
+struct Barred;
+
+impl Head for Barred {
+    type Item = Owned<u64>;
+    fn drive<'s>(
+        &'s mut self,
+        _: usize,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<u64>>,
+    ) -> Result<Drive> {
+        (0..2).for_each(|n| out.push(n, ctx));
+        Ok(Drive { records: 2, event: Some(Event::Barrier(Barrier { id: 1 })) })
+    }
+    fn fill(&self) -> usize {
+        0
+    }
+}
+
+/// Holds what comes until it is asked to settle, and gives one record for each call then.
+#[derive(Default)]
+struct Holding(Vec<u64>);
+
+impl Operator<Owned<u64>> for Holding {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, record: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+        self.0.push(record);
+    }
+    fn settle<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+        self.0.pop().into_iter().for_each(|record| out.push(record, ctx));
+        if self.0.is_empty() { Flow::Done } else { Flow::More }
+    }
+}
+
+#[test]
+fn a_barrier_waits_for_what_an_operator_has_held_back() {
+    let noted = Noted::default();
+    let chain = Chain { operator: 0, head: Holding::default(), rest: noted.clone() };
+    let mut subtask = ChainSubtask::new(Barred, chain, subtask(), Arc::new([]), Arc::default());
+    for _ in 0..2 {
+        assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 2 }), Step::Progress(_)));
+    }
+    assert_eq!(noted.0.lock().unwrap()[..6], ["flush", "record", "flush", "flush", "record", "barrier"]);
 }
 
 /// Waits at the end for an answer, which comes at the second call.

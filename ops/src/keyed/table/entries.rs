@@ -13,6 +13,13 @@ pub(crate) struct Round {
     cursor: Cursor,
 }
 
+impl Round {
+    /// Of a table by source partition, where it is; whatever it is otherwise.
+    pub(crate) fn split(self) -> u32 {
+        self.part as u32
+    }
+}
+
 impl<K: Key, V> Table<K, V> {
     /// The entry among those of `hash` that `is` the one.
     pub(crate) fn find(

@@ -14,7 +14,7 @@ use slotflow_runtime::{
 use super::{BroadcastContext, BroadcastProcessFunction};
 use crate::keyed::Round;
 use crate::process::{KeyedProcess, KeyedProcessFunction, ProcessContext, Timer};
-use crate::state::{State, StateBackend, StateSize, read, write};
+use crate::state::{State, StateBackend, StateSize, Stored, read, write};
 use crate::{Either, KeySelector};
 
 /// A function and what the broadcast stream has told it.
@@ -215,6 +215,11 @@ where
         }
     }
 
+    /// What waits for the visit was read before the barrier.
+    fn settle<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
+        self.go_on(ctx, out)
+    }
+
     fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<F::Out>>) -> Flow {
         self.go_on(ctx, out)
     }
@@ -233,6 +238,18 @@ pub struct BroadcastState<'a, S, R> {
 impl<S: StateBackend, R: State> StateBackend for BroadcastState<'_, S, R> {
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()> {
         self.keyed.snapshot(group, into)
+    }
+
+    fn begin_snapshot(&mut self) -> Result<()> {
+        self.keyed.begin_snapshot()
+    }
+
+    fn continue_snapshot(&mut self) -> Result<Stored> {
+        self.keyed.continue_snapshot()
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.keyed.abandon_snapshot();
     }
 
     fn restore(&mut self, group: usize, from: &[u8]) -> Result<()> {

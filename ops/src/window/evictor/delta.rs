@@ -1,5 +1,7 @@
 //! Keeps the records that differ from the last by little.
 
+use slotflow_runtime::{Error, Result};
+
 use super::{Evictor, EvictorContext, When, WindowRecord};
 
 /// Keeps the records whose difference from the one that came last is below a threshold: Flink's `DeltaEvictor`. A
@@ -22,7 +24,8 @@ pub struct DeltaEvictor<D> {
 }
 
 impl<D> DeltaEvictor<D> {
-    /// Keeps records with a difference of less than `threshold` before each firing.
+    /// Keeps records with a difference of less than `threshold` before each firing. A difference that is no number is
+    /// not less; a threshold that is none is an error of the start.
     pub fn of<T>(threshold: f64, delta: D) -> DeltaEvictor<D>
     where
         D: FnMut(&T, &T) -> f64,
@@ -56,5 +59,14 @@ impl<T, D: FnMut(&T, &T) -> f64 + Clone + Send + 'static> Evictor<T> for DeltaEv
 
     fn evict_after(&mut self, records: &mut Vec<WindowRecord<T>>, _: &EvictorContext) {
         self.evict(records, When::After);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.threshold.is_nan() {
+            return Err(Error::user(
+                "a DeltaEvictor with a threshold of NaN keeps nothing: it must be a number",
+            ));
+        }
+        Ok(())
     }
 }

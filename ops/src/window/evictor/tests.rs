@@ -69,6 +69,15 @@ fn a_delta_keeps_what_is_like_the_last() {
 }
 
 #[test]
+fn a_delta_below_nothing_is_refused_with_the_remedy() {
+    let delta = DeltaEvictor::of(f64::NAN, |_: &Pair, _: &Pair| 0.0);
+    let refused = Evictor::<Pair>::check(&delta).unwrap_err().to_string();
+    assert!(refused.contains("it must be a number"), "{refused}");
+    let no_number = DeltaEvictor::of(3.0, |_: &Pair, _: &Pair| f64::NAN);
+    check(digits(Global, CountTrigger::of(2), no_number), "a:1 a:2 #", "#");
+}
+
+#[test]
 fn purging_forgets_what_the_evictor_keeps() {
     let plan = digits(Global, PurgingTrigger::of(CountTrigger::of(3)), CountEvictor::of(2));
     check(plan, "a:1 a:2 a:3 a:4 a:5 a:6 #", "a:23[..)early a:56[..)early #");

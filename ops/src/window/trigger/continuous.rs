@@ -14,14 +14,18 @@ use crate::state::TimeDomain;
 /// nothing has come between them, and one wrong record that moves time by centuries is no flood.
 ///
 /// ```
-/// # use slotflow::{prelude::*, testing::collect};
+/// # use slotflow::prelude::*;
 /// # use std::time::Duration;
 /// let ms = Duration::from_millis;
-/// let counts = collect([1, 12, 13, 25], |times| {
-///     let windows = times.with_timestamps(|time| *time, Watermarks::monotonous()).window_all(Tumbling::of(ms(20)));
-///     windows.trigger(ContinuousEventTimeTrigger::of(ms(10))).process(|it| (it.start, it.value.len()))
-/// })?;
-/// assert_eq!(counts.last(), Some(&(20, 1)));
+/// let (env, seen) = (Environment::with(Config::default()), Collected::new());
+/// // One by one, with a watermark behind each.
+/// let times = env.source(generate(4, |n| [1, 12, 13, 25][n as usize]).rate(100));
+/// let timed = times.with_timestamps(|time| *time, Watermarks::monotonous());
+/// let windows = timed.key_by(|_| 0).window(Tumbling::of(ms(20))).trigger(ContinuousEventTimeTrigger::of(ms(10)));
+/// windows.process(|it| (it.timing, it.value)).sink(seen.sink());
+/// env.simulate("each 10 ms", 1)?;
+/// let first = [(Timing::Early, vec![1, 12]), (Timing::OnTime, vec![1, 12, 13])];
+/// assert_eq!(seen.take()[..2], first);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +74,12 @@ impl<T> Trigger<T> for ContinuousEventTimeTrigger {
         TriggerResult::Fire
     }
 
+    fn on_purge(&mut self, next: &mut Self::State, ctx: &mut TriggerContext<'_>) {
+        for time in next.take().into_iter().chain([ctx.max_timestamp()]) {
+            ctx.delete_event_time_timer(time);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         is_an_interval(self.every_ms)
     }
@@ -93,13 +103,15 @@ impl<T> MergingTrigger<T> for ContinuousEventTimeTrigger {
 /// came after the last firing is not given; use [`EarlyTrigger`](super::EarlyTrigger) there.
 ///
 /// ```
-/// # use slotflow::{prelude::*, testing::collect};
+/// # use slotflow::prelude::*;
 /// # use std::time::Duration;
-/// let hourly = PurgingTrigger::of(ContinuousProcessingTimeTrigger::of(Duration::from_secs(3600)));
-/// let sums = collect(1..=4, |numbers| {
-///     numbers.key_by(|_| 0).window(Global).trigger(hourly).reduce(|a, b| a + b).map(|it| it.value)
-/// })?;
-/// assert_eq!(sums.iter().sum::<i32>(), 10);
+/// let (env, seen) = (Environment::with(Config::default()), Collected::new());
+/// let news = PurgingTrigger::of(ContinuousProcessingTimeTrigger::of(Duration::from_millis(25)));
+/// // A record each 10 ms, of the clock of a simulation.
+/// let numbers = env.source(generate(5, |n| n).rate(100)).key_by(|_| 0);
+/// numbers.window(Global).trigger(news).process(|it| it.value).sink(seen.sink());
+/// env.simulate("each 25 ms", 1)?;
+/// assert_eq!(seen.take(), [vec![0, 1, 2], vec![3, 4]]);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +158,12 @@ impl<T> Trigger<T> for ContinuousProcessingTimeTrigger {
         }
         self.wait(time.max(ctx.processing_time()), next, ctx);
         TriggerResult::Fire
+    }
+
+    fn on_purge(&mut self, next: &mut Self::State, ctx: &mut TriggerContext<'_>) {
+        next.take().into_iter().for_each(|time| {
+            ctx.delete_processing_time_timer(time);
+        });
     }
 
     fn check(&self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Fires when a record differs by much from the one that it last fired with.
 
+use slotflow_runtime::{Error, Result};
+
 use super::{MergingTrigger, Trigger, TriggerContext, TriggerResult};
 
 /// Fires with a record that differs by more than a threshold from the one that it last fired with, or, before that,
@@ -26,7 +28,8 @@ pub struct DeltaTrigger<D> {
 }
 
 impl<D> DeltaTrigger<D> {
-    /// Fires with a difference of more than `threshold`.
+    /// Fires with a difference of more than `threshold`, and with one that is no number; a threshold that is none is an
+    /// error of the start.
     pub fn of<T>(threshold: f64, delta: D) -> DeltaTrigger<D>
     where
         D: FnMut(&T, &T) -> f64,
@@ -50,6 +53,15 @@ where
         }
         known.clone_from(record);
         TriggerResult::Fire
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.threshold.is_nan() {
+            return Err(Error::user(
+                "a DeltaTrigger with a threshold of NaN fires always: it must be a number",
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -14,13 +14,15 @@ use super::{MergingTrigger, Trigger, TriggerContext, TriggerResult};
 /// at most one in each interval. The time is processing time.
 ///
 /// ```
-/// # use slotflow::{prelude::*, testing::collect};
+/// # use slotflow::prelude::*;
 /// # use std::time::Duration;
-/// let trigger = EarlyTrigger::every(Duration::from_secs(3600), EventTimeTrigger);
-/// let news = collect(1..=4, |numbers| {
-///     numbers.key_by(|_| 0).window(Global).trigger(PurgingTrigger::of(trigger)).reduce(|a, b| a + b)
-/// })?;
-/// assert_eq!(news.iter().map(|it| it.value).sum::<i32>(), 10);
+/// let (env, seen) = (Environment::with(Config::default()), Collected::new());
+/// let early = EarlyTrigger::every(Duration::from_millis(25), EventTimeTrigger);
+/// // A record each 10 ms, of the clock of a simulation.
+/// let numbers = env.source(generate(4, |n| n).rate(100)).key_by(|_| 0);
+/// numbers.window(Global).trigger(early).process(|it| (it.timing, it.value)).sink(seen.sink());
+/// env.simulate("early", 1)?;
+/// assert_eq!(seen.take(), [(Timing::Early, vec![0, 1, 2]), (Timing::OnTime, vec![0, 1, 2, 3])]);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +105,12 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
         let result = self.inner.on_processing_time(time, &mut state.inner, ctx);
         let result = state.told(result);
         if state.due == Some(time) { result.and(state.look()) } else { result }
+    }
+
+    /// The timer stays, as the inner trigger may have registered the same time, and is heard of by nobody.
+    fn on_purge(&mut self, state: &mut Self::State, ctx: &mut TriggerContext<'_>) {
+        (state.due, state.has_news) = (None, false);
+        self.inner.on_purge(&mut state.inner, ctx);
     }
 
     fn check(&self) -> Result<()> {

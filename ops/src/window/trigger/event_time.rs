@@ -33,6 +33,10 @@ impl<T> Trigger<T> for EventTimeTrigger {
     fn on_event_time(&mut self, time: Timestamp, (): &mut (), ctx: &mut TriggerContext<'_>) -> TriggerResult {
         if time == ctx.max_timestamp() { TriggerResult::Fire } else { TriggerResult::Continue }
     }
+
+    fn on_purge(&mut self, (): &mut (), ctx: &mut TriggerContext<'_>) {
+        ctx.delete_event_time_timer(ctx.max_timestamp());
+    }
 }
 
 impl<T> MergingTrigger<T> for EventTimeTrigger {

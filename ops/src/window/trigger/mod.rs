@@ -8,6 +8,7 @@ mod early;
 mod event_time;
 mod processing_time;
 mod purging;
+mod timeout;
 
 use slotflow_runtime::{Result, Timestamp};
 
@@ -20,6 +21,7 @@ pub use early::EarlyTrigger;
 pub use event_time::EventTimeTrigger;
 pub use processing_time::ProcessingTimeTrigger;
 pub use purging::PurgingTrigger;
+pub use timeout::ProcessingTimeoutTrigger;
 
 /// What a [`Trigger`] says about its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum TriggerResult {
     Continue,
     /// Give the value of all records so far, and keep them: the next firing has them, too.
     Fire,
-    /// Forget the records. The trigger keeps its state and its timers.
+    /// Forget the records. What becomes of the trigger's state and timers is for [`Trigger::on_purge`] to say.
     Purge,
     /// Give the value, then forget the records: each record is in one firing.
     FireAndPurge,
@@ -130,6 +132,10 @@ pub trait Trigger<T>: Clone + Send + 'static {
     ) -> TriggerResult {
         TriggerResult::Continue
     }
+
+    /// The window has been purged and has no record any more. What is not needed before the next one comes can go here:
+    /// a timer that would fire nothing keeps a window that could go. The default leaves state and timers as they are.
+    fn on_purge(&mut self, _state: &mut Self::State, _ctx: &mut TriggerContext<'_>) {}
 
     /// Whether it can be; asked while the job is described.
     ///

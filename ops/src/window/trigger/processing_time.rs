@@ -36,6 +36,10 @@ impl<T> Trigger<T> for ProcessingTimeTrigger {
     ) -> TriggerResult {
         if time == ctx.end() { TriggerResult::Fire } else { TriggerResult::Continue }
     }
+
+    fn on_purge(&mut self, (): &mut (), ctx: &mut TriggerContext<'_>) {
+        ctx.delete_processing_time_timer(ctx.end());
+    }
 }
 
 impl<T> MergingTrigger<T> for ProcessingTimeTrigger {

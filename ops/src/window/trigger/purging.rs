@@ -57,6 +57,10 @@ impl<T, G: Trigger<T>> Trigger<T> for PurgingTrigger<G> {
         purging(self.0.on_processing_time(time, state, ctx))
     }
 
+    fn on_purge(&mut self, state: &mut G::State, ctx: &mut TriggerContext<'_>) {
+        self.0.on_purge(state, ctx);
+    }
+
     fn check(&self) -> Result<()> {
         self.0.check()
     }

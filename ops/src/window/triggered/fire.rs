@@ -51,9 +51,13 @@ where
         if result.fires() {
             self.fire(row, now, ctx, out);
         }
-        let open = &mut self.state.open;
+        let TriggeredWindows { trigger, state, .. } = self;
+        let open = &mut state.open;
         if result.purges() {
             open.edit(row, |window| window.kept = None);
+            if let Some((window, mut ctx)) = open.context(row, now) {
+                trigger.on_purge(&mut window.state, &mut ctx);
+            }
         }
         // A session that has nothing still says how far the next record's session reaches.
         if W::ON_MERGE.is_none() && open.is_spent(row) {

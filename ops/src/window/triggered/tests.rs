@@ -10,8 +10,8 @@ use super::super::shape::milliseconds;
 use super::super::tests::{Given, Pair, Selector, ms, selector};
 use super::super::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
-    EventTimeTrigger, Global, Late, ProcessingTimeTrigger, PurgingTrigger, Session, Sliding, TriggerContext,
-    Tumbling,
+    EventTimeTrigger, Global, Late, ProcessingTimeTrigger, ProcessingTimeoutTrigger, PurgingTrigger, Session,
+    Sliding, TriggerContext, Tumbling,
 };
 use super::*;
 use crate::Aggregate;
@@ -312,6 +312,32 @@ fn what_is_purged_and_waits_for_nothing_is_forgotten() {
     assert_eq!(operator.state.open.size().keys, 2);
 }
 
+/// How many keys have a window when all are purged at 10, by either time.
+fn left_after_a_purge<G: Trigger<Pair>>(trigger: G) -> usize {
+    let mut harness = Harness::new(digits(Global, PurgingTrigger::of(trigger))).unwrap();
+    (0..100).for_each(|n| harness.push_at((key(n), 1), 5).unwrap());
+    assert_eq!(harness.operator().state.open.size().keys, 100);
+    harness.watermark(10).unwrap();
+    harness.processing_time(10).unwrap();
+    assert_eq!(harness.take().len(), 100);
+    harness.operator().state.open.size().keys
+}
+
+#[test]
+fn what_fires_again_and_again_is_forgotten_when_it_is_purged() {
+    assert_eq!(left_after_a_purge(ContinuousEventTimeTrigger::of(ms(10))), 0);
+    assert_eq!(left_after_a_purge(ContinuousProcessingTimeTrigger::of(ms(10))), 0);
+    assert_eq!(left_after_a_purge(EarlyTrigger::every(ms(10), EventTimeTrigger)), 0);
+    assert_eq!(left_after_a_purge(ProcessingTimeoutTrigger::of(ms(10), EventTimeTrigger)), 0);
+}
+
+#[test]
+fn a_window_that_was_purged_fires_again_with_what_comes_then() {
+    let plan = digits(Global, PurgingTrigger::of(ContinuousEventTimeTrigger::of(ms(10))));
+    let fired = "a:1[..)early@1 |10 |30 a:2[..)early@31 |40 a:3[..)early@41 #";
+    check(plan, "a:1@1 |10 |30 a:2@31 |40 a:3@41 #", fired);
+}
+
 /// Waits for the end of its window, and then does not.
 #[derive(Clone)]
 struct Fickle;
@@ -425,6 +451,10 @@ fn what_cannot_be_is_refused_with_the_remedy() {
         refused(Trigger::<Pair>::check(&ContinuousEventTimeTrigger::of(none)))
             .contains("a millisecond or more")
     );
+    let timeout = ProcessingTimeoutTrigger::of(none, EventTimeTrigger);
+    assert!(refused(Trigger::<Pair>::check(&timeout)).contains("a millisecond or more"));
+    let delta = DeltaTrigger::of(f64::NAN, |_: &Pair, _: &Pair| 0.0);
+    assert!(refused(delta.check()).contains("a number"));
     let early = EarlyTrigger::every(none, CountTrigger::of(0));
     assert!(refused(Trigger::<Pair>::check(&PurgingTrigger::of(early))).contains("a millisecond or more"));
 }

@@ -107,16 +107,16 @@ fn broadcast_state_is_stored_once_and_restored_at_another_subtask() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Wherever steps end: as if each rule had visited all keys at once.
+    /// Wherever steps end and barriers come: as if each rule had visited all keys at once. No barrier passes anything.
     #[test]
     fn a_visit_is_as_if_it_happened_at_once(
-        steps in prop::collection::vec((0..8u64, 1..100u64, 0..10u8, any::<bool>()), 0..100),
+        steps in prop::collection::vec((0..8u64, 1..100u64, 0..10u8, 0..3u8), 0..100),
     ) {
         let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
         let mut ctx = Context::new(&arena, &place, &blame, 1);
         let (mut operator, mut given) = (sums!(), Given::default());
         let (mut sums, mut rules, mut expected) = (BTreeMap::<u64, u64>::new(), 0, Vec::new());
-        for (key, n, kind, step_ends) in steps {
+        for (key, n, kind, then) in steps {
             ctx.set_timestamp(MIN_TIMESTAMP);
             if kind == 0 {
                 rules += 1;
@@ -126,7 +126,9 @@ proptest! {
                 *sums.entry(key).or_default() += n;
                 operator.process(Either::First((key, n)), &mut ctx, &mut given);
             }
-            while step_ends && operator.due_ns() == 0 && operator.tick(&mut ctx, &mut given) == Flow::More {}
+            while then == 1 && operator.due_ns() == 0 && operator.tick(&mut ctx, &mut given) == Flow::More {}
+            while then == 2 && operator.settle(&mut ctx, &mut given) == Flow::More {}
+            prop_assert!(then != 2 || given.0.len() == expected.len(), "a barrier has passed a visit");
         }
         while operator.watermark(9, &mut ctx, &mut given) == Flow::More {}
         expected.extend(sums.into_iter().map(|(key, sum)| (0, key, sum)));

@@ -22,6 +22,10 @@ pub enum When {
     ContinuousProcessingTime(i64),
     /// Early results of [`When::EventTime`].
     Early(i64),
+    /// By a count, or when so long has passed since the first record that no firing has had.
+    Timeout(u64, i64),
+    /// The same, since the last one.
+    Silence(u64, i64),
 }
 
 /// What a test does to an operator, and the model.
@@ -136,7 +140,8 @@ impl Model {
             all.records.extend(window.records);
             all.count += window.count;
             all.armed |= window.armed;
-            all.next = [all.next, window.next].into_iter().flatten().min();
+            let nexts = [all.next, window.next].into_iter().flatten();
+            all.next = if let When::Silence(..) = self.case.when { nexts.max() } else { nexts.min() };
             all.has_news |= window.has_news;
         }
         all
@@ -155,6 +160,14 @@ impl Model {
             When::Count(count) => {
                 if window.count >= count {
                     window.count = 0;
+                    self.fire(&mut window, None);
+                }
+            }
+            When::Timeout(count, after) | When::Silence(count, after) => {
+                let due = Some(self.processing_time + after);
+                window.next = window.next.filter(|_| matches!(self.case.when, When::Timeout(..))).or(due);
+                if window.count >= count {
+                    (window.count, window.next) = (0, None);
                     self.fire(&mut window, None);
                 }
             }
@@ -183,12 +196,13 @@ impl Model {
             if let When::ContinuousEventTime(every) = self.case.when {
                 while let Some(next) = window.next.filter(|next| *next <= watermark && *next < window.end - 1)
                 {
-                    self.fire(&mut window, Some(next));
                     window.next =
                         (watermark < i64::MAX).then(|| after(watermark.max(next), every).min(window.end - 1));
+                    self.fire(&mut window, Some(next));
                 }
             }
-            let by_event_time = !matches!(self.case.when, When::Count(_) | When::ContinuousProcessingTime(_));
+            let by_event_time =
+                matches!(self.case.when, When::EventTime | When::ContinuousEventTime(_) | When::Early(_));
             if by_event_time && window.armed && window.end - 1 <= watermark {
                 (window.armed, window.has_news) = (false, false);
                 let next = window.next.filter(|_| matches!(self.case.when, When::Early(_)));
@@ -211,9 +225,13 @@ impl Model {
             match self.case.when {
                 When::ContinuousProcessingTime(every) => {
                     while let Some(next) = window.next.filter(|next| *next <= time) {
-                        self.fire(&mut window, None);
                         window.next = Some(next + every).filter(|_| !ended);
+                        self.fire(&mut window, None);
                     }
+                }
+                When::Timeout(..) | When::Silence(..) if window.next.is_some_and(|next| next <= time) => {
+                    (window.count, window.next) = (0, None);
+                    self.fire(&mut window, None);
                 }
                 When::Early(_) if window.next.is_some_and(|next| next <= time) => {
                     window.next = None;
@@ -246,7 +264,9 @@ impl Model {
         }
         window.has_news = false;
         if self.case.purging {
+            // What is not there does not fire.
             window.records.clear();
+            (window.armed, window.next) = (false, None);
         }
     }
 }

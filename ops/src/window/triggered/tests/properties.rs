@@ -72,6 +72,8 @@ where
         + WindowAssigner<Pair, ContinuousEventTimeTrigger>
         + WindowAssigner<Pair, ContinuousProcessingTimeTrigger>
         + WindowAssigner<Pair, EarlyTrigger<EventTimeTrigger>>
+        + WindowAssigner<Pair, ProcessingTimeoutTrigger<CountTrigger>>
+        + WindowAssigner<Pair, PurgingTrigger<ProcessingTimeoutTrigger<CountTrigger>>>
         + WindowAssigner<Pair, PurgingTrigger<EventTimeTrigger>>
         + WindowAssigner<Pair, PurgingTrigger<CountTrigger>>
         + WindowAssigner<Pair, PurgingTrigger<ContinuousEventTimeTrigger>>
@@ -92,6 +94,13 @@ where
         When::Count(count) => run!(CountTrigger::of(count)),
         When::ContinuousEventTime(every) => run!(ContinuousEventTimeTrigger::of(interval(every))),
         When::ContinuousProcessingTime(every) => run!(ContinuousProcessingTimeTrigger::of(interval(every))),
+        When::Timeout(count, after) => {
+            run!(ProcessingTimeoutTrigger::of(interval(after), CountTrigger::of(count)))
+        }
+        When::Silence(count, after) => {
+            let trigger = ProcessingTimeoutTrigger::of(interval(after), CountTrigger::of(count));
+            run!(trigger.since_last_record())
+        }
         When::Early(every) => run!(EarlyTrigger::every(interval(every), EventTimeTrigger)),
     }
 }
@@ -130,6 +139,8 @@ fn case() -> impl Strategy<Value = Case> {
         When::ContinuousEventTime(4),
         When::ContinuousProcessingTime(6),
         When::Early(5),
+        When::Timeout(3, 5),
+        When::Silence(4, 5),
     ];
     let (kind, when) = (prop::sample::select(kinds.to_vec()), prop::sample::select(when.to_vec()));
     let lateness = prop::sample::select(vec![0, 0, 5, 20]);

@@ -1,0 +1,200 @@
+//! A snapshot has what was there when it began, whatever happens while it is taken.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use slotflow_runtime::MAX_TIMESTAMP;
+use slotflow_runtime::testing::{Harness, subtask};
+
+use super::*;
+use crate::{
+    KeyedProcessFunction, ListState, ProcessContext, StateBackend, StateDescriptor, StateDescriptors, Timer,
+    Ttl, ValueState, keyed_process,
+};
+
+/// What a record does to the state of its key.
+#[derive(Clone, Copy, Debug)]
+enum Do {
+    Set(u64),
+    Add(u64),
+    SetBrief(u64),
+    Clear,
+    Register(i64),
+    Delete(i64),
+    /// Gives everything that the key has.
+    Tell,
+}
+
+/// What a key has, or which of its timers has fired.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Has(u64, Option<u64>, Vec<u64>, Option<u64>),
+    Fired(u64, i64),
+}
+
+struct Keeps {
+    value: ValueState<u64>,
+    list: ListState<u64>,
+    brief: ValueState<u64>,
+}
+
+impl Keeps {
+    fn open(states: &mut StateDescriptors<'_>) -> Keeps {
+        let brief = StateDescriptor::new("brief").ttl(Ttl::event_time(Duration::from_millis(5)));
+        Keeps { value: states.value("value"), list: states.list("list"), brief: states.value(brief) }
+    }
+}
+
+impl KeyedProcessFunction<u64, (u64, Do)> for Keeps {
+    type Out = Told;
+
+    fn process(&mut self, (key, what): (u64, Do), ctx: &mut ProcessContext<'_, u64, Told>) {
+        match what {
+            Do::Set(n) => drop(self.value.set(ctx, n)),
+            Do::Add(n) => self.list.add(ctx, n),
+            Do::SetBrief(n) => drop(self.brief.set(ctx, n)),
+            Do::Clear => drop((self.value.clear(ctx), self.list.take(ctx))),
+            Do::Register(time) => drop(ctx.register_event_time_timer(time)),
+            Do::Delete(time) => drop(ctx.delete_event_time_timer(time)),
+            Do::Tell => {
+                let (value, list) = (self.value.value(ctx).copied(), self.list.values(ctx).to_vec());
+                let told = Told::Has(key, value, list, self.brief.value(ctx).copied());
+                ctx.push(told);
+            }
+        }
+    }
+
+    /// Changes what is there, and waits again now and then.
+    fn on_timer(&mut self, timer: Timer, ctx: &mut ProcessContext<'_, u64, Told>) {
+        let fired = Told::Fired(*ctx.key(), timer.time);
+        ctx.push(fired);
+        self.list.add(ctx, 1_000);
+        if timer.time % 3 == 0 {
+            ctx.register_event_time_timer(timer.time + 7);
+            ctx.register_processing_time_timer(timer.time);
+        }
+    }
+}
+
+macro_rules! keeps {
+    () => {
+        Harness::new(keyed_process(|record: &(u64, Do)| record.0, Keeps::open)).unwrap()
+    };
+}
+
+/// What a restored operator tells of its keys, and then of its timers.
+fn told(groups: &BTreeMap<usize, Vec<u8>>, keys: u64) -> Vec<Told> {
+    let mut harness = keeps!();
+    for (group, bytes) in groups {
+        harness.operator().state().restore(*group, bytes).unwrap();
+    }
+    (0..keys).for_each(|key| harness.push_at((key, Do::Tell), -1_000).unwrap());
+    harness.watermark(MAX_TIMESTAMP - 1).unwrap();
+    let mut told = harness.take();
+    told.sort();
+    told
+}
+
+/// All groups as they are now.
+fn at_once(state: &impl StateBackend) -> BTreeMap<usize, Vec<u8>> {
+    let group = |group| {
+        let mut bytes = Vec::new();
+        state.snapshot(group, &mut bytes).unwrap();
+        (group, bytes)
+    };
+    (0..subtask().max_parallelism).map(group).collect()
+}
+
+/// One piece of the snapshot; `false` when it is over.
+fn piece(state: &mut impl StateBackend, groups: &mut BTreeMap<usize, Vec<u8>>) -> bool {
+    match state.continue_snapshot().unwrap() {
+        Stored::More => true,
+        Stored::Group(group, bytes) => groups.insert(group, bytes).is_none() || panic!("{group} came twice"),
+        Stored::Done => false,
+    }
+}
+
+fn step() -> impl Strategy<Value = (u64, Do, i64)> {
+    let what = prop_oneof![
+        (0..100u64).prop_map(Do::Set),
+        (0..100u64).prop_map(Do::Add),
+        (0..100u64).prop_map(Do::SetBrief),
+        Just(Do::Clear),
+        (0..60i64).prop_map(Do::Register),
+        (0..60i64).prop_map(Do::Delete),
+    ];
+    (0..40u64, what, -20..60i64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_has_what_was_there_when_it_began(
+        before in prop::collection::vec(step(), 0..150),
+        during in prop::collection::vec((step(), any::<bool>()), 0..150),
+    ) {
+        let mut harness = keeps!();
+        let mut watermark = -20;
+        let mut act = |harness: &mut Harness<(u64, Do), Told, _>, (key, what, time): (u64, Do, i64)| {
+            // Some of them move time on, so that timers fire and what is brief is cleaned up.
+            if time > watermark && key % 5 == 0 {
+                watermark = time;
+                harness.watermark(time).unwrap();
+            }
+            harness.push_at((key, what), time).unwrap();
+        };
+        before.into_iter().for_each(|step| act(&mut harness, step));
+        let expected = told(&at_once(harness.operator().state()), 40);
+        harness.operator().state().begin_snapshot().unwrap();
+        let mut groups = BTreeMap::new();
+        for (step, goes_on) in during {
+            act(&mut harness, step);
+            if goes_on {
+                piece(harness.operator().state(), &mut groups);
+            }
+        }
+        while piece(harness.operator().state(), &mut groups) {}
+        prop_assert_eq!(told(&groups, 40), expected);
+    }
+}
+
+/// So many keys have their own number as a value, and a timer each.
+macro_rules! filled {
+    ($keys:expr) => {{
+        let mut harness = keeps!();
+        for key in 0..$keys {
+            harness.push_at((key, Do::Set(key)), 0).unwrap();
+            harness.push_at((key, Do::Register(5)), 0).unwrap();
+        }
+        harness
+    }};
+}
+
+#[test]
+fn it_is_complete_although_segments_split_while_it_is_taken() {
+    let (mut harness, mut groups, keys) = (filled!(4_000), BTreeMap::new(), 4_000);
+    harness.operator().state().begin_snapshot().unwrap();
+    let mut new = keys..40_000;
+    while piece(harness.operator().state(), &mut groups) {
+        new.by_ref().take(50).for_each(|key| harness.push_at((key, Do::Set(key)), 0).unwrap());
+    }
+    let told = told(&groups, 40_000);
+    assert_eq!(told.iter().filter(|it| matches!(it, Told::Has(_, Some(_), ..))).count(), 4_000);
+    assert_eq!(told.iter().filter(|it| matches!(it, Told::Fired(_, 5))).count(), 4_000);
+}
+
+#[test]
+fn there_is_one_at_a_time_and_what_it_holds_counts_as_state() {
+    let mut harness = filled!(2_000);
+    let state = harness.operator().state();
+    let before = state.size();
+    state.begin_snapshot().unwrap();
+    assert!(state.begin_snapshot().unwrap_err().to_string().contains("abandon that one"));
+    (0..200).for_each(|_| assert_eq!(state.continue_snapshot().unwrap(), Stored::More));
+    assert!(state.size().bytes > before.bytes + 200 * 8 && state.size().keys == before.keys);
+    state.abandon_snapshot();
+    assert_eq!((state.size(), state.continue_snapshot().unwrap()), (before, Stored::Done));
+    state.begin_snapshot().unwrap();
+}

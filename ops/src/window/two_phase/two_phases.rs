@@ -1,0 +1,64 @@
+//! A pipeline behind which windows are aggregated in two phases.
+
+use slotflow_runtime::install::Installer;
+use slotflow_runtime::pipe::Pipe;
+use slotflow_runtime::plan::Graph;
+use slotflow_runtime::{Downstream, Owned, Result};
+
+use crate::Stream;
+use crate::keyed::KeyedStream;
+use crate::window::WindowedStream;
+
+/// A pipeline behind which windows are aggregated in two phases; see [`WindowedStream::two_phases`].
+pub struct TwoPhases<P>(pub(super) P);
+
+impl<P: Pipe> Pipe for TwoPhases<P> {
+    type Out = P::Out;
+    type Time = P::Time;
+
+    fn discover(&mut self, graph: &mut Graph) {
+        self.0.discover(graph);
+    }
+
+    fn install<D: Downstream<P::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        self.0.install(installer, rest)
+    }
+}
+
+impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env, P, S, W> {
+    /// Aggregates in two phases: Flink's local-global aggregation, for tumbling and sliding windows in event time
+    /// directly behind a [`key_by`](Stream::key_by).
+    ///
+    /// Records of one key and pane that meet within a step are combined where they come from, and cross the exchange as
+    /// the first of them and one accumulator, which must be `Send`. That adds no latency and changes no result: what is
+    /// combined goes out with its step, in front of the next watermark. It pays where keys are few or some are hot: one
+    /// subtask is no longer asked for each record of a hot key. Where it does not halve what crosses it stops by
+    /// itself, and looks again now and then; but records take more room on their way, so where keys are many it costs
+    /// more than it is worth (PERF.md, two phases), and is for the user to say.
+    ///
+    /// [`aggregate_split`](WindowedStream::aggregate_split), which keeps late records, `process`, triggers and
+    /// windows of other kinds have one phase always.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// # use std::time::Duration;
+    /// let clicks = [("home", 1), ("home", 5), ("about", 6), ("home", 7)];
+    /// let mut counts = collect(clicks, |clicks| {
+    ///     let timed = clicks.with_timestamps(|click| click.1, Watermarks::bounded_out_of_orderness(Duration::ZERO));
+    ///     let ones = timed.map(|(page, _)| (page, 1));
+    ///     let windows = ones.key_by(|one| one.0).window(Tumbling::of(Duration::from_secs(1)));
+    ///     windows.two_phases().reduce(|a, b| (a.0, a.1 + b.1)).map(|window| window.value)
+    /// })?;
+    /// counts.sort();
+    /// assert_eq!(counts, [("about", 1), ("home", 3)]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn two_phases(self) -> WindowedStream<'env, TwoPhases<P>, S, W> {
+        let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
+        let KeyedStream { stream, selector, assigner } = keyed;
+        let Stream { env, last, open_edge, pipe } = stream;
+        let stream = Stream { env, last, open_edge, pipe: TwoPhases(pipe) };
+        let keyed = KeyedStream { stream, selector, assigner };
+        WindowedStream { keyed, windows, lateness_ms, parallelism }
+    }
+}
