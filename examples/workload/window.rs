@@ -89,13 +89,24 @@ pub fn run(args: &Args, size_ms: u64, slide_ms: u64) -> Result<String> {
     let outcome = Outcome::default();
     let (begin, end) = (outcome.clone(), outcome.clone());
     let (size, slide) = (Duration::from_millis(size_ms), Duration::from_millis(slide_ms));
-    env.source(generate(args.records, reading).on_start(move |_, _| begin.begin()))
-        .with_timestamps(|reading| i64::from(reading.time_ms), Watermarks::bounded_out_of_orderness(BOUND))
-        .key_by(|reading| reading.key)
-        .window(Sliding::of(size, slide))
-        .aggregate(CountAndMax)
-        .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(part(&result)))
-        .sink(callback(move |sum| end.end(sum)));
+    let readings = env
+        .source(generate(args.records, reading).on_start(move |_, _| begin.begin()))
+        .with_timestamps(|reading| i64::from(reading.time_ms), Watermarks::bounded_out_of_orderness(BOUND));
+    let windows = readings.key_by(|reading| reading.key).window(Sliding::of(size, slide));
+    macro_rules! summed {
+        ($windows:expr) => {
+            drop(
+                $windows
+                    .aggregate(CountAndMax)
+                    .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(part(&result)))
+                    .sink(callback(move |sum| end.end(sum))),
+            )
+        };
+    }
+    match &*args.variant {
+        "two-phases" => summed!(windows.two_phases()),
+        _ => summed!(windows),
+    }
     env.run(&args.workload)?;
     Ok(line(args, &outcome))
 }

@@ -197,6 +197,9 @@ mod tests {
 
     type Stamped = (u64, [u8; 8]);
 
+    /// Says something between records.
+    type Say = fn(&mut Combining<Even, Spread>);
+
     /// Adds up what is even; what is odd crosses as it is.
     #[derive(Default)]
     struct Even(u64, Vec<TimeSaid>);
@@ -256,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_goes_out_with_the_step_and_in_front_of_whatever_is_said() {
-        let controls: [(fn(&mut Combining<Even, Spread>), Control); 5] = [
+        let controls: [(Say, Control); 5] = [
             (|it| it.barrier(Barrier { id: 3 }), Control::Barrier(Barrier { id: 3 })),
             (|it| it.mark(LatencyMark { sent_ns: 1 }, 2), Control::Mark(LatencyMark { sent_ns: 1 })),
             (|it| it.forward_watermark(4), Control::Watermark(4)),

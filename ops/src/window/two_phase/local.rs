@@ -22,7 +22,8 @@ const PLACES_BYTES: usize = 32 * 1024;
 /// How many places there are at least, however large records are (a guess: the hot keys of most streams).
 const LEAST_PLACES: usize = 64;
 
-/// Mixes a pane into a hash: an odd number near 2^64 times the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+/// Mixes a pane into a hash: an odd number near 2^64 over the golden ratio (Knuth, The Art of Computer Programming,
+/// 6.4).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Describes the first phase of a window's aggregate.

@@ -24,8 +24,8 @@ pub use two_phases::TwoPhases;
 /// [asked for](WindowedStream::two_phases) and the windows are [`Sliding`] or tumbling ones in event time, else in one.
 #[diagnostic::on_unimplemented(
     message = "these windows cannot be aggregated here in two phases",
-    note = "`.two_phases()` is for windows directly behind `key_by`, and accumulators cross the exchange, so `Acc` must \
-            be `Send`"
+    note = "`.two_phases()` is for windows directly behind `key_by`, and accumulators cross the exchange, so \
+            `Acc` must be `Send`"
 )]
 pub trait Phased<W, T, S, A>: Pipe<Out = Owned<T>> {
     /// The pipeline with the windows.
