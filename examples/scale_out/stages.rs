@@ -27,10 +27,14 @@ impl Instance {
     }
 }
 
-/// A member of the group of a stage. It is let go early, so that a process that dies is not waited for for long.
+/// A member of the group of a stage. A process that dies is not waited for for long, and all hear soon that partitions
+/// move.
 fn member(brokers: &str, topic: &str, group: &str) -> KafkaSource {
     let source = KafkaSource::new(brokers).topic(topic).group(format!("{topic}-{group}")).spread_by_group();
-    source.setting("session.timeout.ms", 6_000).setting("fetch.wait.max.ms", 5)
+    source
+        .setting("session.timeout.ms", 6_000)
+        .setting("heartbeat.interval.ms", 500)
+        .setting("fetch.wait.max.ms", 5)
 }
 
 fn field(line: &str, number: usize) -> &str {

@@ -40,6 +40,10 @@ pub(super) struct Beginning<'a> {
 impl Beginning<'_> {
     /// Looks up where these partitions begin and end.
     pub fn find(&self, partitions: &[TopicPartition]) -> Result<Vec<Partition>> {
+        // A group may have nothing to give, and for nothing nobody is asked.
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
         let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
         let mut partitions: Vec<Partition> = partitions.iter().map(whole).collect();
         self.begin(&mut partitions)?;
@@ -202,4 +206,21 @@ fn list(partitions: &[Partition], offset: impl Fn(&Partition) -> KafkaOffset) ->
         added.map_err(|error| Error::bug(format!("{partition:?} cannot be named: {error}")))?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+
+    use super::*;
+
+    #[test]
+    fn no_partition_begins_nowhere_and_no_broker_is_asked() {
+        let config = ClientConfig::new().set("group.id", "g").set("bootstrap.servers", "127.0.0.1:1").clone();
+        let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog::default()).unwrap();
+        let timeout = Duration::from_millis(50);
+        let (consumer, start) = (&consumer, &Start::GroupOrEarliest);
+        let beginning = Beginning { consumer, group: Some("g"), start, stop: None, timeout };
+        assert_eq!(beginning.find(&[]).unwrap(), []);
+    }
 }
