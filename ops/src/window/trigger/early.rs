@@ -107,9 +107,10 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
         if state.due == Some(time) { result.and(state.look()) } else { result }
     }
 
-    /// The timer stays, as the inner trigger may have registered the same time, and is heard of by nobody.
+    /// The timer stays, as the inner trigger may have registered the same time. It is this one's next, too: one more
+    /// after each purge would be a timer for each firing.
     fn on_purge(&mut self, state: &mut Self::State, ctx: &mut TriggerContext<'_>) {
-        (state.due, state.has_news) = (None, false);
+        state.has_news = false;
         self.inner.on_purge(&mut state.inner, ctx);
     }
 
