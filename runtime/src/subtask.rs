@@ -296,6 +296,13 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         Step::Blocked(poll_ns.min(due_ns))
     }
 
+    /// Not inlined: what is seldom done takes registers from the loop over records.
+    #[inline(never)]
+    fn measured(&self) -> Result<()> {
+        let (meters, budget_bytes) = (&self.meter.operators, self.context.state_budget_bytes);
+        measure(self.chain.as_ref(), meters, budget_bytes, &self.blame)
+    }
+
     /// The name of the operator that was running, or of the chain's head.
     fn blamed(&self) -> &str {
         let running = self.blame.operator().and_then(|number| self.names.get(number as usize));
@@ -308,8 +315,7 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let step = self.advance(turn)?;
             if self.asked.is_due(&step, turn.now_ns) {
-                let (meters, budget_bytes) = (&self.meter.operators, self.context.state_budget_bytes);
-                measure(self.chain.as_ref(), meters, budget_bytes, &self.blame)?;
+                self.measured()?;
             }
             Ok(step)
         }));

@@ -156,7 +156,8 @@ impl<G> SplitTimes<G> {
     }
 
     /// Looks whether time goes on although nothing comes. `is_behind` says whether a split has something to give that
-    /// has not come yet.
+    /// has not come yet. Not inlined: what is done once a step takes registers from the loop over records.
+    #[inline(never)]
     pub(super) fn look<F: Family>(&mut self, ctx: &Context<'_>, is_behind: impl Fn(usize) -> bool)
     where
         G: WatermarkGenerator<F>,
