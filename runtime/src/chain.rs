@@ -77,7 +77,7 @@ pub trait Consumer<F: Family>: Output<F> + Tail {
     fn tick(&mut self, _ctx: &mut Context<'_>) -> Flow {
         Flow::Done
     }
-    /// Lets every operator emit what a barrier must not pass, first to last; the barrier follows.
+    /// Lets every operator emit what a barrier or idleness must not pass, first to last; that follows.
     fn settle(&mut self, _ctx: &mut Context<'_>) -> Flow {
         Flow::Done
     }

@@ -151,9 +151,10 @@ pub trait Operator<F: Family>: 'static {
         Flow::Done
     }
 
-    /// A barrier is about to pass: emit what is held back although it belongs in front of it, or whoever commits what
-    /// came before the barrier would lose it. State is not held back: it is kept by whoever stores it. Called again,
-    /// as [`tick`](Operator::tick) is, with no record in between. The default holds nothing.
+    /// A barrier is about to pass, or word that the input is idle: emit what is held back although it belongs in front
+    /// of it. Whoever commits what came before the barrier would lose it, and time would go on without it. State is not
+    /// held back: it is kept by whoever stores it. Called again, as [`tick`](Operator::tick) is, with no record in
+    /// between. The default holds nothing.
     fn settle<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }

@@ -91,16 +91,17 @@ impl<A, B> Retime<A, B> {
     where
         B: Consumer<F>,
     {
-        match self.saying {
-            Some(TimeSaid::Watermark(watermark)) => {
-                let flow = self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx));
-                if flow != Flow::Done || ctx.failed() {
-                    return flow;
-                }
-                self.watermark = watermark;
-            }
-            Some(TimeSaid::Idle) => self.rest.forward_idle(),
-            None => {}
+        let Some(said) = self.saying else { return Flow::Done };
+        let flow = self.behind(ctx, |rest, ctx| match said {
+            TimeSaid::Watermark(watermark) => rest.watermark(watermark, ctx),
+            TimeSaid::Idle => rest.settle(ctx),
+        });
+        if flow != Flow::Done || ctx.failed() {
+            return flow;
+        }
+        match said {
+            TimeSaid::Watermark(watermark) => self.watermark = watermark,
+            TimeSaid::Idle => self.rest.forward_idle(),
         }
         self.saying = None;
         Flow::Done
@@ -248,6 +249,8 @@ mod tests {
     struct Noted {
         notes: Vec<String>,
         halfway: bool,
+        /// Something is held back.
+        holds: bool,
     }
 
     impl Output<Owned<i64>> for Noted {
@@ -285,6 +288,13 @@ mod tests {
             self.notes.push(format!("|{watermark}>{}", ctx.watermark()));
             Flow::Done
         }
+        fn settle(&mut self, _: &mut Context<'_>) -> Flow {
+            if !std::mem::take(&mut self.holds) {
+                return Flow::Done;
+            }
+            self.notes.push("held".into());
+            Flow::More
+        }
         fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
             self.notes.push(format!("#>{}", ctx.watermark()));
             Flow::Done
@@ -316,6 +326,18 @@ mod tests {
             assert_eq!(Consumer::<Owned<i64>>::end(link, ctx), Flow::Done);
         });
         assert_eq!(notes, ["5@5>-9223372036854775808", "|5>-9223372036854775808", "7@7>5", "#>5"]);
+    }
+
+    #[test]
+    fn idleness_passes_nothing_that_is_held_back() {
+        let notes = with_context(|link, ctx| {
+            link.rest.holds = true;
+            link.forward_idle();
+            // Said to the assigner, which says it in turn.
+            let _said = Consumer::<Owned<i64>>::tick(link, ctx);
+            until_done(link, ctx);
+        });
+        assert_eq!(notes, ["held", "idle"]);
     }
 
     #[test]

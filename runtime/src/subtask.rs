@@ -16,7 +16,7 @@ use crate::head::{Drive, Event, Head};
 use crate::measures::{Asked, measure};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Consumer, Context, Error, Flow, Flush, Result, SubtaskContext};
+use crate::{Arena, Consumer, Context, Error, Family, Flow, Flush, Result, SubtaskContext};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
 /// answer takes, and a thousandth of a core).
@@ -226,17 +226,8 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             Event::Tick => chain.tick(&mut ctx),
             Event::End => chain.end(&mut ctx),
             Event::Noted => Flow::Done,
-            Event::Idle => {
-                chain.forward_idle();
-                Flow::Done
-            }
-            Event::Barrier(barrier) => {
-                let flow = chain.settle(&mut ctx);
-                if flow == Flow::Done && !ctx.failed() {
-                    chain.barrier(barrier);
-                }
-                flow
-            }
+            Event::Idle => settled(chain, &mut ctx, |chain| chain.forward_idle()),
+            Event::Barrier(barrier) => settled(chain, &mut ctx, |chain| chain.barrier(barrier)),
             Event::Mark(mark) => {
                 chain.mark(mark, turn.now_ns);
                 Flow::Done
@@ -308,6 +299,19 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         let running = self.blame.operator().and_then(|number| self.names.get(number as usize));
         running.unwrap_or(&self.context.operator)
     }
+}
+
+/// Says something behind what operators hold back.
+fn settled<F: Family, C: Consumer<F>>(
+    chain: &mut C,
+    ctx: &mut Context<'_>,
+    say: impl FnOnce(&mut C),
+) -> Flow {
+    let flow = chain.settle(ctx);
+    if flow == Flow::Done && !ctx.failed() {
+        say(chain);
+    }
+    flow
 }
 
 impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {

@@ -125,10 +125,9 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
         for _ in 0..FIRING_BUDGET {
             if let Some(boundary) = self.crossing {
                 match self.cross(boundary, ctx) {
-                    Flow::Done => {}
-                    more => return more,
+                    Flow::Done if !ctx.failed() => continue,
+                    flow => return flow,
                 }
-                continue;
             }
             match self.caller.under_way.next() {
                 Next::Record(outcome, timestamp) => {
@@ -146,23 +145,17 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
     }
 
     fn cross(&mut self, boundary: Boundary, ctx: &mut Context<'_>) -> Flow {
+        let flow = self.behind(ctx, |rest, ctx| match boundary {
+            Boundary::Watermark(watermark) => rest.watermark(watermark, ctx),
+            Boundary::Idle | Boundary::Barrier(_) => rest.settle(ctx),
+        });
+        if flow != Flow::Done || ctx.failed() {
+            return flow;
+        }
         match boundary {
-            Boundary::Watermark(watermark) => {
-                match self.behind(ctx, |rest, ctx| rest.watermark(watermark, ctx)) {
-                    Flow::Done => {}
-                    more => return more,
-                }
-                self.watermark = watermark;
-            }
+            Boundary::Watermark(watermark) => self.watermark = watermark,
             Boundary::Idle => self.rest.forward_idle(),
-            Boundary::Barrier(barrier) => {
-                match self.behind(ctx, |rest, ctx| rest.settle(ctx)) {
-                    Flow::Done if ctx.failed() => return Flow::Done,
-                    Flow::Done => {}
-                    more => return more,
-                }
-                self.rest.barrier(barrier);
-            }
+            Boundary::Barrier(barrier) => self.rest.barrier(barrier),
         }
         self.crossing = None;
         Flow::Done
@@ -357,6 +350,7 @@ mod tests {
     struct Notes {
         text: Vec<String>,
         halfway: bool,
+        holds: bool,
     }
 
     impl Output<Owned<Outcome<u64, u64>>> for Notes {
@@ -401,6 +395,13 @@ mod tests {
             self.text.push(format!("|{watermark}"));
             Flow::Done
         }
+        fn settle(&mut self, _: &mut Context<'_>) -> Flow {
+            if !std::mem::take(&mut self.holds) {
+                return Flow::Done;
+            }
+            self.text.push("held".into());
+            Flow::More
+        }
         fn end(&mut self, _: &mut Context<'_>) -> Flow {
             self.text.push("end".into());
             Flow::Done
@@ -412,13 +413,16 @@ mod tests {
         Push(u64, Timestamp),
         Watermark(Timestamp),
         Barrier(u64),
+        Idle,
+        /// An operator behind holds something back.
+        Hold,
         Answer(usize, std::result::Result<u64, String>),
         Drop(usize),
         /// The clock, in milliseconds.
         At(u64),
         End,
     }
-    use Do::{Answer as Reply, At, Barrier as Line, Drop as Lose, End, Push, Watermark as Time};
+    use Do::{Answer as Reply, At, Barrier as Line, Drop as Lose, End, Hold, Idle, Push, Watermark as Time};
 
     /// Does all of it, lets the link be called whenever it is due, and gives what has come out.
     fn run<S: Fn(Request) + Clone + Send + 'static>(
@@ -441,6 +445,8 @@ mod tests {
                 }
                 Time(at) => assert_eq!(link.watermark(at, &mut ctx), Flow::Done),
                 Line(id) => link.barrier(Barrier { id }),
+                Idle => link.forward_idle(),
+                Hold => link.rest.holds = true,
                 Reply(number, outcome) => by_hand.answer(number, outcome),
                 Lose(number) => by_hand.drop_request(number),
                 At(now_ms) => now_ns = now_ms * 1_000_000,
@@ -474,6 +480,14 @@ mod tests {
         ];
         let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
         assert_eq!(seen, "22@20>- 11@10>- |5 33@30>5 #1");
+    }
+
+    #[test]
+    fn neither_a_barrier_nor_idleness_passes_what_is_held_back_behind() {
+        let by_hand = ByHand::default();
+        let script = vec![Push(1, 10), Hold, Line(1), Reply(0, Ok(11)), Hold, Idle];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
+        assert_eq!(seen, "11@10>- held #1 held idle");
     }
 
     #[test]

@@ -246,7 +246,9 @@ impl Tail for Noted {
         self.note("mark");
     }
     fn forward_watermark(&mut self, _: Timestamp) {}
-    fn forward_idle(&mut self) {}
+    fn forward_idle(&mut self) {
+        self.note("idle");
+    }
     fn close(&mut self) {}
     fn finished(&mut self) -> bool {
         true
@@ -271,10 +273,10 @@ fn a_latency_mark_goes_out_with_the_record_behind_it() {
     assert_eq!(*noted.0.lock().unwrap(), ["flush", "mark", "record", "flush"]);
 }
 
-/// Gives two records and a barrier behind them.
-struct Barred;
+/// Gives two records, and says something behind them.
+struct Says(Event);
 
-impl Head for Barred {
+impl Head for Says {
     type Item = Owned<u64>;
     fn drive<'s>(
         &'s mut self,
@@ -283,7 +285,7 @@ impl Head for Barred {
         out: &mut impl Output<Owned<u64>>,
     ) -> Result<Drive> {
         (0..2).for_each(|n| out.push(n, ctx));
-        Ok(Drive { records: 2, event: Some(Event::Barrier(Barrier { id: 1 })) })
+        Ok(Drive { records: 2, event: Some(self.0) })
     }
     fn fill(&self) -> usize {
         0
@@ -306,14 +308,16 @@ impl Operator<Owned<u64>> for Holding {
 }
 
 #[test]
-fn a_barrier_waits_for_what_an_operator_has_held_back() {
-    let noted = Noted::default();
-    let chain = Chain { operator: 0, head: Holding::default(), rest: noted.clone() };
-    let mut subtask = ChainSubtask::new(Barred, chain, subtask(), Arc::new([]), Arc::default());
-    for _ in 0..2 {
-        assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 2 }), Step::Progress(_)));
+fn what_is_said_waits_for_what_an_operator_has_held_back() {
+    for (said, noted_as) in [(Event::Barrier(Barrier { id: 1 }), "barrier"), (Event::Idle, "idle")] {
+        let noted = Noted::default();
+        let chain = Chain { operator: 0, head: Holding::default(), rest: noted.clone() };
+        let mut subtask = ChainSubtask::new(Says(said), chain, subtask(), Arc::new([]), Arc::default());
+        for _ in 0..2 {
+            assert!(matches!(subtask.step(Turn { now_ns: 1, budget: 2 }), Step::Progress(_)));
+        }
+        assert_eq!(noted.0.lock().unwrap()[..6], ["flush", "record", "flush", "flush", "record", noted_as]);
     }
-    assert_eq!(noted.0.lock().unwrap()[..6], ["flush", "record", "flush", "flush", "record", "barrier"]);
 }
 
 /// Waits at the end for an answer, which comes at the second call.

@@ -107,11 +107,12 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
         if state.due == Some(time) { result.and(state.look()) } else { result }
     }
 
-    /// The timer stays, as the inner trigger may have registered the same time. It is this one's next, too: one more
-    /// after each purge would be a timer for each firing.
+    /// The timer stays, as the inner trigger may have registered the same time, and comes again if that one deletes it.
+    /// It is this one's next, too: one more after each purge would be a timer for each firing.
     fn on_purge(&mut self, state: &mut Self::State, ctx: &mut TriggerContext<'_>) {
         state.has_news = false;
         self.inner.on_purge(&mut state.inner, ctx);
+        state.due.into_iter().for_each(|due| state.wait(due, ctx));
     }
 
     fn check(&self) -> Result<()> {

@@ -139,6 +139,10 @@ impl<T, G: Trigger<T>> Trigger<T> for ProcessingTimeoutTrigger<G> {
     fn on_purge(&mut self, state: &mut Self::State, ctx: &mut TriggerContext<'_>) {
         state.due = None;
         self.inner.on_purge(&mut state.inner, ctx);
+        // The inner trigger may have deleted its own for the same time.
+        state.alarm.into_iter().for_each(|alarm| {
+            ctx.register_processing_time_timer(alarm);
+        });
     }
 
     fn check(&self) -> Result<()> {
@@ -154,6 +158,8 @@ impl<T, G: Trigger<T>> Trigger<T> for ProcessingTimeoutTrigger<G> {
 impl<T, G: MergingTrigger<T>> MergingTrigger<T> for ProcessingTimeoutTrigger<G> {
     fn on_merge(&mut self, state: &mut Self::State, other: Self::State, ctx: &mut TriggerContext<'_>) {
         self.inner.on_merge(&mut state.inner, other.inner, ctx);
+        // The inner trigger may have deleted its own for the same time.
+        state.alarm = None;
         let dues = [state.due, other.due].into_iter().flatten();
         let due = if self.since == Since::FirstRecord { dues.min() } else { dues.max() };
         due.into_iter().for_each(|due| state.wait(due, ctx));

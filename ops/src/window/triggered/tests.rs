@@ -10,8 +10,8 @@ use super::super::shape::milliseconds;
 use super::super::tests::{Given, Pair, Selector, ms, selector};
 use super::super::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
-    EventTimeTrigger, Global, Late, ProcessingTimeTrigger, ProcessingTimeoutTrigger, PurgingTrigger, Session,
-    Sliding, TriggerContext, Tumbling,
+    EventTimeTrigger, Global, Late, MergingTrigger, ProcessingTimeTrigger, ProcessingTimeoutTrigger,
+    PurgingTrigger, Session, Sliding, TriggerContext, Tumbling,
 };
 use super::*;
 use crate::Aggregate;
@@ -336,6 +336,44 @@ fn a_window_that_was_purged_fires_again_with_what_comes_then() {
     let plan = digits(Global, PurgingTrigger::of(ContinuousEventTimeTrigger::of(ms(10))));
     let fired = "a:1[..)early@1 |10 |30 a:2[..)early@31 |40 a:3[..)early@41 #";
     check(plan, "a:1@1 |10 |30 a:2@31 |40 a:3@41 #", fired);
+}
+
+/// Waits for 10 on the clock, and no more once its window is purged or another: what is around it may wait for 10, too.
+#[derive(Clone, Copy)]
+struct Until10;
+
+impl Trigger<Pair> for Until10 {
+    type State = ();
+
+    fn on_record(&mut self, pair: &Pair, (): &mut (), ctx: &mut TriggerContext<'_>) -> TriggerResult {
+        if ctx.processing_time() < 5 {
+            ctx.register_processing_time_timer(10);
+        }
+        if pair.1 == 9 { TriggerResult::FireAndPurge } else { TriggerResult::Continue }
+    }
+
+    fn on_purge(&mut self, (): &mut (), ctx: &mut TriggerContext<'_>) {
+        ctx.delete_processing_time_timer(10);
+    }
+}
+
+impl MergingTrigger<Pair> for Until10 {
+    fn on_merge(&mut self, (): &mut (), (): (), ctx: &mut TriggerContext<'_>) {
+        ctx.delete_processing_time_timer(10);
+    }
+}
+
+#[test]
+fn a_timer_that_an_inner_trigger_deletes_is_still_that_of_the_one_around_it() {
+    let (early, timeout) =
+        (EarlyTrigger::every(ms(10), Until10), ProcessingTimeoutTrigger::of(ms(10), Until10));
+    let (line, fired) =
+        ("a:1 ~5 a:9 ~11 a:2 ~20 ~21 #drain", "~5 a:19[..)early ~11 ~20 a:2[..)early ~21 #drain");
+    check(digits(Global, early), line, fired);
+    check(digits(Global, timeout), line, fired);
+    let (line, fired) = ("a:1@0 a:2@8 ~6 a:3@4 ~10 #drain", "~6 a:123[0,13)early@12 ~10 #drain");
+    check(digits(Session::with_gap(ms(5)), early), line, fired);
+    check(digits(Session::with_gap(ms(5)), timeout), line, fired);
 }
 
 /// Waits for the end of its window, and then does not.
