@@ -339,6 +339,22 @@ fn sources_of_a_group_do_not_drift_apart() {
 }
 
 #[test]
+fn a_source_that_has_ended_holds_nobody_up() {
+    let group = WatermarkAlignment::within(Duration::from_millis(50));
+    let (env, last) = (environment(1), Arc::new(Mutex::new(0)));
+    let short = env.source(from_iterator(0..10)).with_timestamps(|time| *time, lag(0));
+    let long = env.source(from_iterator(0..300)).with_timestamps(|time| *time, lag(0));
+    let note = last.clone();
+    let all = short.with_watermark_alignment(&group).union(long.with_watermark_alignment(&group));
+    watched(all.inspect(move |time| {
+        let mut last = note.lock().unwrap();
+        *last = (*last).max(*time);
+    }));
+    env.simulate("ended", 7).unwrap();
+    assert_eq!(*last.lock().unwrap(), 299);
+}
+
+#[test]
 fn splits_that_are_ahead_are_paused_and_their_neighbours_go_on() {
     for seed in 0..SEEDS {
         let (env, gave) = (environment(1), Arc::new(Mutex::new(Vec::new())));

@@ -206,7 +206,7 @@ fn memory_bytes(process: u32) -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Four budgets lie in the topic. Half a minute stands for an hour: nothing but what is fetched can grow.
+/// Four budgets lie in the topic. A quarter of a minute stands for an hour: nothing but what is fetched can grow.
 #[test]
 fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
     with_topics("full", |topics| {
@@ -230,7 +230,7 @@ fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
     });
 }
 
-/// The same, once it has not changed for a second.
+/// The same, once it has not changed for two seconds.
 fn memory_bytes_settled(process: u32) -> usize {
     let (mut before, mut since, began) = (0, Instant::now(), Instant::now());
     loop {

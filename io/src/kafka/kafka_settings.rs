@@ -230,6 +230,23 @@ mod tests {
             refused("sasl.password = [\"canary\"]"),
             "Kafka's settings: gives `sasl.password` something else: array; write a text, a number or a boolean"
         );
+        for wrong in [
+            "canary",
+            "canary # x",
+            "\"a\\canary\"",
+            "'canary",
+            "12canary",
+            "canary.x = 1",
+            "[canary",
+            "{ canary",
+        ] {
+            let text = refused(&format!("sasl.username = 'me'\nsasl.password = {wrong}"));
+            assert!(text.contains("line 2") && !text.contains("canary"), "{text}");
+        }
+        for wrong in ["sasl.password canary", "sasl.password: canary", "= canary", "a = 'b' canary"] {
+            let text = refused(wrong);
+            assert!(text.contains("line 1") && !text.contains("canary"), "{text}");
+        }
         let text = KafkaSettings::from_file("/no/such").unwrap_err().to_string();
         assert!(text.starts_with("/no/such: cannot be read: "), "{text}");
         let shown = format!("{:?}", KafkaSettings::new().set("sasl.password", "canary"));

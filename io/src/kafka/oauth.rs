@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -75,10 +76,19 @@ impl Tokens {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let last = match last.take_if(|last| Instant::now() < last.renew_at) {
             Some(still) => last.insert(still),
-            None => last.insert(Last::new((self.fetch)().and_then(sound).map_err(failed)?)),
+            None => last.insert(Last::new(self.fetched().and_then(sound).map_err(failed)?)),
         };
         client.take(&last.token).map_err(failed)?;
         Ok(last.renew_at)
+    }
+
+    /// A panic is no reason to let the last token expire: it is tried for again. Its text may hold what was fetched.
+    fn fetched(&self) -> std::result::Result<OauthToken, String> {
+        let fetched = catch_unwind(AssertUnwindSafe(|| (self.fetch)()));
+        fetched.unwrap_or_else(|panic| {
+            drop(Error::panicked(panic));
+            Err("fetching it panicked".into())
+        })
     }
 
     /// Starts the thread that renews a client's token, until the other end of `gone` is dropped with the client.
@@ -187,6 +197,20 @@ mod tests {
         while Arc::strong_count(&tokens.fetch) > 1 {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_panic_where_tokens_are_fetched_is_told_and_the_next_try_is_made() {
+        let count = AtomicUsize::new(0);
+        let tokens = Tokens::new(move || {
+            assert!(count.fetch_add(1, Ordering::Relaxed) > 0, "canary");
+            let expires = SystemTime::now() + Duration::from_secs(1_000);
+            Ok(OauthToken { token: "token".into(), principal: "me".into(), expires })
+        });
+        let client = Client::default();
+        let text = tokens.give(&client).unwrap_err().to_string();
+        assert!(text.contains("fetching it panicked") && !text.contains("canary"), "{text}");
+        assert!(tokens.give(&client).is_ok() && client.0.lock().unwrap().len() == 1);
     }
 
     #[test]

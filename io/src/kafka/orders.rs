@@ -2,7 +2,7 @@
 //!
 //! librdkafka's calls wait for a thread of its own, which a slot must not do. So the slot gives an order, and a thread
 //! on the I/O cores carries orders out, one after the other; each names the consumer that was the reader's when it was
-//! given, so that one that was renewed meanwhile ([`watch`](super::watch)) gets only what is meant for it.
+//! given, and one that was renewed ([`watch`](super::watch)) has a thread of its own: the old one may never answer.
 //!
 //! Messages of a partition that is to be paused come until it is. What was fetched and not taken is thrown away by
 //! librdkafka and fetched again later; what the slot takes while the order is carried out may come a second time, and
@@ -111,9 +111,11 @@ impl Orders {
         drop(self.order(What::Resume, of));
     }
 
-    /// The reader's consumer is another one from here on: it is to read these, and to pause those that are.
+    /// The reader's consumer is another one from here on: it is to read these, and to pause those that are. Its orders
+    /// have a thread of their own: that of the old one may wait for it for ever, and what failed there is over.
     pub fn renew(&mut self, client: Arc<Client>, all: Vec<(SplitId, ReadFrom)>) -> Result<()> {
         self.current.set(client);
+        self.given = None;
         for (split, of) in all {
             self.order(What::Read, of.clone())?;
             if self.is_paused(split) {
@@ -214,24 +216,46 @@ fn resume(client: &Client, of: &ReadFrom) -> KafkaResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use rdkafka::ClientConfig;
 
     use super::super::off_slot::OffSlot;
     use super::*;
 
-    #[test]
-    fn what_cannot_be_assigned_is_tried_again_counted_and_fails_in_the_end() {
+    fn client() -> Arc<Client> {
         let make = || {
             let client = ClientConfig::new().set("group.id", "g").create_with_context(Default::default());
             Ok((client.unwrap(), ()))
         };
         let (client, ()) = OffSlot::make(&IoCores::default(), "test", make).unwrap();
+        Arc::new(client)
+    }
+
+    #[test]
+    fn a_consumer_that_never_answers_does_not_hold_up_the_one_after_it() {
+        let (io, (stuck, unserved)) = (IoCores::default(), mpsc::channel());
+        let (current, counts) = (Current::new(client()), SourceCounts::default());
+        let mut orders = Orders::new(io, Waker::default(), counts, current, mpsc::channel().0);
+        orders.given = Some(stuck);
+        let (new, of) = (client(), ReadFrom { topic: "words".into(), partition: 3, next: Some(7) });
+        orders.renew(new.clone(), vec![(3, of)]).unwrap();
+        assert!(unserved.try_recv().is_err(), "it is given to a thread that waits for the old consumer");
+        let began = Instant::now();
+        while new.assignment().unwrap().count() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "the new consumer reads nothing");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_assigned_is_tried_again_counted_and_fails_in_the_end() {
         let (counts, (changes, heard)) = (SourceCounts::default(), mpsc::channel());
         let mut carried =
             CarryOut { counts: counts.clone(), changes, waker: Waker::default(), again: Vec::new() };
         // No log has such an offset, so that librdkafka refuses.
         let of = ReadFrom { topic: "words".into(), partition: 3, next: Some(-7) };
-        carried.one(Order { client: Arc::new(client), what: What::Read, of, tries: 0 });
+        carried.one(Order { client: client(), what: What::Read, of, tries: 0 });
         for _ in 0..MOST_TRIES {
             assert!(heard.try_recv().is_err());
             let order = carried.again.pop().unwrap();

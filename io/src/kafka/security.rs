@@ -56,6 +56,8 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
         Some(
             "set `sasl.mechanism` to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER: Kerberos is not built in",
         )
+    } else if is_about("libcurl") {
+        Some("fetch tokens by .oauth_tokens(..): librdkafka's own ways to them, over HTTP, are not built in")
     } else if is_about("OpenSSL") && is_about("at build time") || is_about("No provider for SASL mechanism") {
         Some("build with slotflow's feature `kafka-ssl`")
     } else if is_about("libzstd not available") {
@@ -253,6 +255,8 @@ mod tests {
         };
         assert_eq!(sasl("PLAIN"), "");
         assert!(sasl("GSSAPI").ends_with("Kerberos is not built in"), "{}", sasl("GSSAPI"));
+        let oidc = refusal(&[("sasl.oauthbearer.method", "oidc")]);
+        assert!(oidc.contains("; fetch tokens by .oauth_tokens(..): "), "{oidc}");
         let zstd = refusal(&[("group.id", "g"), ("compression.codec", "zstd")]);
         let needs_ssl = [sasl("SCRAM-SHA-512"), refusal(&[("security.protocol", "ssl")])];
         for refused in needs_ssl {

@@ -155,6 +155,7 @@ impl KafkaSink {
     /// Writes with each record how far event time has come here, in the header `slotflow-watermark`: so that the event
     /// time of a job that reads the topic goes on from there; see
     /// [`producer_watermark`](super::Message::producer_watermark). A header costs a record allocations of librdkafka's.
+    /// In a job without event time it says that time has not begun, and the readers' does not while it writes.
     #[must_use]
     pub fn with_watermarks(mut self) -> Self {
         self.with_watermarks = true;

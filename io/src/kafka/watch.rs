@@ -116,8 +116,8 @@ impl Watch {
             let stands = told.try_iter().last().unwrap_or_default();
             let standing = since.standing(stands, Instant::now());
             match self.see_to(&standing) {
-                Ok(renewed) if renewed => since.renewed(),
-                Ok(_) => {}
+                Ok(Some(because)) => since.renewed(because),
+                Ok(None) => {}
                 Err(error) => tracing::warn!("{} may stand still: {error}", self.maker.name),
             }
             if self.changes.send(Change::Tell(tell.clone())).is_ok() {
@@ -126,10 +126,10 @@ impl Watch {
         }
     }
 
-    /// Renews the consumer if the brokers have more of one of these.
-    fn see_to(&self, standing: &[Stand]) -> Result<bool> {
+    /// Renews the consumer if the brokers have more of one of these, which is given.
+    fn see_to(&self, standing: &[Stand]) -> Result<Option<SplitId>> {
         if standing.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let timeout = self.maker.settings.connect_timeout;
         let current = self.current.client();
@@ -140,7 +140,7 @@ impl Watch {
                 (behind, Some(new))
             }
         };
-        let Some((Stand { of, come }, end)) = behind else { return Ok(false) };
+        let Some((Stand { of, come }, end)) = behind else { return Ok(None) };
         let client = new.map_or_else(|| self.maker.client(|_| Ok(())).map(|(client, ())| client), Ok)?;
         tracing::warn!(
             "{} stands at offset {come} of {}-{} although there is more, up to {end}: its consumer is renewed",
@@ -152,7 +152,7 @@ impl Watch {
         // In vain where the reader is gone.
         drop(self.changes.send(Change::Renewed(batch(client)?)));
         self.maker.waker.wake();
-        Ok(true)
+        Ok(Some(of.split))
     }
 }
 
@@ -169,39 +169,48 @@ fn behind(
 
 /// Where each partition stands, and since when.
 struct Standing {
-    seen: HashMap<SplitId, (Offset, Instant)>,
-    /// How long one may stand, and how long now.
+    seen: HashMap<SplitId, Seen>,
+    /// How long one may stand.
     after: Duration,
+}
+
+/// One partition, as it was told of last.
+struct Seen {
+    come: Offset,
+    /// `None` where nobody has told of it lately.
+    since: Option<Instant>,
+    /// How long it may stand here.
     patience: Duration,
 }
 
 impl Standing {
     fn new(after: Duration) -> Standing {
-        Standing { seen: HashMap::new(), after, patience: after }
+        Standing { seen: HashMap::new(), after }
     }
 
     /// Those that have stood at one place for too long. What nobody tells of does not stand.
     fn standing(&mut self, stands: Vec<Stand>, now: Instant) -> Vec<Stand> {
-        let before = std::mem::take(&mut self.seen);
-        let mut standing = Vec::new();
-        for stand in stands {
-            let (come, since) = before.get(&stand.of.split).copied().unwrap_or((stand.come, now));
-            let since = if come == stand.come { since } else { now };
-            if come != stand.come {
-                self.patience = self.after;
-            }
-            self.seen.insert(stand.of.split, (stand.come, since));
-            if now.duration_since(since) >= self.patience {
-                standing.push(stand);
-            }
-        }
-        standing
+        let told = |split: &SplitId| stands.iter().any(|stand| stand.of.split == *split);
+        self.seen.iter_mut().filter(|(split, _)| !told(split)).for_each(|(_, seen)| seen.since = None);
+        stands.into_iter().filter(|stand| self.stands_too_long(stand, now)).collect()
     }
 
-    /// A new consumer begins; as long as that moves nothing, the next one is made later and later.
-    fn renewed(&mut self) {
-        self.seen.clear();
-        self.patience = (self.patience * 2).min(MOST_PATIENCE.max(self.after));
+    fn stands_too_long(&mut self, stand: &Stand, now: Instant) -> bool {
+        let here = || Seen { come: stand.come, since: None, patience: self.after };
+        let seen = self.seen.entry(stand.of.split).or_insert_with(here);
+        if seen.come != stand.come {
+            *seen = here();
+        }
+        now.duration_since(*seen.since.get_or_insert(now)) >= seen.patience
+    }
+
+    /// A new consumer begins because of this one; as long as that does not move it, the next one is made later and
+    /// later, whatever else moves: what takes long to be fetched would else be begun again and again.
+    fn renewed(&mut self, because: SplitId) {
+        self.seen.values_mut().for_each(|seen| seen.since = None);
+        if let Some(seen) = self.seen.get_mut(&because) {
+            seen.patience = (seen.patience * 2).min(MOST_PATIENCE.max(self.after));
+        }
     }
 }
 
@@ -387,14 +396,32 @@ mod tests {
     #[test]
     fn a_new_consumer_that_does_not_help_has_twice_the_time() {
         let (mut since, began) = (Standing::new(AFTER), Instant::now());
-        let at = |seconds| began + Duration::from_secs(seconds);
-        since.renewed();
-        let found = [0, 45, 60].map(|seconds| since.standing(vec![stand(0, 5)], at(seconds)).len());
-        assert_eq!(found, [0, 0, 1]);
-        (0..10).for_each(|_| since.renewed());
-        let found = [100, 699, 700].map(|seconds| since.standing(vec![stand(0, 5)], at(seconds)).len());
-        assert_eq!(found, [0, 0, 1], "but never more than ten minutes");
-        let found = [701, 730, 731].map(|seconds| since.standing(vec![stand(0, 6)], at(seconds)).len());
-        assert_eq!(found, [0, 0, 1], "what moves is looked at as ever");
+        // Another one always moves.
+        let found = |since: &mut Standing, come, seconds: [i64; 3]| {
+            seconds.map(|seconds| {
+                let now = began + Duration::from_secs(seconds as u64);
+                since.standing(vec![stand(0, come), stand(1, seconds)], now).len()
+            })
+        };
+        assert_eq!(found(&mut since, 5, [0, 29, 30]), [0, 0, 1]);
+        since.renewed(0);
+        assert_eq!(found(&mut since, 5, [40, 99, 100]), [0, 0, 1]);
+        (0..10).for_each(|_| since.renewed(0));
+        assert_eq!(found(&mut since, 5, [200, 799, 800]), [0, 0, 1], "but never more than ten minutes");
+        assert_eq!(found(&mut since, 6, [801, 830, 831]), [0, 0, 1], "what moves is looked at as ever");
+    }
+
+    #[test]
+    fn silence_does_not_make_it_forget_that_a_new_consumer_was_no_help() {
+        let (mut since, began) = (Standing::new(AFTER), Instant::now());
+        let mut at = |seconds, stands: &[Stand]| {
+            let now = began + Duration::from_secs(seconds);
+            let standing = since.standing(stands.to_vec(), now);
+            standing.iter().for_each(|stand| since.renewed(stand.of.split));
+            standing.len()
+        };
+        assert_eq!([at(0, &[stand(0, 5)]), at(30, &[stand(0, 5)])], [0, 1]);
+        assert_eq!([at(45, &[]), at(60, &[stand(0, 5)]), at(119, &[stand(0, 5)])], [0; 3]);
+        assert_eq!(at(120, &[stand(0, 5)]), 1);
     }
 }

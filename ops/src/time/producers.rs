@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotflow_runtime::{Family, MIN_TIMESTAMP, Timestamp};
+use slotflow_runtime::{Family, MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp};
 
 use super::{WatermarkGenerator, Watermarks};
 
@@ -16,6 +16,8 @@ impl Watermarks<()> {
     /// `mark` gives the producer of a record and how far event time had come there, if the record says so. A producer
     /// of which nothing has come for `silence` is let go, as it may be dead; if it comes back, what it gives may be
     /// late. That time stands still while nobody reads. A producer is known in a split from its first record there on.
+    /// One that has come to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the
+    /// topic goes on, and the next to write to it must not be late.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -70,12 +72,15 @@ impl<C> PerProducer<C> {
         (self.silence_ms / LOOKS).max(1)
     }
 
+    /// A producer that has come to its end says nothing of time any more: whoever writes after it must not be late.
     fn note(&mut self, id: u64, watermark: Timestamp) {
         match self.producers.iter_mut().find(|known| known.id == id) {
             Some(known) => {
-                known.watermark = known.watermark.max(watermark);
+                let ended = watermark == MAX_TIMESTAMP;
+                known.watermark = known.watermark.max(if ended { MIN_TIMESTAMP } else { watermark });
                 known.seen_ms = None;
             }
+            None if watermark == MAX_TIMESTAMP => {}
             None => self.producers.push(Producer { id, watermark, seen_ms: None }),
         }
     }
@@ -159,6 +164,16 @@ mod tests {
             (101, &[(2, 11)]),
         ];
         assert_eq!(times(&steps), [10, 10, 10, 10, 70, 70]);
+    }
+
+    #[test]
+    fn the_end_of_a_producer_is_not_that_of_time() {
+        const END: Timestamp = MAX_TIMESTAMP;
+        let steps: [(Timestamp, &[Record]); 4] =
+            [(0, &[(1, 50)]), (40, &[(1, END), (3, END)]), (80, &[(2, 60)]), (120, &[(2, 70)])];
+        assert_eq!(times(&steps), [50, 50, 50, 50], "whoever comes next is in time");
+        let later: [(Timestamp, &[Record]); 2] = [(160, &[(2, 80)]), (200, &[(2, 90)])];
+        assert_eq!(times(&[&steps[..], &later[..]].concat())[5], 90, "and the one that has ended is let go");
     }
 
     #[test]
