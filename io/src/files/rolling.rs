@@ -117,6 +117,14 @@ struct Open {
     due: Instant,
 }
 
+impl Open {
+    /// It is large enough or old enough. Its age counts here, too: under load there is always another order, and the
+    /// wait for one never ends.
+    fn is_due(&self, roll_bytes: u64) -> bool {
+        self.bytes >= roll_bytes || self.due <= Instant::now()
+    }
+}
+
 impl Rolling {
     /// # Errors
     /// The files are another job's, or the folder cannot be written.
@@ -157,7 +165,7 @@ impl Rolling {
             Order::Barrier(barrier) => self.barrier = barrier,
             Order::Close => self.closing = true,
         }
-        if self.closing || self.open.as_ref().is_some_and(|open| open.bytes >= self.target.roll_bytes) {
+        if self.closing || self.open.as_ref().is_some_and(|open| open.is_due(self.target.roll_bytes)) {
             self.finish()?;
         }
         self.say();
@@ -268,5 +276,13 @@ mod tests {
         let target = rolling.target.clone();
         drop(rolling);
         target.lock(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn an_old_file_is_finished_though_orders_never_cease() {
+        let (_folder, mut rolling, progress) = rolling("ages");
+        (rolling.target.roll_bytes, rolling.target.roll_after) = (u64::MAX, Duration::ZERO);
+        rolling.carry_out(Order::Write(b"a\n".into())).unwrap();
+        assert_eq!(progress.arrived(), (1, 0));
     }
 }
