@@ -140,7 +140,12 @@ where
             let what = format!("{:?} cannot begin the name of a file", self.prefix);
             return Err(Error::world(what, "give FileSink a prefix without a slash"));
         }
-        let probe = self.folder.join(format!(".{}.part", self.prefix));
+        if let Some(suffix) = self.suffix.as_ref().filter(|suffix| suffix.contains(['/', '\0'])) {
+            let what = format!("{suffix:?} cannot end the name of a file");
+            return Err(Error::world(what, "give FileSink a suffix without a slash"));
+        }
+        // No subtask's name, of whatever prefix: what is under way there must not be written over.
+        let probe = self.folder.join(format!(".{}.probe", self.prefix));
         let made = fs::create_dir_all(&self.folder).and_then(|()| File::create(&probe));
         let gone = made.and_then(|_| fs::remove_file(&probe));
         gone.map_err(|error| refused(&self.folder, &error))
