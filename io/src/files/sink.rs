@@ -20,7 +20,8 @@ const ROLL_AFTER: Duration = Duration::from_secs(10);
 ///
 /// A file is written under a hidden name, `.PREFIX-SUBTASK.part`, and gets its own, `PREFIX-SUBTASK-NUMBER.SUFFIX`,
 /// when it is finished: when it is large enough or old enough, and at the end of a job or its drain. So whatever has
-/// such a name is whole and does not change any more.
+/// such a name is whole and does not change any more. Numbers rise, and none is used again when its file has been moved
+/// away, as long as the folder keeps `.PREFIX-SUBTASK.lock`, where the last one stands.
 ///
 /// At least once: a record has arrived when its file has its name, and that is durable unless
 /// [`without_fsync`](FileSink::without_fsync) was said. Offsets are therefore committed as often as files are finished.
