@@ -67,8 +67,8 @@ impl Target {
         }
     }
 
-    /// One more than the largest number there is, or was: a file that has been taken away must not get a namesake, which
-    /// would take its place wherever it went.
+    /// One more than the largest number there is, or was: a file that has been taken away must not get a namesake,
+    /// which would take its place wherever it went.
     fn next_number(&self, lock: &Lock) -> io::Result<u64> {
         let mut next = lock.last()?.saturating_add(1);
         for entry in fs::read_dir(&self.folder)? {
@@ -84,8 +84,8 @@ impl Target {
     }
 }
 
-/// Held as long as files are written; the system lets go of it when its process ends. The number of the last file stands
-/// in it.
+/// Held as long as files are written; the system lets go of it when its process ends. The number of the last file
+/// stands in it.
 #[derive(Debug)]
 struct Lock(File);
 
