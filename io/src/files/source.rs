@@ -131,8 +131,8 @@ impl FileSource {
 
     /// Never ends: looks for new files, and for more in those that are known, whenever so much time has passed. New
     /// files become splits while the job runs. Files may grow, be removed, and be replaced by others of their names,
-    /// which are new files; they may not be rewritten. Half a line waits for its rest, and what was not read of a file before
-    /// it went is lost. By default what is there at the start is read, and then the source ends.
+    /// which are new files; they may not be rewritten. Half a line waits for its rest, and what was not read of a file
+    /// before it went is lost. By default what is there at the start is read, and then the source ends.
     #[must_use]
     pub fn watch_every(mut self, period: Duration) -> Self {
         self.watch_every = Some(period);
