@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slotflow_runtime::{Committer, Error, Offsets, Result};
 
@@ -127,14 +127,53 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: Arc<Path>,
-    positions: Arc<Mutex<Positions>>,
+    stored: Arc<Mutex<Stored>>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    positions: Positions,
+    /// The file has others.
+    changed: bool,
 }
 
 impl Store {
     /// Makes sure that it can be written.
     pub fn open(path: &Path, positions: Positions) -> Result<Store> {
         positions.save(path).map_err(|error| cannot("written", path, &error))?;
-        Ok(Store { path: path.into(), positions: Arc::new(positions.into()) })
+        let stored = Stored { positions, changed: false };
+        Ok(Store { path: path.into(), stored: Arc::new(stored.into()) })
+    }
+
+    /// Leaves out a file that is gone, at once: another of its name has to be read from its beginning, also by the next
+    /// start. Its splits have been forgotten before, so no commit brings it back.
+    pub fn forget(&self, path: &Path) {
+        let mut stored = self.stored();
+        let before = stored.positions.0.len();
+        stored.positions.0.retain(|(of, _), _| of != path);
+        stored.changed |= stored.positions.0.len() != before;
+        drop(stored);
+        self.save_or_warn();
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let mut stored = self.stored();
+        if stored.changed {
+            stored.positions.save(&self.path)?;
+            stored.changed = false;
+        }
+        Ok(())
+    }
+
+    /// What is not stored now is stored by the next commit.
+    fn save_or_warn(&self) {
+        if let Err(error) = self.save() {
+            tracing::warn!("positions are not stored in {} yet: {error}", self.path.display());
+        }
     }
 }
 
@@ -144,56 +183,59 @@ pub(super) struct FileCommitter {
     pub splits: FileSplits,
     /// Of how many bytes each range is.
     pub range_bytes: u64,
-    /// Why the last ones could not be stored.
-    pub unsaved: Option<io::Error>,
 }
 
 impl FileCommitter {
-    fn save(&mut self, changed: bool) -> Result<(), io::Error> {
-        let positions = self.store.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        if changed || self.unsaved.is_some() {
-            positions.save(&self.store.path)?;
-        }
-        self.unsaved = None;
-        Ok(())
-    }
-
-    fn note(&self, offsets: &Offsets) -> bool {
-        let mut positions = self.store.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = false;
+    fn note(&self, offsets: &Offsets) {
+        let mut stored = self.store.stored();
         for (split, offset) in offsets {
-            let split = self.splits.split(*split);
-            let name = (split.path, split.begin);
+            // A file that is gone has no position any more; one of its name begins anew.
+            let Some(split) = self.splits.split(*split) else { continue };
             let position = Position { range_bytes: self.range_bytes, offset: *offset as u64 };
-            let is_old = if split.forgotten {
-                positions.0.remove(&name).is_none()
-            } else {
-                positions.0.insert(name, position) == Some(position)
-            };
-            changed |= !is_old;
+            let before = stored.positions.0.insert((split.path, split.begin), position);
+            stored.changed |= before != Some(position);
         }
-        changed
     }
 }
 
 impl Committer for FileCommitter {
     fn commit(&mut self, offsets: &Offsets) -> Result<()> {
-        let changed = self.note(offsets);
-        if let Err(error) = self.save(changed) {
-            tracing::warn!("positions are not stored in {} yet: {error}", self.store.path.display());
-            self.unsaved = Some(error);
-        }
+        self.note(offsets);
+        self.store.save_or_warn();
         Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.save(false).map_err(|error| cannot("written", &self.store.path, &error))
+        self.store.save().map_err(|error| cannot("written", &self.store.path, &error))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::splits::FileSplit;
     use super::*;
+    use crate::frames::Range;
+
+    #[test]
+    fn a_file_that_is_gone_has_no_position_for_one_that_takes_its_name() {
+        let path = std::env::temp_dir().join(format!("slotflow-positions-{}", std::process::id()));
+        let store = Store::open(&path, Positions::default()).unwrap();
+        let file = FileSplit::new(Path::new("a"), (0, u64::MAX), 0, None);
+        assert_eq!(file.range, Range::ALL);
+        let splits = FileSplits::new(vec![file]);
+        let mut committer = FileCommitter { store: store.clone(), splits: splits.clone(), range_bytes: 0 };
+        committer.commit(&vec![(0, 100)]).unwrap();
+        assert_eq!(Positions::load(&path).unwrap().offset(Path::new("a"), 0), Some(100));
+        splits.forget(0);
+        store.forget(Path::new("a"));
+        assert_eq!(Positions::load(&path).unwrap(), Positions::default(), "the next start reads a new one");
+        splits.add_new(vec!["a".into()], 0);
+        committer.commit(&vec![(0, 100)]).unwrap();
+        assert_eq!(Positions::load(&path).unwrap(), Positions::default(), "a late commit is of the old one");
+        committer.commit(&vec![(1, 7)]).unwrap();
+        assert_eq!(Positions::load(&path).unwrap().offset(Path::new("a"), 0), Some(7));
+        fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn any_path_is_stored_on_one_line() {

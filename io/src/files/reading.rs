@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use slotflow_runtime::{Error, SplitId};
 
 use super::failure::{shortened, unlisted, unreadable};
 use super::pattern;
+use super::positions::Store;
 use super::source::Unfinished;
 use super::splits::{FileSplit, FileSplits};
 use crate::frames::{Cutter, Feeder, Framing, Gone, Piece};
@@ -25,8 +27,12 @@ pub(super) struct Reading {
     pub subtask: (usize, usize),
     pub watch: Option<Watch>,
     pub to: Feeder<Piece>,
+    /// Where positions are stored, if they are.
+    pub store: Option<Store>,
     /// Split by split, how far it is; kept while files may grow.
     pub cutters: HashMap<SplitId, Cutter>,
+    /// Which file each split is, while files may be replaced.
+    pub identities: HashMap<SplitId, Identity>,
     /// The split that was read last, as long as it counts for event time.
     pub current: Option<SplitId>,
     /// Hangs up when the reader is gone.
@@ -39,6 +45,17 @@ pub(super) struct Watch {
     pub patterns: Vec<String>,
     pub every: Duration,
     pub header: u64,
+}
+
+/// Tells a file from another that has taken its name. The time of its birth stands beside its number, which the next
+/// file may get; some file systems do not tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64, Option<SystemTime>);
+
+impl Identity {
+    fn of(file: &Metadata) -> Identity {
+        Identity(file.dev(), file.ino(), file.created().ok())
+    }
 }
 
 /// Why reading stops.
@@ -74,11 +91,10 @@ impl Reading {
     }
 
     fn read_once(&mut self) -> Result<(), Stop> {
-        for split in self.splits.of(self.subtask.0, self.subtask.1) {
-            let of = self.splits.split(split);
+        for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
             let file = File::open(&of.path).map_err(|error| unreadable(&of.path, &error))?;
             let mut cutter = self.begin(split, of);
-            self.read(split, &mut cutter, file)?;
+            self.read(split, &mut cutter, file, u64::MAX)?;
             self.finish(&mut cutter)?;
         }
         self.leave()
@@ -87,8 +103,8 @@ impl Reading {
     /// Files that grow are read on, those that come are read, those that go are forgotten.
     fn read_and_watch(&mut self) -> Result<(), Stop> {
         loop {
-            for split in self.splits.of(self.subtask.0, self.subtask.1) {
-                self.look(split)?;
+            for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
+                self.look(split, of)?;
             }
             self.leave()?;
             let Some(Watch { patterns, every, header }) = self.watch.clone() else { return Ok(()) };
@@ -102,14 +118,19 @@ impl Reading {
         }
     }
 
-    /// Reads what has come to a file.
-    fn look(&mut self, split: SplitId) -> Result<(), Stop> {
-        let of = self.splits.split(split);
-        let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split),
+    /// Reads what has come to a file. What comes meanwhile waits for the next look, or a file that grows and grows
+    /// would keep the others from being read.
+    fn look(&mut self, split: SplitId, of: FileSplit) -> Result<(), Stop> {
+        let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split, &of.path),
             opened => opened.map_err(|error| unreadable(&of.path, &error))?,
         };
+        let identity = Identity::of(&metadata);
+        if *self.identities.entry(split).or_insert(identity) != identity {
+            return self.forget(split, &of.path);
+        }
+        let length = metadata.len();
         let known = self.cutters.get(&split).map_or(of.range.begin, Cutter::read_to);
         if length < known {
             return Err(shortened(&of.path, known, length).into());
@@ -121,15 +142,21 @@ impl Reading {
             Some(cutter) => cutter,
             None => self.begin(split, of),
         };
-        self.read(split, &mut cutter, file)?;
+        self.read(split, &mut cutter, file, length)?;
         cutter.shrink();
         self.cutters.insert(split, cutter);
         Ok(())
     }
 
-    fn forget(&mut self, split: SplitId) -> Result<(), Stop> {
+    /// The file is gone; another of its name is a new one.
+    fn forget(&mut self, split: SplitId, path: &Path) -> Result<(), Stop> {
         self.splits.forget(split);
-        self.cutters.remove(&split);
+        self.store.iter().for_each(|store| store.forget(path));
+        self.identities.remove(&split);
+        let half = self.cutters.remove(&split).map_or(0, |cutter| cutter.half());
+        if half > 0 {
+            tracing::warn!("{} is gone, and with it the rest of a frame of {half} bytes", path.display());
+        }
         Ok(self.to.give(Piece::Forget(split))?)
     }
 
@@ -137,13 +164,13 @@ impl Reading {
         Cutter::new(self.framing, split, of.origin, of.range)
     }
 
-    /// Reads a file to its end, or to where another split begins.
-    fn read(&mut self, split: SplitId, cutter: &mut Cutter, mut file: File) -> Result<(), Stop> {
+    /// Reads a file to its end, to about its length of before, or to where another split begins.
+    fn read(&mut self, split: SplitId, cutter: &mut Cutter, mut file: File, to: u64) -> Result<(), Stop> {
         self.come(split)?;
         let origin = cutter.origin().to_owned();
         let failed = |error: io::Error| unreadable(Path::new(&origin), &error);
         file.seek(SeekFrom::Start(cutter.read_to())).map_err(failed)?;
-        while !cutter.ended() && cutter.read(&mut file).map_err(failed)? > 0 {
+        while !cutter.ended() && cutter.read_to() < to && cutter.read(&mut file).map_err(failed)? > 0 {
             while let Some(block) = cutter.take()? {
                 self.to.give(Piece::Block(block))?;
             }

@@ -3,8 +3,9 @@
 //! A file has its name only when it is finished and durable, and what is in it has arrived only then. A barrier that
 //! comes while a file is open waits for that; without one, everything in front of it has arrived.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -47,7 +48,8 @@ impl Target {
     /// Makes sure that nobody else writes these files: waits so long for whoever is still leaving.
     fn lock(&self, timeout: Duration) -> Result<Lock> {
         let path = self.folder.join(format!(".{}.lock", self.stem));
-        let file = File::create(&path).map_err(|error| refused(&self.folder, &error))?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| refused(&self.folder, &error))?;
         let until = Instant::now() + timeout;
         loop {
             match file.try_lock() {
@@ -65,9 +67,10 @@ impl Target {
         }
     }
 
-    /// One more than the largest number there is.
-    pub fn next_number(&self) -> io::Result<u64> {
-        let mut next = 1;
+    /// One more than the largest number there is, or was: a file that has been taken away must not get a namesake,
+    /// which would take its place wherever it went.
+    fn next_number(&self, lock: &Lock) -> io::Result<u64> {
+        let mut next = lock.last()?.saturating_add(1);
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
             next = next.max(self.number(&name.to_string_lossy()).map_or(0, |number| number + 1));
@@ -81,9 +84,24 @@ impl Target {
     }
 }
 
-/// Held as long as files are written; the system lets go of it when its process ends.
+/// Held as long as files are written; the system lets go of it when its process ends. The number of the last file
+/// stands in it.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "it is there to be dropped")] File);
+struct Lock(File);
+
+impl Lock {
+    /// The last number that was noted; 0 before the first.
+    fn last(&self) -> io::Result<u64> {
+        let mut text = Vec::new();
+        (&self.0).read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).trim().parse().unwrap_or(0))
+    }
+
+    /// Notes the number of a file that is about to get its name. All are of one length, so each is written over whole.
+    fn note(&self, number: u64) -> io::Result<()> {
+        self.0.write_all_at(format!("{number:020}\n").as_bytes(), 0)
+    }
+}
 
 /// A folder that cannot be written.
 pub(super) fn refused(folder: &Path, error: &io::Error) -> Error {
@@ -99,7 +117,7 @@ fn in_use(lock: &Path) -> Error {
 /// Writes files, one after the other.
 pub(super) struct Rolling {
     target: Target,
-    _lock: Lock,
+    lock: Lock,
     next: u64,
     orders: Receiver<Order>,
     progress: Arc<Progress>,
@@ -117,14 +135,22 @@ struct Open {
     due: Instant,
 }
 
+impl Open {
+    /// It is large enough or old enough. Its age counts here, too: under load there is always another order, and the
+    /// wait for one never ends.
+    fn is_due(&self, roll_bytes: u64) -> bool {
+        self.bytes >= roll_bytes || self.due <= Instant::now()
+    }
+}
+
 impl Rolling {
     /// # Errors
     /// The files are another job's, or the folder cannot be written.
     pub fn new(target: Target, orders: Receiver<Order>, progress: Arc<Progress>) -> Result<Rolling> {
-        let _lock = target.lock(LEAVE_TIMEOUT)?;
-        let next = target.next_number().map_err(|error| refused(&target.folder, &error))?;
+        let lock = target.lock(LEAVE_TIMEOUT)?;
+        let next = target.next_number(&lock).map_err(|error| refused(&target.folder, &error))?;
         let (open, blocks, barrier, closing) = (None, 0, 0, false);
-        Ok(Rolling { target, _lock, next, orders, progress, open, blocks, barrier, closing })
+        Ok(Rolling { target, lock, next, orders, progress, open, blocks, barrier, closing })
     }
 
     /// Writes until nobody gives any more orders. What is not finished then is nobody's.
@@ -157,7 +183,7 @@ impl Rolling {
             Order::Barrier(barrier) => self.barrier = barrier,
             Order::Close => self.closing = true,
         }
-        if self.closing || self.open.as_ref().is_some_and(|open| open.bytes >= self.target.roll_bytes) {
+        if self.closing || self.open.as_ref().is_some_and(|open| open.is_due(self.target.roll_bytes)) {
             self.finish()?;
         }
         self.say();
@@ -201,7 +227,9 @@ impl Rolling {
     fn finish(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let name = self.target.finished(self.next);
+        self.lock.note(self.next)?;
         if self.target.fsync {
+            self.lock.0.sync_data()?;
             open.file.sync_all()?;
         }
         fs::rename(self.target.hidden(), &name)?;
@@ -262,11 +290,35 @@ mod tests {
         assert_eq!(progress.arrived(), (3, 2), "nobody waits for a file to be full at the end");
         rolling.carry_out(Order::Write(b"d\n".into())).unwrap();
         assert_eq!(progress.arrived(), (4, 2));
-        assert_eq!(rolling.target.next_number().unwrap(), 4);
         let error = rolling.target.lock(Duration::ZERO).unwrap_err().to_string();
         assert!(error.contains("another job writes the same files"), "{error}");
         let target = rolling.target.clone();
         drop(rolling);
         target.lock(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_gets_no_namesake() {
+        let (folder, mut rolling, progress) = rolling("namesakes");
+        for next in 2..4 {
+            rolling.carry_out(Order::Write(b"long\n".into())).unwrap();
+            assert_eq!(rolling.next, next);
+        }
+        fs::remove_file(folder.0.join("f-0-000002.txt")).unwrap();
+        let target = rolling.target.clone();
+        drop(rolling);
+        let (_, orders) = std::sync::mpsc::sync_channel(1);
+        assert_eq!(Rolling::new(target.clone(), orders, progress).unwrap().next, 3);
+        // Without what is in the lock, such as that of an older version, the names there are count.
+        fs::write(folder.0.join(".f-0.lock"), "").unwrap();
+        assert_eq!(target.next_number(&target.lock(Duration::ZERO).unwrap()).unwrap(), 2);
+    }
+
+    #[test]
+    fn an_old_file_is_finished_though_orders_never_cease() {
+        let (_folder, mut rolling, progress) = rolling("ages");
+        (rolling.target.roll_bytes, rolling.target.roll_after) = (u64::MAX, Duration::ZERO);
+        rolling.carry_out(Order::Write(b"a\n".into())).unwrap();
+        assert_eq!(progress.arrived(), (1, 0));
     }
 }

@@ -20,7 +20,8 @@ const ROLL_AFTER: Duration = Duration::from_secs(10);
 ///
 /// A file is written under a hidden name, `.PREFIX-SUBTASK.part`, and gets its own, `PREFIX-SUBTASK-NUMBER.SUFFIX`,
 /// when it is finished: when it is large enough or old enough, and at the end of a job or its drain. So whatever has
-/// such a name is whole and does not change any more.
+/// such a name is whole and does not change any more. Numbers rise, and none is used again when its file has been moved
+/// away, as long as the folder keeps `.PREFIX-SUBTASK.lock`, where the last one stands.
 ///
 /// At least once: a record has arrived when its file has its name, and that is durable unless
 /// [`without_fsync`](FileSink::without_fsync) was said. Offsets are therefore committed as often as files are finished.
@@ -140,7 +141,12 @@ where
             let what = format!("{:?} cannot begin the name of a file", self.prefix);
             return Err(Error::world(what, "give FileSink a prefix without a slash"));
         }
-        let probe = self.folder.join(format!(".{}.part", self.prefix));
+        if let Some(suffix) = self.suffix.as_ref().filter(|suffix| suffix.contains(['/', '\0'])) {
+            let what = format!("{suffix:?} cannot end the name of a file");
+            return Err(Error::world(what, "give FileSink a suffix without a slash"));
+        }
+        // No subtask's name, of whatever prefix: what is under way there must not be written over.
+        let probe = self.folder.join(format!(".{}.probe", self.prefix));
         let made = fs::create_dir_all(&self.folder).and_then(|()| File::create(&probe));
         let gone = made.and_then(|_| fs::remove_file(&probe));
         gone.map_err(|error| refused(&self.folder, &error))

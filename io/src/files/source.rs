@@ -130,8 +130,9 @@ impl FileSource {
     }
 
     /// Never ends: looks for new files, and for more in those that are known, whenever so much time has passed. New
-    /// files become splits while the job runs. Files may grow and may be removed, not be rewritten. Half a line waits
-    /// for its rest. By default what is there at the start is read, and then the source ends.
+    /// files become splits while the job runs. Files may grow, be removed, and be replaced by others of their names,
+    /// which are new files; they may not be rewritten. Half a line waits for its rest, and what was not read of a file
+    /// before it went is lost. By default what is there at the start is read, and then the source ends.
     #[must_use]
     pub fn watch_every(mut self, period: Duration) -> Self {
         self.watch_every = Some(period);
@@ -241,7 +242,7 @@ impl FileSource {
 
     fn committer(&self) -> Option<Box<dyn Committer>> {
         let (store, splits) = (self.store.clone()?, self.splits.clone());
-        Some(Box::new(FileCommitter { store, splits, range_bytes: self.stored_range(), unsaved: None }))
+        Some(Box::new(FileCommitter { store, splits, range_bytes: self.stored_range() }))
     }
 
     /// Of how many bytes a range is, as positions have it.
@@ -306,7 +307,9 @@ impl Source for FileSource {
             subtask: (subtask.index, subtask.parallelism),
             watch: self.watch(),
             to,
+            store: self.store.clone(),
             cutters: HashMap::new(),
+            identities: HashMap::new(),
             current: None,
             pause,
         };

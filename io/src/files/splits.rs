@@ -1,6 +1,6 @@
 //! The splits of a source of files, shared by its subtasks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,8 +18,6 @@ pub(super) struct FileSplit {
     pub begin: u64,
     /// What is read of it.
     pub range: Range,
-    /// The file is gone.
-    pub forgotten: bool,
 }
 
 impl FileSplit {
@@ -31,44 +29,61 @@ impl FileSplit {
         let (from, skip_lines) = stored.map_or(fresh, |offset| (offset, 0));
         let origin = path.to_string_lossy().into();
         let range = Range { begin: from, skip_lines, end };
-        FileSplit { path: path.to_owned(), origin, begin, range, forgotten: false }
+        FileSplit { path: path.to_owned(), origin, begin, range }
     }
 }
 
-/// All splits by number: while a directory is watched, whoever sees a new file first gives it the next one.
+/// All splits by number: while a directory is watched, whoever sees a new file first gives it the next one. A file that
+/// is gone leaves nothing behind, and its number is not used again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FileSplits(Arc<Mutex<Vec<FileSplit>>>);
+pub(super) struct FileSplits(Arc<Mutex<All>>);
+
+#[derive(Debug, Default)]
+struct All {
+    splits: BTreeMap<SplitId, FileSplit>,
+    next: SplitId,
+}
+
+impl All {
+    fn add(&mut self, split: FileSplit) {
+        self.splits.insert(self.next, split);
+        self.next += 1;
+    }
+}
 
 impl FileSplits {
     pub fn new(splits: Vec<FileSplit>) -> FileSplits {
-        FileSplits(Arc::new(splits.into()))
+        let mut all = All::default();
+        splits.into_iter().for_each(|split| all.add(split));
+        FileSplits(Arc::new(all.into()))
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<FileSplit>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn split(&self, split: SplitId) -> FileSplit {
-        self.all()[split as usize].clone()
+    /// One of them; none if its file is gone.
+    pub fn split(&self, split: SplitId) -> Option<FileSplit> {
+        self.all().splits.get(&split).cloned()
     }
 
     pub fn forget(&self, split: SplitId) {
-        self.all()[split as usize].forgotten = true;
+        self.all().splits.remove(&split);
     }
 
     /// Adds those of these files that are new.
     pub fn add_new(&self, files: Vec<PathBuf>, header: u64) {
         let mut all = self.all();
-        let known = all.iter().filter(|split| !split.forgotten).map(|split| split.path.clone());
-        let known: HashSet<PathBuf> = known.collect();
-        let new = files.iter().filter(|path| !known.contains(*path));
-        all.extend(new.map(|path| FileSplit::new(path, (0, u64::MAX), header, None)));
+        let known: HashSet<PathBuf> = all.splits.values().map(|split| split.path.clone()).collect();
+        for path in files.iter().filter(|path| !known.contains(*path)) {
+            all.add(FileSplit::new(path, (0, u64::MAX), header, None));
+        }
     }
 
-    /// The numbers of those that one subtask of so many reads.
-    pub fn of(&self, index: usize, parallelism: usize) -> Vec<SplitId> {
+    /// Those that one subtask of so many reads.
+    pub fn of(&self, index: usize, parallelism: usize) -> Vec<(SplitId, FileSplit)> {
         let all = self.all();
-        let mine = (index..all.len()).step_by(parallelism);
-        mine.filter(|split| !all[*split].forgotten).map(|split| split as SplitId).collect()
+        let mine = all.splits.iter().filter(|(split, _)| **split as usize % parallelism == index);
+        mine.map(|(split, of)| (*split, of.clone())).collect()
     }
 }

@@ -86,10 +86,6 @@ impl<T> Csv<T> {
 
     /// Takes the payload apart.
     fn split(&mut self, payload: &[u8]) -> Result<(), Cause> {
-        // The parser takes the end of its input for the end of a quote.
-        if memchr::memchr_iter(b'"', payload).count() % 2 == 1 {
-            return Err("a quoted field does not end in its record".into());
-        }
         let mut reader = ReaderBuilder::new().delimiter(self.delimiter).build();
         let fields = self.read(&mut reader, payload)?;
         self.fields.clear();
@@ -104,6 +100,8 @@ impl<T> Csv<T> {
     /// Runs the parser over one record and gives how many fields it has.
     fn read(&mut self, reader: &mut Reader, payload: &[u8]) -> Result<usize, Cause> {
         let (mut input, mut written, mut fields) = (payload, 0, 0);
+        // The parser takes the end of its input for the end of a quote, but a line break for a part of the field.
+        let mut rest = Some(&b"\n"[..]);
         loop {
             let (text, ends) = (&mut self.text[written..], &mut self.ends[fields..]);
             let (result, read, wrote, ended) = reader.read_record(input, text, ends);
@@ -111,8 +109,11 @@ impl<T> Csv<T> {
             match result {
                 ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                // Once more, with nothing, says that the input is over.
-                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::InputEmpty => match rest.take() {
+                    Some(line_break) => input = line_break,
+                    None if written == 0 => return Err("the record is empty".into()),
+                    None => return Err("a quoted field does not end in its record".into()),
+                },
                 ReadRecordResult::Record if input.is_empty() => return Ok(fields),
                 ReadRecordResult::Record => return Err("there is more behind the end of the record".into()),
                 ReadRecordResult::End => return Err("the record is empty".into()),

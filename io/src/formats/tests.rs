@@ -23,7 +23,9 @@ fn csv_says_what_is_malformed() {
     let error = |payload: &str| decoded(csv::<Row>(), payload.as_bytes()).unwrap_err();
     assert_eq!(decoded(csv::<Row>(), b"a,\r"), Ok(("a".into(), None)));
     assert_eq!(error("\"a,1"), "a quoted field does not end in its record");
-    assert_eq!(error(""), "the record is empty");
+    assert_eq!(error("a\"b,\"1"), "a quoted field does not end in its record");
+    assert_eq!(decoded(csv::<Row>(), b"5\" pipe,1"), Ok(("5\" pipe".into(), Some(1))));
+    assert_eq!((error(""), error("\n")), ("the record is empty".into(), "the record is empty".into()));
     assert_eq!(error("a,1\nb,2"), "there is more behind the end of the record");
     assert!(error("a,x").contains("invalid digit found in string"), "{}", error("a,x"));
     assert!(error("a").contains("invalid length 1"), "{}", error("a"));

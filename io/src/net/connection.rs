@@ -4,10 +4,19 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
 use super::Address;
+
+/// A far end that was silent for so long is asked whether it is there still (a guess: a machine that failed, or whose
+/// connection was forgotten on the way, says nothing itself).
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// And again so soon: with the system's nine attempts it is given up after two minutes.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[derive(Debug)]
@@ -20,7 +29,7 @@ impl Connection {
     /// Connects, in bounded time; a name that has several addresses is tried at each.
     pub fn connect(to: &Address, timeout: Duration) -> io::Result<Connection> {
         let address = match to {
-            Address::Unix(path) => return UnixStream::connect(path).map(Connection::Unix),
+            Address::Unix(path) => return connect_unix(path, timeout).map(Connection::Unix),
             Address::Tcp(address) => address,
         };
         let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -36,6 +45,9 @@ impl Connection {
     fn tcp(stream: TcpStream) -> io::Result<Connection> {
         // Whoever writes here has gathered what goes together already.
         stream.set_nodelay(true)?;
+        // Who only reads would wait for ever for a far end that is gone without a word.
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(Connection::Tcp(stream))
     }
 
@@ -53,6 +65,18 @@ impl Connection {
             Connection::Unix(stream) => stream.shutdown(Shutdown::Both),
         };
     }
+}
+
+/// A Unix socket whose owner takes no connections lets others wait as long as they may wait to write.
+fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_write_timeout(Some(timeout))?;
+    socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "nobody takes the connection"),
+        _ => error,
+    })?;
+    socket.set_write_timeout(None)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 impl Read for Connection {
@@ -131,6 +155,38 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
             tracing::warn!("the socket {} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As long as a test may take.
+    const LOST: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_unix_socket_whose_owner_takes_no_connections_is_given_up() {
+        let path = std::env::temp_dir().join(format!("slotflow-full-{}", std::process::id()));
+        let far = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        far.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        far.listen(0).unwrap();
+        let _first = Connection::connect(&Address::Unix(path.clone()), LOST).unwrap();
+        let full = Connection::connect(&Address::Unix(path.clone()), Duration::from_millis(1)).unwrap_err();
+        assert_eq!(full.to_string(), "nobody takes the connection");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_far_end_that_is_silent_is_asked_whether_it_is_there() {
+        let listener = Listener::bind(&Address::from("127.0.0.1:0")).unwrap();
+        let Listener::Tcp(bound) = &listener else { panic!("it is TCP") };
+        let at = Address::Tcp(bound.local_addr().unwrap().to_string());
+        let ends = [Connection::connect(&at, LOST).unwrap(), listener.accept().unwrap().0];
+        for end in ends {
+            let Connection::Tcp(stream) = end else { panic!("it is TCP") };
+            assert!(SockRef::from(&stream).keepalive().unwrap());
         }
     }
 }

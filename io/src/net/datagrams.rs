@@ -50,14 +50,13 @@ impl Datagrams {
 
     /// Asks the system to tell of drops.
     pub fn tell_drops(socket: &UdpSocket) -> io::Result<()> {
-        let on: libc::c_int = 1;
-        let length = size_of_val(&on) as libc::socklen_t;
-        // SAFETY: the descriptor is open as long as the socket is borrowed, and the option is a number of that length.
-        let set = unsafe {
-            let value = ptr::from_ref(&on).cast();
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, value, length)
-        };
-        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        set(socket, (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), 1)
+    }
+
+    /// Asks the system for no datagrams of groups that only others on this machine have joined, which it gives to
+    /// whoever has bound the port of every address.
+    pub fn only_own_groups(socket: &UdpSocket) -> io::Result<()> {
+        set(socket, (libc::IPPROTO_IP, libc::IP_MULTICAST_ALL), 0)
     }
 
     /// Takes what there is, at most `most` datagrams, without waiting, and gives how many.
@@ -101,6 +100,21 @@ impl Datagrams {
         let Some(overflow) = overflow_of(&self.headers[last].msg_hdr) else { return 0 };
         overflow.wrapping_sub(std::mem::replace(&mut self.overflow, overflow))
     }
+}
+
+/// Sets an option of a level that is a number.
+fn set(
+    socket: &UdpSocket,
+    (level, option): (libc::c_int, libc::c_int),
+    value: libc::c_int,
+) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as the socket is borrowed, and the option is a number of that length.
+    let set = unsafe {
+        let value = ptr::from_ref(&value).cast();
+        libc::setsockopt(socket.as_raw_fd(), level, option, value, length)
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// What a message says of drops; nothing before the first.

@@ -31,7 +31,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// It listens, and then all subtasks take connections, whoever is first; or it connects to addresses, which are spread
 /// over the subtasks. Each connection is a split for event time, whose number is used again when it is closed; the
-/// order of its frames holds. A connection has a thread on the I/O cores. Where the slot does not keep up, nothing is
+/// order of its frames holds. A far end over TCP that is gone without a word is noticed within some two minutes, and
+/// counts as broken. A connection has a thread on the I/O cores. Where the slot does not keep up, nothing is
 /// read, and the far end feels a full window.
 ///
 /// There are no offsets: what was read ahead when a job fails, stops or is drained is lost, unless the far end sends it

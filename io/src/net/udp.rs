@@ -82,7 +82,8 @@ impl UdpSource {
         UdpSource { socket: Some(socket), ..UdpSource::bind(at) }
     }
 
-    /// Joins a multicast group, on the interface that the system chooses.
+    /// Joins a multicast group, on the interface that the system chooses. What comes to groups that only others on this
+    /// machine have joined is left out; over IPv6 only where the group's own address is bound.
     #[must_use]
     pub fn join(self, group: IpAddr) -> Self {
         self.join_on(group, Ipv4Addr::UNSPECIFIED)
@@ -148,7 +149,10 @@ impl UdpSource {
         }
         Datagrams::tell_drops(socket)?;
         self.groups.iter().try_for_each(|(group, interface)| match group {
-            IpAddr::V4(group) => socket.join_multicast_v4(group, interface),
+            IpAddr::V4(group) => {
+                Datagrams::only_own_groups(socket)?;
+                socket.join_multicast_v4(group, interface)
+            }
             IpAddr::V6(group) => socket.join_multicast_v6(group, 0),
         })
     }

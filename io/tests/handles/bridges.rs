@@ -106,6 +106,16 @@ fn a_group_is_joined_by_several_and_an_address_that_is_none_is_told() {
     other.source(source(&at)).map(|_: Frame<'_>| ()).sink(callback(|_| ()));
     let beside = other.start("beside").unwrap();
     assert_eq!(send_and_receive(source(&at), &from, b"tick"), "0:tick");
+
+    // Who has joined another group hears nothing of this one.
+    let (env, (mut texts, sink)) = (environment(), egress(16));
+    let other_group = UdpSource::bind(&at).join_on([239, 7, 7, 8].into(), [127, 0, 0, 1].into());
+    env.source(other_group).map(|it: Frame<'_>| it.text().unwrap().to_owned()).sink(sink);
+    let job = env.start("other group").unwrap();
+    from.send(b"not joined").unwrap();
+    from.send_to(b"joined", ("239.7.7.8", port)).unwrap();
+    assert_eq!(texts.recv(LOST).expect("the datagram is lost"), "joined");
+    job.stop().unwrap();
     beside.stop().unwrap();
 
     let env = environment();

@@ -205,6 +205,37 @@ fn a_watched_folder_gives_what_comes_and_what_grows() {
 }
 
 #[test]
+fn a_watched_file_that_another_replaces_is_read_from_its_beginning() {
+    let folder = Folder::new("replaced");
+    folder.write("a.log", "1\n");
+    let (env, (mut lines, sink)) = (environment(), egress(16));
+    let source = FileSource::lines(folder.file("*.log")).watch_every(Duration::from_millis(5));
+    env.source(source.positions(folder.file("store"))).map(owned).sink(sink);
+    let job: Job = env.start("watch").unwrap();
+    assert_eq!(receive(&mut lines, 1), ["1"]);
+    // At no moment is there no file, and the new one is longer than what was read.
+    folder.write(".a", "new\nfile\n");
+    fs::rename(folder.file(".a"), folder.file("a.log")).unwrap();
+    assert_eq!(receive(&mut lines, 2), ["new", "file"]);
+    folder.write(".a", "x\n");
+    fs::rename(folder.file(".a"), folder.file("a.log")).unwrap();
+    assert_eq!(receive(&mut lines, 1), ["x"], "a shorter one is no file that shrank");
+    job.drain(LOST).unwrap();
+    let store = fs::read_to_string(folder.file("store")).unwrap();
+    assert!(store.starts_with("0\t0\t2\t") && store.lines().count() == 1, "{store}");
+}
+
+#[test]
+fn a_start_leaves_alone_what_another_job_writes_beside_it() {
+    let folder = Folder::new("beside");
+    let under_way = folder.write(".out-0.part", "of the job whose prefix is out");
+    let env = environment();
+    env.source(from_iterator(["x"])).sink(FileSink::lines(folder.path(), "out-0"));
+    env.run("beside").unwrap();
+    assert_eq!(fs::read_to_string(under_way).unwrap(), "of the job whose prefix is out");
+}
+
+#[test]
 fn files_roll_by_size_go_on_with_their_numbers_and_are_whole() {
     let folder = Folder::new("rolled");
     for begin in [0, 1_000] {
@@ -332,7 +363,9 @@ fn a_folder_or_a_record_that_cannot_be_written_is_named() {
     let error = run("x", FileSink::lines(&file, "f"));
     assert!(error.contains(&format!("the folder {file} cannot be written")), "{error}");
     let error = run("x", FileSink::lines(folder.path(), "a/b"));
-    assert!(error.contains("without a slash"), "{error}");
+    assert!(error.contains("a prefix without a slash"), "{error}");
+    let error = run("x", FileSink::lines(folder.path(), "f").suffix("a/b"));
+    assert!(error.contains("\"a/b\" cannot end the name of a file"), "{error}");
     let error = run("a\nb", FileSink::lines(folder.path(), "f"));
     assert!(error.contains("a record with a line break cannot be a line"), "{error}");
 }
