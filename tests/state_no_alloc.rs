@@ -95,8 +95,11 @@ impl Marks {
 const WINDOW_MS: i64 = 100;
 
 /// An environment whose slot's thread runs nothing but the engine: glommio's executor allocates by itself now and then.
+/// Its steps are short and of one length: how many windows are open at once depends on how long steps are, and those
+/// that the clock ends were longer behind the 16th window than before it, now and then.
 fn environment() -> Environment {
-    Environment::with(Config::from_toml("[slots]\ndriver = \"thread\"").expect("it is a setting"))
+    let settings = "[slots]\ndriver = \"thread\"\n[step]\nmin_records = 256\nbudget_us = 1";
+    Environment::with(Config::from_toml(settings).expect("these are settings"))
 }
 
 /// Records of a thousand keys, ten a millisecond, in windows of one chain: reading, windows and sink are one thread.
@@ -121,8 +124,8 @@ fn windows_of_known_keys_allocate_nothing() {
     assert_eq!((TUMBLING.steady(), SLIDING.steady()), (0, 0));
 }
 
-/// Records of a thousand keys, forty a millisecond, in windows that a trigger fires. How many windows are open at once
-/// depends on how long steps are, so there were more of them before than there can be later: of four thousand keys.
+/// Records of a thousand keys, forty a millisecond, in windows that a trigger fires. First they are of four thousand,
+/// so that more windows were open before than there can be later.
 macro_rules! triggered {
     ($marks:ident, $windows:expr, $trigger:expr) => {{
         let env = environment();
