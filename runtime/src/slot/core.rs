@@ -59,6 +59,14 @@ struct Round {
     due_ns: u64,
 }
 
+/// What a glance has shown.
+enum Glance {
+    /// A round would find nothing.
+    Quiet,
+    /// It might. The time, if that was looked at.
+    Look(Option<u64>),
+}
+
 /// How many glances may follow one another before a whole round looks at everything: commands, barriers, the
 /// job's end. A glance takes some ten nanoseconds, so these wait for less than a microsecond (a guess).
 const GLANCES: u32 = 32;
@@ -127,13 +135,14 @@ impl Core {
 
     /// One round over the subtasks, or a glance that shows that there is no need, and what to do next.
     pub fn turn(&mut self) -> CoreTurn {
-        if self.still_quiet() {
-            return CoreTurn::Again;
-        }
+        let seen_ns = match self.glance() {
+            Glance::Quiet => return CoreTurn::Again,
+            Glance::Look(now_ns) => now_ns,
+        };
         // What a glance has seen comes first, unless the commands have waited for long enough.
         self.uncalled += 1;
         let called = (self.glances == 0 || self.uncalled >= GLANCES) && self.read_mailbox();
-        let round = self.round();
+        let round = self.round(seen_ns);
         if round.progressed || called {
             self.idle_since_ns = 0;
             self.wake_neighbours();
@@ -152,19 +161,20 @@ impl Core {
     /// Whether a glance is enough to see that a round would find nothing. A round costs a clock, meters and a
     /// look at everything; a record that arrives meanwhile would wait for all of that.
     #[inline]
-    fn still_quiet(&mut self) -> bool {
-        let Some(until_ns) = self.quiet_until_ns else { return false };
+    fn glance(&mut self) -> Glance {
+        let Some(until_ns) = self.quiet_until_ns else { return Glance::Look(None) };
         if self.glances == GLANCES {
             self.glances = 0;
-            return false;
+            return Glance::Look(None);
         }
         self.glances += 1;
-        let quiet = !self.subtasks.iter().any(|seated| seated.subtask.ready())
-            && (until_ns == u64::MAX || self.clock.now_ns() < until_ns);
-        if !quiet {
-            self.quiet_until_ns = None;
+        let ready = self.subtasks.iter().any(|seated| seated.subtask.ready());
+        let now_ns = (!ready && until_ns != u64::MAX).then(|| self.clock.now_ns());
+        if !ready && now_ns.is_none_or(|now_ns| now_ns < until_ns) {
+            return Glance::Quiet;
         }
-        quiet
+        self.quiet_until_ns = None;
+        Glance::Look(now_ns)
     }
 
     /// Spins for a while before sleeping.
@@ -183,7 +193,7 @@ impl Core {
     fn fall_asleep(&mut self) -> CoreTurn {
         self.park.prepare();
         let called = self.read_mailbox();
-        let round = self.round();
+        let round = self.round(None);
         if called || round.progressed || round.due_ns <= self.clock.now_ns() {
             self.park.cancel();
             self.wake_neighbours();
@@ -288,9 +298,10 @@ impl Core {
         }
     }
 
-    /// Steps every subtask once, the deepest first.
-    fn round(&mut self) -> Round {
-        let mut now_ns = self.clock.now_ns();
+    /// Steps every subtask once, the deepest first. Whoever has just looked at the clock says what it said: what is
+    /// due waits for each look.
+    fn round(&mut self, seen_ns: Option<u64>) -> Round {
+        let mut now_ns = seen_ns.unwrap_or_else(|| self.clock.now_ns());
         self.book(now_ns);
         let mut round = Round { progressed: false, blocked: false, due_ns: u64::MAX };
         let mut index = 0;
