@@ -45,6 +45,7 @@
 mod csv;
 mod decoding;
 mod encoding;
+mod held_back;
 #[cfg(feature = "json")]
 mod json;
 mod payload;
@@ -64,19 +65,34 @@ pub use payload::{Malformed, Payload};
 pub use raw::{Raw, raw};
 pub use text::{Text, text};
 
-use slotflow_runtime::Family;
 use slotflow_runtime::error::Cause;
+use slotflow_runtime::{Error, Family, SubtaskContext};
 
 /// Makes a record of a payload. Cloned for each subtask; may keep buffers.
 pub trait Decode: Clone + Send + 'static {
     /// The records; they may borrow from the payload, until the end of the step.
     type Item: Family;
 
-    /// Called on the slot, once for each payload.
+    /// Called on the slot, once for each payload that it is [`ready`](Decode::ready) for.
     ///
     /// # Errors
     /// The payload is malformed. Whoever calls adds where it came from.
     fn decode<'s>(&mut self, payload: &'s [u8]) -> Result<<Self::Item as Family>::Of<'s>, Cause>;
+
+    /// Says where it runs: called once for each subtask, on its slot, before all else. For a format that has to ask
+    /// somebody, on a thread of [`SubtaskContext::io`]. By default nothing.
+    fn open(&mut self, _subtask: &SubtaskContext) {}
+
+    /// Whether it has what it needs for this payload; if not, it begins to get it and returns at once. The payload is
+    /// then held back with all that follow, and the subtask takes no input. The format is asked again when the subtask
+    /// is woken, so whoever brings what was missing calls [`SubtaskContext::waker`]. The default is ready.
+    ///
+    /// # Errors
+    /// What is missing cannot be had, through no fault of the payload: the job fails.
+    #[inline(always)]
+    fn ready(&mut self, _payload: &[u8]) -> Result<bool, Error> {
+        Ok(true)
+    }
 }
 
 /// Makes a payload of a record. Cloned for each subtask; may keep buffers.

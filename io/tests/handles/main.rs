@@ -7,4 +7,5 @@ mod folder;
 #[cfg(all(feature = "kafka", feature = "json"))]
 mod formats;
 mod handles;
+mod not_ready;
 mod sockets;
