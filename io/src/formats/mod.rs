@@ -10,6 +10,10 @@
 //! | [`text`] | UTF-8; written by `Display` | - |
 //! | `json`, `json_lent` | what serde takes and gives | `json` |
 //! | `csv` | the same, one record a payload | `csv` |
+//! | `avro`, `avro_lent` | what serde takes and gives, by a schema | `avro` |
+//! | `avro_confluent`, `avro_confluent_lent` | the same, by the schema whose id is in front | `avro`, `schema-registry` |
+//! | `protobuf` | messages of prost | `protobuf` |
+//! | `protobuf_confluent` | the same, behind the id of a schema | `protobuf` |
 //!
 //! A payload that is malformed never panics. By choice it
 //! - fails the job and names file, line and offset, or topic, partition and offset: [`decode`],
@@ -41,6 +45,12 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+#[cfg(feature = "avro")]
+mod avro;
+#[cfg(all(feature = "avro", feature = "schema-registry"))]
+mod avro_confluent;
+#[cfg(any(feature = "avro", feature = "protobuf"))]
+mod confluent;
 #[cfg(feature = "csv")]
 mod csv;
 mod decoding;
@@ -48,13 +58,27 @@ mod encoding;
 mod held_back;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "protobuf")]
+mod message_indexes;
 mod payload;
+#[cfg(feature = "protobuf")]
+mod protobuf;
+#[cfg(all(feature = "protobuf", feature = "schema-registry"))]
+mod protobuf_known;
 mod raw;
 mod text;
 
+#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+mod binary_tests;
 #[cfg(all(test, feature = "csv", feature = "json"))]
 mod tests;
 
+#[cfg(feature = "avro")]
+pub use avro::{Avro, avro, avro_lent};
+#[cfg(all(feature = "avro", feature = "schema-registry"))]
+pub use avro_confluent::{AvroConfluent, avro_confluent, avro_confluent_lent};
+#[cfg(any(feature = "avro", feature = "protobuf"))]
+pub use confluent::{WithSchemaId, split_schema_id};
 #[cfg(feature = "csv")]
 pub use csv::{Csv, csv};
 pub use decoding::{Decoding, Fail, OnMalformed, Skip, ToResult, decode, decode_or_skip, decode_to_result};
@@ -62,6 +86,10 @@ pub use encoding::{Encoding, encode};
 #[cfg(feature = "json")]
 pub use json::{Json, json, json_lent};
 pub use payload::{Malformed, Payload};
+#[cfg(feature = "protobuf")]
+pub use protobuf::{Protobuf, ProtobufConfluent, protobuf, protobuf_confluent};
+#[cfg(all(feature = "protobuf", feature = "schema-registry"))]
+pub use protobuf_known::ProtobufKnown;
 pub use raw::{Raw, raw};
 pub use text::{Text, text};
 

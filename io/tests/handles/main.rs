@@ -8,4 +8,6 @@ mod folder;
 mod formats;
 mod handles;
 mod not_ready;
+#[cfg(all(feature = "avro", feature = "protobuf", feature = "schema-registry"))]
+mod registry;
 mod sockets;
