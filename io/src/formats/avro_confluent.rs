@@ -11,8 +11,8 @@ use super::{Decode, avro, split_schema_id};
 use crate::schema_registry::{Known, Refused, Schema, SchemaRegistry, SchemaType, Verdict};
 
 /// Avro in Confluent's wire format, as a record `T` of its own: each payload is read with the schema that it was
-/// written with, which the registry has by its id, and resolved to `T` as [`avro`](super::avro()) says. So versions of a
-/// schema may be mixed.
+/// written with, which the registry has by its id, and resolved to `T` as [`avro`](super::avro()) says. So versions of
+/// a schema may be mixed.
 ///
 /// A payload with an id that is not known yet waits, with all behind it, until the registry has answered; the subtask
 /// takes no input meanwhile. An id that the registry does not know, or that is no Avro schema's, is malformed. A

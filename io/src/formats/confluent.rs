@@ -52,8 +52,8 @@ pub(super) fn header(id: u32) -> Vec<u8> {
     [&[MAGIC], &id.to_be_bytes()[..]].concat()
 }
 
-/// Writes Confluent's header in front of what another format writes: made by [`Avro::schema_id`](super::Avro::schema_id)
-/// and [`Protobuf::schema_id`](super::Protobuf::schema_id).
+/// Writes Confluent's header in front of what another format writes: `Avro::schema_id` and `Protobuf::schema_id` make
+/// one.
 #[derive(Clone, Debug)]
 pub struct WithSchemaId<E> {
     header: Vec<u8>,

@@ -247,3 +247,68 @@ where
         measures.dropped("malformed", self.on_malformed.left_out());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use slotflow_runtime::error::Cause;
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame, Borrowed};
+
+    use super::*;
+
+    /// How long payloads are, once the gate is open.
+    #[derive(Clone)]
+    struct Gated(Arc<AtomicBool>);
+
+    impl Decode for Gated {
+        type Item = Owned<usize>;
+
+        fn decode(&mut self, payload: &[u8]) -> Result<usize, Cause> {
+            Ok(payload.len())
+        }
+
+        fn ready(&mut self, _: &[u8]) -> Result<bool> {
+            Ok(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[derive(Default)]
+    struct Given(Vec<(usize, Timestamp)>);
+
+    impl Output<Owned<usize>> for Given {
+        fn push<'s>(&mut self, record: usize, ctx: &mut Context<'s>) {
+            self.0.push((record, ctx.timestamp()));
+        }
+    }
+
+    type Call = for<'s> fn(&mut Decoding<Gated, Fail>, &mut Context<'s>, &mut Given) -> Flow;
+
+    #[test]
+    fn nothing_passes_what_waits_and_it_goes_on_with_its_time() {
+        let calls: [Call; 4] = [
+            |it, ctx, out| Operator::<Borrowed<[u8]>>::watermark(it, 9, ctx, out),
+            |it, ctx, out| Operator::<Borrowed<[u8]>>::tick(it, ctx, out),
+            |it, ctx, out| Operator::<Borrowed<[u8]>>::settle(it, ctx, out),
+            |it, ctx, out| Operator::<Borrowed<[u8]>>::end(it, ctx, out),
+        ];
+        for call in calls {
+            let (arena, place, blame, gate) = (Arena::new(), subtask(), Blame::default(), Arc::default());
+            let (mut ctx, mut out) = (Context::new(&arena, &place, &blame, 0), Given::default());
+            let mut decoding = Build::<Borrowed<[u8]>>::build(decode(Gated(gate)), &place).unwrap();
+            let gate = decoding.format.0.clone();
+            assert_eq!(Operator::<Borrowed<[u8]>>::due_ns(&decoding), u64::MAX);
+            for (payload, at) in [(&b"a"[..], 5), (b"bc", 6)] {
+                ctx.set_timestamp(at);
+                Operator::<Borrowed<[u8]>>::process(&mut decoding, payload, &mut ctx, &mut out);
+            }
+            assert_eq!(Operator::<Borrowed<[u8]>>::due_ns(&decoding), 0);
+            assert_eq!((call(&mut decoding, &mut ctx, &mut out), out.0.len()), (Flow::Waits, 0));
+            gate.store(true, Ordering::Relaxed);
+            assert_eq!(call(&mut decoding, &mut ctx, &mut out), Flow::Done);
+            assert_eq!(out.0, [(1, 5), (2, 6)]);
+        }
+    }
+}

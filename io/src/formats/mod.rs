@@ -11,7 +11,7 @@
 //! | `json`, `json_lent` | what serde takes and gives | `json` |
 //! | `csv` | the same, one record a payload | `csv` |
 //! | `avro`, `avro_lent` | what serde takes and gives, by a schema | `avro` |
-//! | `avro_confluent`, `avro_confluent_lent` | the same, by the schema whose id is in front | `avro`, `schema-registry` |
+//! | `avro_confluent` and `_lent` | the same, by the schema whose id is in front | `avro`, `schema-registry` |
 //! | `protobuf` | messages of prost | `protobuf` |
 //! | `protobuf_confluent` | the same, behind the id of a schema | `protobuf` |
 //!

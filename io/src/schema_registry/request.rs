@@ -84,11 +84,11 @@ impl SchemaRegistry {
     fn agent(&self) -> Result<Agent> {
         if without_user(&self.url) != &*self.url {
             return Err(
-                self.refused("", "its URL holds a user; give it by .basic_auth(..), where it is not shown")
+                self.unfit("its URL holds a user", "give it by .basic_auth(..), where it is not shown")
             );
         }
         if cfg!(not(feature = "schema-registry-tls")) && self.url.starts_with("https:") {
-            return Err(self.refused("", "https needs the feature schema-registry-tls"));
+            return Err(self.unfit("this build has no TLS", "https needs the feature schema-registry-tls"));
         }
         let config = Agent::config_builder()
             .timeout_global(Some(Duration::from_millis(self.timeout_ms)))
@@ -144,9 +144,13 @@ impl SchemaRegistry {
     }
 
     fn refused(&self, path: &str, why: &str) -> Error {
-        let url = without_user(&self.url);
         let remedy = "mend that, its URL, or who asks it by .basic_auth(..) or .bearer_token(..)";
-        Error::world(format!("schema registry {url} refuses {path:?}: {why}"), remedy)
+        Error::world(format!("schema registry {} refuses {path}: {why}", self.url), remedy)
+    }
+
+    /// Nobody is asked with these settings.
+    fn unfit(&self, why: &str, remedy: &str) -> Error {
+        Error::world(format!("schema registry {} cannot be asked: {why}", without_user(&self.url)), remedy)
     }
 }
 
@@ -183,12 +187,7 @@ fn unanswered(error: ureq::Error) -> Outcome {
     }
 }
 
-/// The URL without what stands in front of an `@` in its host: it may be a password.
+/// The URL without what stands in front of an `@`: it may be a password.
 pub(super) fn without_user(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |scheme| scheme + 3);
-    let ends = url[host..].find(['/', '?', '#']).map_or(url.len(), |end| host + end);
-    match url[host..ends].rfind('@') {
-        Some(at) => &url[host + at + 1..],
-        None => url,
-    }
+    url.rsplit_once('@').map_or(url, |(_, host)| host)
 }

@@ -67,22 +67,6 @@ fn payloads_of_several_schemas_are_read_each_with_its_own_and_in_order() {
     assert_eq!(server.lines(), ["GET /schemas/ids/1", "GET /schemas/ids/2"], "once each");
 }
 
-/// Time, too, comes behind what waits: not one record is late.
-#[test]
-fn watermarks_come_behind_what_waits_for_a_schema() {
-    let (server, (payloads, trades)) = (server(), mixed());
-    let (env, read) = (environment(), Collected::new());
-    let timed = env
-        .source(from_iterator(lent(payloads)))
-        .with_timestamps(|payload: &&[u8]| i64::from(payload[payload.len() - 1]), Watermarks::monotonous());
-    let (in_time, late) = timed.then("avro", decode(avro_confluent::<Trade>(&server.client()))).split_late();
-    let all = Collected::new();
-    in_time.sink(read.sink());
-    late.sink(all.sink());
-    env.run("trades").unwrap();
-    assert_eq!((read.take(), all.take()), (trades, Vec::new()));
-}
-
 #[test]
 fn what_the_registry_does_not_know_or_calls_otherwise_is_malformed_with_its_reason() {
     let server = server();
