@@ -7,6 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use slotflow_runtime::{Borrowed, Owned};
 
+use super::tests::{decoded, encoded};
 use super::*;
 
 const TRADE: &str = r#"{"type": "record", "name": "Trade", "fields": [
@@ -41,16 +42,6 @@ struct Order {
     price: Option<i64>,
     #[prost(message, repeated, tag = "3")]
     legs: Vec<Order>,
-}
-
-fn decoded<D: Decode<Item = Owned<T>>, T: 'static>(mut format: D, payload: &[u8]) -> Result<T, String> {
-    format.decode(payload).map_err(|error| error.to_string())
-}
-
-fn encoded<F: Family, E: Encode<F>>(mut format: E, record: F::Of<'_>) -> Vec<u8> {
-    let mut payload = Vec::new();
-    format.encode(record, &mut payload).expect("it has a form");
-    payload
 }
 
 fn trade() -> Trade {

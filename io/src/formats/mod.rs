@@ -68,7 +68,7 @@ mod protobuf_known;
 mod raw;
 mod text;
 
-#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+#[cfg(all(test, feature = "avro", feature = "protobuf", feature = "csv", feature = "json"))]
 mod binary_tests;
 #[cfg(all(test, feature = "csv", feature = "json"))]
 mod tests;
