@@ -17,6 +17,8 @@ mod iterator;
 pub mod kafka;
 pub mod net;
 mod overflow;
+#[cfg(feature = "schema-registry")]
+pub mod schema_registry;
 mod stdout;
 
 pub use callback::{Callback, CallbackWith, Called, callback, callback_with};

@@ -39,8 +39,9 @@ pub enum Flow {
     /// There is more: the engine comes back with the same call once there is room.
     More,
     /// There is more, and nothing to be done about it before something comes from outside: the engine comes back with
-    /// the same call when the subtask is woken, or when what is [due](Operator::due_ns) has come. Said by a link of a
-    /// chain that waits for answers.
+    /// the same call when the subtask is woken, or when what is [due](Operator::due_ns) later has come. Until then the
+    /// subtask takes no input. Said by whoever waits for answers, and has them wake the subtask
+    /// ([`SubtaskContext::waker`]).
     Waits,
 }
 
@@ -144,9 +145,9 @@ pub trait Operator<F: Family>: 'static {
     }
 
     /// The time that [`due_ns`](Operator::due_ns) named has come: [`Context::now_ns`] has reached it. Called again
-    /// as long as this is [`Flow::More`], with room in between and no record; after [`Flow::Done`] its next time must
-    /// lie in the future. A subtask without room, or with something left to emit, is late for it. The default emits
-    /// nothing.
+    /// as long as this is [`Flow::More`], with room in between and no record, and as long as it is [`Flow::Waits`] and
+    /// [`due_ns`](Operator::due_ns) stays in the past; after [`Flow::Done`] its next time must lie in the future. A
+    /// subtask without room, or with something left to emit, is late for it. The default emits nothing.
     fn tick<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }

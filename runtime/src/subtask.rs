@@ -254,10 +254,13 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
         if flow == Flow::Waits { self.waiting(turn) } else { self.flushed(0, turn) }
     }
 
-    /// Nothing can go on before something comes from outside.
+    /// Nothing can go on before something comes from outside. What is due already has been called and said so, and the
+    /// head is not asked meanwhile: neither keeps the core awake.
     fn waiting(&mut self, turn: Turn) -> Result<Step> {
         let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
-        let step = self.idle(turn);
+        let due_ns = self.due_ns();
+        let due_ns = if due_ns > turn.now_ns { due_ns } else { u64::MAX };
+        let step = Step::Idle(self.poll_ns(turn).min(due_ns));
         Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
@@ -271,10 +274,18 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     }
 
     fn idle(&mut self, turn: Turn) -> Step {
+        Step::Idle(self.poll_ns(turn).min(self.due_ns()).min(self.head.due_ns()))
+    }
+
+    /// When the tail is asked again, because nobody wakes this core when it has an answer.
+    fn poll_ns(&mut self, turn: Turn) -> u64 {
         let waits = self.chain.as_mut().is_some_and(|chain| chain.is_polled() && !chain.finished());
-        let poll_ns = if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX };
-        let due_ns = self.chain.as_ref().map_or(u64::MAX, |chain| chain.due_ns());
-        Step::Idle(poll_ns.min(due_ns).min(self.head.due_ns()))
+        if waits { turn.now_ns + POLL_INTERVAL_NS } else { u64::MAX }
+    }
+
+    /// When the first of the operators wants to be called.
+    fn due_ns(&self) -> u64 {
+        self.chain.as_ref().map_or(u64::MAX, |chain| chain.due_ns())
     }
 
     fn blocked(&mut self, turn: Turn) -> Step {

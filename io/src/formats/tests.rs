@@ -8,11 +8,14 @@ use super::*;
 
 type Row = (String, Option<u32>);
 
-fn decoded<D: Decode<Item = Owned<T>>, T: 'static>(mut format: D, payload: &[u8]) -> Result<T, String> {
+pub(super) fn decoded<D: Decode<Item = Owned<T>>, T: 'static>(
+    mut format: D,
+    payload: &[u8],
+) -> Result<T, String> {
     format.decode(payload).map_err(|error| error.to_string())
 }
 
-fn encoded<F: Family, E: Encode<F>>(mut format: E, record: F::Of<'_>) -> Vec<u8> {
+pub(super) fn encoded<F: Family, E: Encode<F>>(mut format: E, record: F::Of<'_>) -> Vec<u8> {
     let mut payload = Vec::new();
     format.encode(record, &mut payload).expect("it has a form");
     payload

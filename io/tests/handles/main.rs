@@ -7,4 +7,7 @@ mod folder;
 #[cfg(all(feature = "kafka", feature = "json"))]
 mod formats;
 mod handles;
+mod not_ready;
+#[cfg(all(feature = "avro", feature = "protobuf", feature = "schema-registry"))]
+mod registry;
 mod sockets;

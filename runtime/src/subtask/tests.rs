@@ -374,3 +374,43 @@ fn what_waits_for_an_answer_idles_until_it_is_due_or_woken() {
     assert!(matches!(step(), Step::Progress(0)));
     assert!(matches!(step(), Step::Done));
 }
+
+/// Holds what comes, is due at once, and waits twice before it lets that go.
+#[derive(Default)]
+struct HeldUp {
+    held: Vec<u64>,
+    ticks: usize,
+}
+
+impl Operator<Owned<u64>> for HeldUp {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, record: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+        self.held.push(record);
+    }
+    fn due_ns(&self) -> u64 {
+        if self.held.is_empty() { u64::MAX } else { 0 }
+    }
+    fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+        self.ticks += 1;
+        if self.ticks < 3 {
+            return Flow::Waits;
+        }
+        self.held.drain(..).for_each(|record| out.push(record, ctx));
+        Flow::Done
+    }
+}
+
+#[test]
+fn an_operator_that_waits_takes_no_input_and_lets_its_core_sleep() {
+    let noted = Noted::default();
+    let chain = Chain { operator: 0, head: HeldUp::default(), rest: noted.clone() };
+    let mut subtask = ChainSubtask::new(Says(Event::Noted), chain, subtask(), Arc::new([]), Arc::default());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 2 });
+    assert!(matches!(step(), Step::Progress(2)));
+    for _ in 0..2 {
+        assert!(matches!(step(), Step::Idle(u64::MAX)), "until it is woken");
+    }
+    assert!(matches!(step(), Step::Progress(0)));
+    let records = noted.0.lock().unwrap().iter().filter(|it| **it == "record").count();
+    assert_eq!(records, 2, "those of the first step, and none that came while it waited");
+}

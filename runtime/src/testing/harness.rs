@@ -81,7 +81,7 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     /// What the operator failed with.
     pub fn push_at(&mut self, record: T, timestamp: Timestamp) -> Result<()> {
         let mut record = Some(record);
-        self.step(|operator, ctx, given| {
+        let _done = self.step(|operator, ctx, given| {
             ctx.set_timestamp(timestamp);
             record.take().into_iter().for_each(|record| operator.process(record, ctx, given));
             Flow::Done
@@ -95,7 +95,8 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     /// What the operator failed with.
     pub fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
         if watermark > self.watermark {
-            self.step(|operator, ctx, given| operator.watermark(watermark, ctx, given))?;
+            let _done_or_waits =
+                self.step(|operator, ctx, given| operator.watermark(watermark, ctx, given))?;
             self.watermark = watermark;
         }
         Ok(())
@@ -129,7 +130,7 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     /// # Errors
     /// What the operator failed with.
     pub fn drain(&mut self) -> Result<()> {
-        self.step(|operator, ctx, given| operator.end(ctx, given))
+        self.step(|operator, ctx, given| operator.end(ctx, given)).map(drop)
     }
 
     /// Takes what was given so far.
@@ -154,18 +155,22 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
         &mut self.operator
     }
 
-    /// Calls the operator whenever it is due.
+    /// Calls the operator whenever it is due, until it waits for something that a test cannot move.
     fn tick_until(&mut self, until_ns: u64) -> Result<()> {
-        while self.operator.due_ns() <= until_ns {
+        let mut flow = Flow::Done;
+        while self.operator.due_ns() <= until_ns && flow != Flow::Waits {
             self.now_ns = self.operator.due_ns().max(self.now_ns);
-            self.step(|operator, ctx, given| operator.tick(ctx, given))?;
+            flow = self.step(|operator, ctx, given| operator.tick(ctx, given))?;
         }
         self.now_ns = until_ns;
         Ok(())
     }
 
-    /// Calls the operator, as steps would, until it is done.
-    fn step(&mut self, mut call: impl FnMut(&mut O, &mut Context<'_>, &mut Given<U>) -> Flow) -> Result<()> {
+    /// Calls the operator, as steps would, until it is done or waits.
+    fn step(
+        &mut self,
+        mut call: impl FnMut(&mut O, &mut Context<'_>, &mut Given<U>) -> Flow,
+    ) -> Result<Flow> {
         let (arena, blame) = (Arena::new(), Blame::default());
         loop {
             let mut ctx = Context::new(&arena, &self.place, &blame, self.now_ns);
@@ -174,8 +179,8 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
             if let Some(error) = ctx.into_error() {
                 return Err(error.at(&self.place.operator, self.place.index));
             }
-            if flow == Flow::Done {
-                return Ok(());
+            if flow != Flow::More {
+                return Ok(flow);
             }
         }
     }
