@@ -14,13 +14,14 @@ impl Watermarks<()> {
     /// is behind. For a topic between two stages, whose records come from every subtask of the first one.
     ///
     /// `mark` gives the producer of a record and how far event time had come there, if the record says so. A producer
-    /// of which nothing has come for `silence` is let go, as it may be dead; if it comes back, what it gives may be
-    /// late. Silence is silence beside others: its clock stands still while nobody reads, and while nothing at all comes
-    /// from the split, to a quarter of `silence`. So an outage of any length lets nobody go, and whoever was behind
-    /// before it still is; and where all have stopped, time stands where the last one behind has left it. A producer is
-    /// known in a split from its first record there on.
-    /// One that has come to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the
-    /// topic goes on, and the next to write to it must not be late.
+    /// of which nothing has come for `silence` while others gave something is let go, as it may be dead; if it comes
+    /// back, what it gives may be late. A producer is known in a split from its first record there on. One that has come
+    /// to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the topic goes on, and
+    /// the next to write to it must not be late.
+    ///
+    /// The clock of silence stands still while nobody reads and while nothing at all comes from the split. So an outage
+    /// of any length lets nobody go: whoever was behind before it still is, and what comes behind it is not late for it.
+    /// And where all have stopped, time stands where the last one behind has left it.
     ///
     /// ```
     /// # use slotflow::prelude::*;
