@@ -251,15 +251,33 @@ mod tests {
     use super::*;
     use crate::frames::Range;
 
+    /// A folder of a test's own.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("slotflow-{test}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     /// Two files of one name, and of one number.
     const FIRST: Identity = Identity { number: 1, born_ns: 1 };
     const SECOND: Identity = Identity { born_ns: 2, ..FIRST };
 
     #[test]
     fn a_file_that_is_gone_has_no_position_for_one_that_takes_its_name() {
-        let path = std::env::temp_dir().join(format!("slotflow-positions-{}", std::process::id()));
-        let store =
-            Store::open(&path, reserve(&path, Duration::ZERO).unwrap(), Positions::default()).unwrap();
+        let folder = Folder::new("positions");
+        let path = folder.0.join("store");
+        let reserved = reserve(&path, Duration::ZERO).unwrap();
+        let store = Store::open(&path, reserved, Positions::default()).unwrap();
         let file = FileSplit::new(Path::new("a"), (0, u64::MAX), 0, None);
         assert_eq!(file.range, Range::ALL);
         let splits = FileSplits::new(vec![file]);
@@ -279,12 +297,12 @@ mod tests {
         assert_eq!(stored.offset(Path::new("a"), 0), Some(7));
         let are_of_another = [FIRST, SECOND].map(|file| stored.are_of_another(Path::new("a"), file));
         assert_eq!(are_of_another, [true, false]);
-        fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn positions_are_one_source_s_as_long_as_it_lives() {
-        let path = std::env::temp_dir().join(format!("slotflow-reserved-{}", std::process::id()));
+        let folder = Folder::new("reserved");
+        let path = folder.0.join("store");
         let reserve = || reserve(&path, Duration::ZERO);
         let store = Store::open(&path, reserve().unwrap(), Positions::default()).unwrap();
         let (error, path) = (reserve().unwrap_err().to_string(), path.display());
