@@ -15,13 +15,13 @@ impl Watermarks<()> {
     ///
     /// `mark` gives the producer of a record and how far event time had come there, if the record says so. A producer
     /// of which nothing has come for `silence` while others gave something is let go, as it may be dead; if it comes
-    /// back, what it gives may be late. A producer is known in a split from its first record there on. One that has come
-    /// to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the topic goes on, and
-    /// the next to write to it must not be late.
+    /// back, what it gives may be late. A producer is known in a split from its first record there on. One that has
+    /// come to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the topic goes
+    /// on, and the next to write to it must not be late.
     ///
-    /// The clock of silence stands still while nobody reads and while nothing at all comes from the split. So an outage
-    /// of any length lets nobody go: whoever was behind before it still is, and what comes behind it is not late for it.
-    /// And where all have stopped, time stands where the last one behind has left it.
+    /// The clock of silence stands still while nobody reads and while nothing at all comes from the split. So an
+    /// outage of any length lets nobody go: who was behind before it still is, and nothing is late because of it. And
+    /// where all have stopped, time stands where the last one behind has left it.
     ///
     /// ```
     /// # use slotflow::prelude::*;
