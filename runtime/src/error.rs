@@ -110,7 +110,7 @@ impl Error {
     }
 
     /// A closure's panic, from what `catch_unwind` gave. A value that panics again when it is dropped is left:
-    /// whoever catches panics must go on. One that was [caught by name](Error::named) further in keeps its place.
+    /// whoever catches panics must go on. One that was caught further in and has a place keeps it.
     pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
         let payload = match payload.downcast::<Self>() {
             Ok(named) => return *named,
