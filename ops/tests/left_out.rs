@@ -31,11 +31,14 @@ fn late_records_are_in_the_metrics_by_operator_and_reason() {
     let timed = records.with_timestamps(|n| if *n < 300_000 { 60 } else { 7 }, says);
     let windows = timed.key_by(|n| n % 10).window(Tumbling::of(Duration::from_millis(10)));
     let sums = windows.reduce(|a, _| a).name("sums");
-    sums.try_map_or_skip(|it| if it.key < 3 { Err("few") } else { Ok(it) }).sink(callback(|_| ()));
+    let some = sums.try_map_or_skip(|it| if it.key < 3 { Err("few") } else { Ok(it) });
+    let fewer = some.try_filter_or_skip(|it| if it.key < 5 { Err("few") } else { Ok(true) });
+    fewer.try_flat_map_or_skip(|it| if it.key < 6 { Err("few") } else { Ok([it]) }).sink(callback(|_| ()));
     let metrics = ended(env);
     assert_eq!(dropped(&metrics, "sums", "late"), 100_000, "{metrics}");
-    assert_eq!(dropped(&metrics, "try_map", "failed"), 3);
-    assert_eq!(metrics.dropped(), 100_003);
+    let failed = ["try_map", "try_filter", "try_flat_map"].map(|name| dropped(&metrics, name, "failed"));
+    assert_eq!(failed, [3, 2, 1]);
+    assert_eq!(metrics.dropped(), 100_006);
     let shown = metrics.to_string();
     assert!(shown.contains("left out, late: ") && shown.contains("left out, failed: 3"), "{shown}");
     let since = metrics.since(&metrics);

@@ -21,7 +21,8 @@ fn shown(job: &Job, terminal: bool) -> String {
         looks += 1;
         looks == 3
     };
-    job.view().every(Duration::from_millis(20)).show_until(&mut out, terminal, stop).unwrap();
+    let mut view = job.view().every(Duration::from_millis(20)).columns(60);
+    view.show_until(&mut out, terminal, stop).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -35,6 +36,8 @@ fn a_view_shows_rate_chains_rings_and_slots() {
         assert_eq!(text.matches(part).count(), 3, "{part:?} in\n{text}");
     }
     assert_eq!(text.matches("\x1b[6A").count(), 2, "each drawing covers the one before:\n{text}");
+    let drawn = text.lines().filter_map(|line| line.split("\x1b[2K").nth(1));
+    assert_eq!(drawn.map(|line| line.chars().count()).max(), Some(60), "it is cut to the terminal:\n{text}");
     job.stop().unwrap();
 }
 

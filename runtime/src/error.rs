@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Why an operator's own code failed, as the standard library boxes it: `"text".into()` makes one.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -110,8 +110,12 @@ impl Error {
     }
 
     /// A closure's panic, from what `catch_unwind` gave. A value that panics again when it is dropped is left:
-    /// whoever catches panics must go on.
+    /// whoever catches panics must go on. One that was caught further in and has a place keeps it.
     pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        let payload = match payload.downcast::<Self>() {
+            Ok(named) => return *named,
+            Err(payload) => payload,
+        };
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let error = Self::user(format!("panicked: {}", text.unwrap_or("with a value that is no text")));
@@ -124,6 +128,14 @@ impl Error {
     /// Calls code of a connector or of the user where a panic would be the host's: it is the outcome instead.
     pub(crate) fn caught<X>(work: impl FnOnce() -> Result<X>) -> Result<X> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Self::panicked(panic)))
+    }
+
+    /// Calls code that cannot return an error and whose caller does not know whose it is: a panic goes on as the error
+    /// that names this place.
+    #[inline(always)]
+    pub(crate) fn named<X>(operator: &str, subtask: usize, work: impl FnOnce() -> X) -> X {
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        outcome.unwrap_or_else(|panic| resume_unwind(Box::new(Self::panicked(panic).at(operator, subtask))))
     }
 
     /// A failure of the outside, named together with what helps.

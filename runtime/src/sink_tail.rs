@@ -8,8 +8,8 @@ use crate::control::{Barrier, LatencyMark};
 use crate::job::Arrivals;
 use crate::metrics::LatencyMeter;
 use crate::{
-    Acknowledged, Consumer, Context, Family, Flow, Flush, Output, Result, SinkWriter, SubtaskContext, Tail,
-    Timestamp,
+    Acknowledged, Consumer, Context, Error, Family, Flow, Flush, Output, Result, SinkWriter, SubtaskContext,
+    Tail, Timestamp,
 };
 
 /// A sink's writer, and its word to the job about what has arrived.
@@ -39,9 +39,15 @@ impl<F: Family, W: SinkWriter<F>> SinkTail<F, W> {
         SinkTail { writer, operator, context, barrier, closed, arrivals, latency, records: PhantomData }
     }
 
+    /// Calls the writer outside a record's way, where no guard knows whom to blame for a panic.
+    #[inline(always)]
+    fn call<X>(&mut self, call: impl FnOnce(&mut W) -> X) -> X {
+        Error::named(&self.context.operator, self.context.index, || call(&mut self.writer))
+    }
+
     /// Tells the job which barrier's records have all arrived.
     fn report(&mut self) {
-        let arrived = match self.writer.acknowledged() {
+        let arrived = match self.call(W::acknowledged) {
             // No barrier will come any more, so none must wait for this sink.
             Acknowledged::Everything if self.closed => u64::MAX,
             Acknowledged::Everything => self.barrier,
@@ -66,23 +72,23 @@ impl<F: Family, W: SinkWriter<F>> Output<F> for SinkTail<F, W> {
 
 impl<F: Family, W: SinkWriter<F>> Tail for SinkTail<F, W> {
     fn room(&mut self) -> usize {
-        self.writer.room()
+        self.call(W::room)
     }
 
     fn flush(&mut self, _: u64) -> Result<Flush> {
-        self.writer.flush().map_err(|error| error.at(&self.context.operator, self.context.index))?;
+        self.call(W::flush).map_err(|error| error.at(&self.context.operator, self.context.index))?;
         self.report();
         Ok(Flush::IDLE)
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        self.writer.barrier(barrier);
+        self.call(|writer| writer.barrier(barrier));
         self.barrier = barrier.id;
     }
 
     fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
         self.latency.add(now_ns.saturating_sub(mark.sent_ns));
-        self.writer.mark(mark, now_ns);
+        self.call(|writer| writer.mark(mark, now_ns));
     }
 
     fn forward_watermark(&mut self, _: Timestamp) {}
@@ -91,12 +97,12 @@ impl<F: Family, W: SinkWriter<F>> Tail for SinkTail<F, W> {
 
     fn close(&mut self) {
         self.closed = true;
-        self.writer.close();
+        self.call(W::close);
     }
 
     fn finished(&mut self) -> bool {
         self.report();
-        self.writer.acknowledged() == Acknowledged::Everything
+        self.call(W::acknowledged) == Acknowledged::Everything
     }
 
     fn charge_blocked(&mut self, _: u64) {}

@@ -12,7 +12,7 @@ use slotflow_runtime::{
     Untimed,
 };
 
-use crate::frames::{Fed, Feeder, Taken, feed};
+use crate::frames::{Fed, Feeder, drain, feed};
 
 /// How many records wait for the slot (a guess: a step's worth; the queue itself is the host's to bound).
 const RECORDS: usize = 1024;
@@ -100,14 +100,6 @@ impl<T: Send + 'static> SourceReader for ReceiverReader<T> {
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<T>>,
     ) -> Result<Polled> {
-        for count in 0..budget {
-            match self.fed.take() {
-                Taken::One(record) => out.push(record, ctx),
-                Taken::Nothing if count == 0 => return Ok(Polled::Idle),
-                Taken::Closed if count == 0 => return Ok(Polled::End),
-                Taken::Nothing | Taken::Closed => return Ok(Polled::Records(count)),
-            }
-        }
-        Ok(Polled::Records(budget))
+        Ok(drain(|| self.fed.take(), budget, ctx, out))
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::sender::{Queue, SenderSink};
 use crate::Refused;
+use crate::frames::{Taken, drain};
 
 /// The records of a receiver of tokio, in order, read by one subtask on its slot; the source ends when all senders are
 /// dropped, or the receiver was closed. A job that does not keep up holds the senders back.
@@ -112,15 +113,13 @@ impl<T: Send + 'static> SourceReader for TokioReader<T> {
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<T>>,
     ) -> Result<Polled> {
-        let mut polling = Polling::from_waker(&self.slot);
-        for count in 0..budget {
-            match self.receiver.poll_recv(&mut polling) {
-                Poll::Ready(Some(record)) => out.push(record, ctx),
-                Poll::Pending if count == 0 => return Ok(Polled::Idle),
-                Poll::Ready(None) if count == 0 => return Ok(Polled::End),
-                Poll::Ready(None) | Poll::Pending => return Ok(Polled::Records(count)),
-            }
-        }
-        Ok(Polled::Records(budget))
+        let TokioReader { receiver, slot } = self;
+        let mut polling = Polling::from_waker(slot);
+        let take = || match receiver.poll_recv(&mut polling) {
+            Poll::Ready(Some(record)) => Taken::One(record),
+            Poll::Ready(None) => Taken::Closed,
+            Poll::Pending => Taken::Nothing,
+        };
+        Ok(drain(take, budget, ctx, out))
     }
 }

@@ -20,3 +20,10 @@ pub(super) fn shortened(path: &Path, known: u64, length: u64) -> Error {
         "files may grow and go, not shrink: write a new one instead, or remove its line from the positions",
     )
 }
+
+pub(super) fn replaced(path: &Path) -> Error {
+    Error::world(
+        format!("{} is another file than it was when the job started", path.display()),
+        "start again, which reads it from its beginning, and let files grow or go while they are read",
+    )
+}

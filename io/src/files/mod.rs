@@ -1,9 +1,11 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
-//! Reading order: [`source`](FileSource), `pattern`, `splits`, `reading`, `positions`; [`sink`](FileSink),
-//! `rolling`.
+//! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `reading`, `positions`; [`sink`](FileSink),
+//! `rolling`; `lock` is of both.
 
 mod failure;
+mod identity;
+mod lock;
 mod pattern;
 mod positions;
 mod reading;

@@ -1,8 +1,8 @@
 //! How far files have been read, in a file of its own.
 //!
 //! A line for each split: where it begins, of how many bytes each range is (0 for a whole file), where it is read on,
-//! and the file. It is written beside, made durable, and
-//! takes the old one's name, so it is whole at any moment.
+//! which file it is (its number, and when it was born), and its path. It is written beside, made durable, and takes the
+//! old one's name, so it is whole at any moment. A lock beside it keeps a second job away.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,9 +11,12 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use slotflow_runtime::{Committer, Error, Offsets, Result};
 
+use super::identity::Identity;
+use super::lock::lock;
 use super::splits::FileSplits;
 
 /// The path of a file, and where in it a split begins.
@@ -23,11 +26,12 @@ type Name = (PathBuf, u64);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Positions(BTreeMap<Name, Position>);
 
-/// Where one is, and of how many bytes the ranges of its file are.
+/// Where one is, of how many bytes the ranges of its file are, and which file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Position {
     range_bytes: u64,
     offset: u64,
+    identity: Identity,
 }
 
 impl Positions {
@@ -52,6 +56,17 @@ impl Positions {
         of.map(|(_, position)| position.range_bytes).find(|other| *other != range_bytes)
     }
 
+    /// Whether they are of another file that had this path.
+    pub fn are_of_another(&self, path: &Path, identity: Identity) -> bool {
+        let mut of = self.0.iter().filter(|((of, _), _)| of == path);
+        of.any(|(_, position)| position.identity != identity)
+    }
+
+    /// Leaves out one file.
+    pub fn forget(&mut self, path: &Path) {
+        self.0.retain(|(of, _), _| of != path);
+    }
+
     /// Leaves out files that are gone.
     pub fn without_gone(mut self) -> Positions {
         self.0.retain(|(path, _), _| path.exists());
@@ -60,8 +75,9 @@ impl Positions {
 
     fn save(&self, path: &Path) -> io::Result<()> {
         let mut text = Vec::new();
-        for ((file, begin), Position { range_bytes, offset }) in &self.0 {
-            write!(text, "{begin}\t{range_bytes}\t{offset}\t")?;
+        for ((file, begin), Position { range_bytes, offset, identity }) in &self.0 {
+            let Identity { number, born_ns } = identity;
+            write!(text, "{begin}\t{range_bytes}\t{offset}\t{number}\t{born_ns}\t")?;
             text.extend(escaped(file));
             text.push(b'\n');
         }
@@ -105,10 +121,11 @@ fn unescaped(mut text: &[u8]) -> Option<PathBuf> {
 }
 
 fn entry(line: &[u8]) -> Option<(Name, Position)> {
-    let mut fields = line.splitn(4, |byte| *byte == b'\t');
+    let mut fields = line.splitn(6, |byte| *byte == b'\t');
     let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse::<u64>().ok();
     let (begin, range_bytes, offset) = (number()?, number()?, number()?);
-    Some(((unescaped(fields.next()?)?, begin), Position { range_bytes, offset }))
+    let identity = Identity { number: number()?, born_ns: number()? };
+    Some(((unescaped(fields.next()?)?, begin), Position { range_bytes, offset, identity }))
 }
 
 fn broken(path: &Path, line: usize) -> Error {
@@ -123,11 +140,28 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
     )
 }
 
+/// Makes sure that no other job uses these positions, as long as what it gives is kept: waits so long for whoever is
+/// still leaving. The lock has a file of its own, hidden from patterns, as that of the positions is replaced.
+pub(super) fn reserve(path: &Path, timeout: Duration) -> Result<File> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    let beside = path.with_file_name(name);
+    let locked = lock(&beside, timeout).map_err(|error| cannot("written", path, &error))?;
+    locked.ok_or_else(|| {
+        let what =
+            format!("another source uses the positions {}: it holds {}", path.display(), beside.display());
+        Error::world(what, "stop its job, or give `positions` another file")
+    })
+}
+
 /// Where the subtasks of a source store their positions together.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: Arc<Path>,
     stored: Arc<Mutex<Stored>>,
+    /// Lets go when the last of them is gone.
+    _reserved: Arc<File>,
 }
 
 #[derive(Debug)]
@@ -139,10 +173,10 @@ struct Stored {
 
 impl Store {
     /// Makes sure that it can be written.
-    pub fn open(path: &Path, positions: Positions) -> Result<Store> {
+    pub fn open(path: &Path, reserved: File, positions: Positions) -> Result<Store> {
         positions.save(path).map_err(|error| cannot("written", path, &error))?;
         let stored = Stored { positions, changed: false };
-        Ok(Store { path: path.into(), stored: Arc::new(stored.into()) })
+        Ok(Store { path: path.into(), stored: Arc::new(stored.into()), _reserved: Arc::new(reserved) })
     }
 
     /// Leaves out a file that is gone, at once: another of its name has to be read from its beginning, also by the next
@@ -150,7 +184,7 @@ impl Store {
     pub fn forget(&self, path: &Path) {
         let mut stored = self.stored();
         let before = stored.positions.0.len();
-        stored.positions.0.retain(|(of, _), _| of != path);
+        stored.positions.forget(path);
         stored.changed |= stored.positions.0.len() != before;
         drop(stored);
         self.save_or_warn();
@@ -191,7 +225,8 @@ impl FileCommitter {
         for (split, offset) in offsets {
             // A file that is gone has no position any more; one of its name begins anew.
             let Some(split) = self.splits.split(*split) else { continue };
-            let position = Position { range_bytes: self.range_bytes, offset: *offset as u64 };
+            let Some(identity) = split.identity else { continue };
+            let position = Position { range_bytes: self.range_bytes, offset: *offset as u64, identity };
             let before = stored.positions.0.insert((split.path, split.begin), position);
             stored.changed |= before != Some(position);
         }
@@ -216,13 +251,37 @@ mod tests {
     use super::*;
     use crate::frames::Range;
 
+    /// A folder of a test's own.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("slotflow-{test}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Two files of one name, and of one number.
+    const FIRST: Identity = Identity { number: 1, born_ns: 1 };
+    const SECOND: Identity = Identity { born_ns: 2, ..FIRST };
+
     #[test]
     fn a_file_that_is_gone_has_no_position_for_one_that_takes_its_name() {
-        let path = std::env::temp_dir().join(format!("slotflow-positions-{}", std::process::id()));
-        let store = Store::open(&path, Positions::default()).unwrap();
+        let folder = Folder::new("positions");
+        let path = folder.0.join("store");
+        let reserved = reserve(&path, Duration::ZERO).unwrap();
+        let store = Store::open(&path, reserved, Positions::default()).unwrap();
         let file = FileSplit::new(Path::new("a"), (0, u64::MAX), 0, None);
         assert_eq!(file.range, Range::ALL);
         let splits = FileSplits::new(vec![file]);
+        assert!(splits.is_still(0, FIRST) && !splits.is_still(0, SECOND));
         let mut committer = FileCommitter { store: store.clone(), splits: splits.clone(), range_bytes: 0 };
         committer.commit(&vec![(0, 100)]).unwrap();
         assert_eq!(Positions::load(&path).unwrap().offset(Path::new("a"), 0), Some(100));
@@ -230,20 +289,37 @@ mod tests {
         store.forget(Path::new("a"));
         assert_eq!(Positions::load(&path).unwrap(), Positions::default(), "the next start reads a new one");
         splits.add_new(vec!["a".into()], 0);
+        assert!(splits.is_still(1, SECOND));
         committer.commit(&vec![(0, 100)]).unwrap();
         assert_eq!(Positions::load(&path).unwrap(), Positions::default(), "a late commit is of the old one");
         committer.commit(&vec![(1, 7)]).unwrap();
-        assert_eq!(Positions::load(&path).unwrap().offset(Path::new("a"), 0), Some(7));
-        fs::remove_file(&path).unwrap();
+        let stored = Positions::load(&path).unwrap();
+        assert_eq!(stored.offset(Path::new("a"), 0), Some(7));
+        let are_of_another = [FIRST, SECOND].map(|file| stored.are_of_another(Path::new("a"), file));
+        assert_eq!(are_of_another, [true, false]);
+    }
+
+    #[test]
+    fn positions_are_one_source_s_as_long_as_it_lives() {
+        let folder = Folder::new("reserved");
+        let path = folder.0.join("store");
+        let reserve = || reserve(&path, Duration::ZERO);
+        let store = Store::open(&path, reserve().unwrap(), Positions::default()).unwrap();
+        let (error, path) = (reserve().unwrap_err().to_string(), path.display());
+        let text = format!("another source uses the positions {path}: it holds ");
+        assert!(error.starts_with(&text) && error.ends_with("give `positions` another file"), "{error}");
+        drop(store);
+        reserve().unwrap();
     }
 
     #[test]
     fn any_path_is_stored_on_one_line() {
         let path = PathBuf::from(OsString::from_vec(b"a%\n\t\xff/b".to_vec()));
-        let mut line = b"7\t0\t9\t".to_vec();
+        let mut line = b"7\t0\t9\t1\t1\t".to_vec();
         line.extend(escaped(&path));
         assert!(!line.contains(&b'\n'));
-        assert_eq!(entry(&line), Some(((path, 7), Position { range_bytes: 0, offset: 9 })));
-        assert_eq!((entry(b"7\t0\tx\ta"), entry(b"7"), entry(b"7\t0\t9\t%zz")), (None, None, None));
+        assert_eq!(entry(&line), Some(((path, 7), Position { range_bytes: 0, offset: 9, identity: FIRST })));
+        let broken: [&[u8]; 3] = [b"7\t0\tx\t1\t1\ta", b"7", b"7\t0\t9\t1\t1\t%zz"];
+        assert!(broken.map(entry).iter().all(Option::is_none));
     }
 }

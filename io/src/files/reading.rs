@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use slotflow_runtime::{Error, SplitId};
 
-use super::failure::{shortened, unlisted, unreadable};
+use super::failure::{replaced, shortened, unlisted, unreadable};
+use super::identity::Identity;
 use super::pattern;
 use super::positions::Store;
 use super::source::Unfinished;
@@ -31,8 +31,6 @@ pub(super) struct Reading {
     pub store: Option<Store>,
     /// Split by split, how far it is; kept while files may grow.
     pub cutters: HashMap<SplitId, Cutter>,
-    /// Which file each split is, while files may be replaced.
-    pub identities: HashMap<SplitId, Identity>,
     /// The split that was read last, as long as it counts for event time.
     pub current: Option<SplitId>,
     /// Hangs up when the reader is gone.
@@ -45,17 +43,6 @@ pub(super) struct Watch {
     pub patterns: Vec<String>,
     pub every: Duration,
     pub header: u64,
-}
-
-/// Tells a file from another that has taken its name. The time of its birth stands beside its number, which the next
-/// file may get; some file systems do not tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64, Option<SystemTime>);
-
-impl Identity {
-    fn of(file: &Metadata) -> Identity {
-        Identity(file.dev(), file.ino(), file.created().ok())
-    }
 }
 
 /// Why reading stops.
@@ -92,7 +79,12 @@ impl Reading {
 
     fn read_once(&mut self) -> Result<(), Stop> {
         for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
-            let file = File::open(&of.path).map_err(|error| unreadable(&of.path, &error))?;
+            let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?, file)));
+            let (metadata, file) = opened.map_err(|error| unreadable(&of.path, &error))?;
+            // A part of what was there at the start is none of another file.
+            if of.range.begin > 0 && of.identity != Some(Identity::of(&metadata)) {
+                return Err(replaced(&of.path).into());
+            }
             let mut cutter = self.begin(split, of);
             self.read(split, &mut cutter, file, u64::MAX)?;
             self.finish(&mut cutter)?;
@@ -126,8 +118,7 @@ impl Reading {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split, &of.path),
             opened => opened.map_err(|error| unreadable(&of.path, &error))?,
         };
-        let identity = Identity::of(&metadata);
-        if *self.identities.entry(split).or_insert(identity) != identity {
+        if !self.splits.is_still(split, Identity::of(&metadata)) {
             return self.forget(split, &of.path);
         }
         let length = metadata.len();
@@ -152,7 +143,6 @@ impl Reading {
     fn forget(&mut self, split: SplitId, path: &Path) -> Result<(), Stop> {
         self.splits.forget(split);
         self.store.iter().for_each(|store| store.forget(path));
-        self.identities.remove(&split);
         let half = self.cutters.remove(&split).map_or(0, |cutter| cutter.half());
         if half > 0 {
             tracing::warn!("{} is gone, and with it the rest of a frame of {half} bytes", path.display());

@@ -3,25 +3,19 @@
 //! A file has its name only when it is finished and durable, and what is in it has arrived only then. A barrier that
 //! comes while a file is open waits for that; without one, everything in front of it has arrived.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Error, Result};
 
+use super::lock::{LEAVE_TIMEOUT, lock};
 use super::positions::sync_folder;
 use crate::frames::{Order, Progress};
-
-/// How long a thread of a job that was stopped may take to leave (a guess: it writes a block, or makes a file durable).
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The pause between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where files go, and when one is finished.
 #[derive(Clone, Debug)]
@@ -48,23 +42,8 @@ impl Target {
     /// Makes sure that nobody else writes these files: waits so long for whoever is still leaving.
     fn lock(&self, timeout: Duration) -> Result<Lock> {
         let path = self.folder.join(format!(".{}.lock", self.stem));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| refused(&self.folder, &error))?;
-        let until = Instant::now() + timeout;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => return Err(in_use(&path)),
-                Err(TryLockError::Error(error)) => {
-                    tracing::warn!(
-                        "{} cannot be locked, so nobody sees whether two jobs use it: {error}",
-                        path.display()
-                    );
-                    return Ok(Lock(file));
-                }
-            }
-        }
+        let locked = lock(&path, timeout).map_err(|error| refused(&self.folder, &error))?;
+        locked.map(Lock).ok_or_else(|| in_use(&path))
     }
 
     /// One more than the largest number there is, or was: a file that has been taken away must not get a namesake,
@@ -84,8 +63,7 @@ impl Target {
     }
 }
 
-/// Held as long as files are written; the system lets go of it when its process ends. The number of the last file
-/// stands in it.
+/// Held as long as files are written. The number of the last file stands in it.
 #[derive(Debug)]
 struct Lock(File);
 

@@ -11,8 +11,10 @@ use slotflow_runtime::error::Problem;
 use slotflow_runtime::{Committer, Error, Result, Source, SplitId, Splits, SubtaskContext};
 
 use super::failure::{shortened, unlisted, unreadable};
+use super::identity::Identity;
+use super::lock::LEAVE_TIMEOUT;
 use super::pattern;
-use super::positions::{FileCommitter, Positions, Store};
+use super::positions::{FileCommitter, Positions, Store, reserve};
 use super::reading::{Reading, Watch};
 use super::splits::{FileSplit, FileSplits};
 use crate::frames::{BLOCK_BYTES, Ends, FrameReader, Framing, Silence, feed};
@@ -147,7 +149,9 @@ impl FileSource {
     }
 
     /// Stores in this file how far each split is, by the commit rule, and reads on from there at the next start. By
-    /// default nothing is stored. One job at a time may use it.
+    /// default nothing is stored. One source at a time may use it, and a second one is refused: a lock beside it,
+    /// `.NAME.lock`, says so. A file that is shorter than it was read is refused; one that has taken the name of
+    /// another meanwhile is a new one, and is read from its beginning.
     #[must_use]
     pub fn positions(mut self, path: impl Into<PathBuf>) -> Self {
         self.positions = Some(path.into());
@@ -210,10 +214,15 @@ impl FileSource {
         Ok(all)
     }
 
-    /// The splits of one file.
-    fn divide(&self, path: &Path, positions: &Positions) -> Result<Vec<FileSplit>> {
-        let length = File::open(path).and_then(|file| file.metadata()).map(|known| known.len());
-        let length = length.map_err(|error| unreadable(path, &error))?;
+    /// The splits of one file. Positions of another that had its name are left out.
+    fn divide(&self, path: &Path, positions: &mut Positions) -> Result<Vec<FileSplit>> {
+        let metadata = File::open(path).and_then(|file| file.metadata());
+        let metadata = metadata.map_err(|error| unreadable(path, &error))?;
+        let (length, identity) = (metadata.len(), Identity::of(&metadata));
+        if positions.are_of_another(path, identity) {
+            tracing::warn!("{} is another file than the one that was read: it is a new one", path.display());
+            positions.forget(path);
+        }
         let size = self.range_bytes.unwrap_or(u64::MAX);
         if length / size > SPLITS {
             let what = format!("{} would be more than {SPLITS} ranges of {size} bytes", path.display());
@@ -235,8 +244,11 @@ impl FileSource {
             return Err(shortened(path, last, length));
         }
         let end = |begin: u64| begin.checked_add(size).filter(|end| *end < length).unwrap_or(u64::MAX);
-        let split =
-            |begin| FileSplit::new(path, (begin, end(begin)), self.header, positions.offset(path, begin));
+        let split = |begin| {
+            let stored = positions.offset(path, begin);
+            let split = FileSplit::new(path, (begin, end(begin)), self.header, stored);
+            FileSplit { identity: Some(identity), ..split }
+        };
         Ok(begins.into_iter().map(split).collect())
     }
 
@@ -281,16 +293,19 @@ impl Source for FileSource {
             return Err(Error::plan(problems));
         }
         let files = self.files()?;
-        let positions = self.positions.as_deref().map(Positions::load).transpose()?.unwrap_or_default();
+        // Whoever is asked again lets go of them first.
+        self.store = None;
+        let reserved = self.positions.as_deref().map(|path| reserve(path, LEAVE_TIMEOUT)).transpose()?;
+        let mut positions = self.positions.as_deref().map(Positions::load).transpose()?.unwrap_or_default();
         let mut splits = Vec::new();
         for file in files {
-            splits.extend(self.divide(&file, &positions)?);
+            splits.extend(self.divide(&file, &mut positions)?);
         }
         let count = splits.len() as u32;
         // New ones: a clone of this source has its own.
         self.splits = FileSplits::new(splits);
-        let store = |path: &PathBuf| Store::open(path, positions.without_gone());
-        self.store = self.positions.as_ref().map(store).transpose()?;
+        let store = |(path, reserved)| Store::open(path, reserved, positions.without_gone());
+        self.store = self.positions.as_deref().zip(reserved).map(store).transpose()?;
         Ok(Splits::Count(count))
     }
 
@@ -309,12 +324,53 @@ impl Source for FileSource {
             to,
             store: self.store.clone(),
             cutters: HashMap::new(),
-            identities: HashMap::new(),
             current: None,
             pause,
         };
         subtask.io.spawn("slotflow-files", move || reading.run())?;
         let ends: Ends = Box::new(wanted);
         Ok(FrameReader::new(self.framing, fed, Silence::IsBehind, self.committer(), ends))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame, Context, Output, Polled, SourceReader};
+
+    use super::*;
+    use crate::frames::{Frame, Frames};
+
+    struct Nowhere;
+
+    impl Output<Frames> for Nowhere {
+        fn push<'s>(&mut self, _: Frame<'s>, _: &mut Context<'s>) {}
+    }
+
+    /// What a reader fails with.
+    fn failure(reader: &mut FrameReader) -> String {
+        loop {
+            let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+            let mut ctx = Context::new(&arena, &place, &blame, 1);
+            match reader.poll(9, &mut ctx, &mut Nowhere) {
+                Err(error) => return error.to_string(),
+                Ok(Polled::End) => return "none".into(),
+                Ok(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_file_that_was_replaced_is_not_looked_for_in_another() {
+        let path = |name| std::env::temp_dir().join(format!("slotflow-{name}-{}", std::process::id()));
+        let [file, other] = ["swapped", "other"].map(path);
+        std::fs::write(&file, "1\n2\n").unwrap();
+        let mut source = FileSource::lines(file.display().to_string()).ranges_of(2);
+        assert_eq!(source.splits().unwrap(), Splits::Count(2));
+        std::fs::write(&other, "3\n4\n").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        let failed = failure(&mut source.open(&subtask(), &[0, 1]).unwrap());
+        std::fs::remove_file(&file).unwrap();
+        assert!(failed.contains("is another file than it was when the job started; start again"), "{failed}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slotflow_runtime::SplitId;
 
+use super::identity::Identity;
 use crate::frames::Range;
 
 /// A file, or a range of one.
@@ -18,6 +19,8 @@ pub(super) struct FileSplit {
     pub begin: u64,
     /// What is read of it.
     pub range: Range,
+    /// Which file it is; not known before it is opened.
+    pub identity: Option<Identity>,
 }
 
 impl FileSplit {
@@ -29,7 +32,7 @@ impl FileSplit {
         let (from, skip_lines) = stored.map_or(fresh, |offset| (offset, 0));
         let origin = path.to_string_lossy().into();
         let range = Range { begin: from, skip_lines, end };
-        FileSplit { path: path.to_owned(), origin, begin, range }
+        FileSplit { path: path.to_owned(), origin, begin, range, identity: None }
     }
 }
 
@@ -65,6 +68,12 @@ impl FileSplits {
     /// One of them; none if its file is gone.
     pub fn split(&self, split: SplitId) -> Option<FileSplit> {
         self.all().splits.get(&split).cloned()
+    }
+
+    /// Whether a split is still this file, which is noted where nobody knows yet.
+    pub fn is_still(&self, split: SplitId, file: Identity) -> bool {
+        let mut all = self.all();
+        all.splits.get_mut(&split).is_some_and(|split| *split.identity.get_or_insert(file) == file)
     }
 
     pub fn forget(&self, split: SplitId) {

@@ -5,7 +5,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
-use slotflow_runtime::Waker;
+use slotflow_runtime::{Context, Output, Owned, Polled, Waker};
 
 /// What goes in.
 pub(crate) struct Feeder<X> {
@@ -47,6 +47,25 @@ impl<X> Feeder<X> {
         self.waker.wake();
         Ok(())
     }
+}
+
+/// Pushes what `take` finds, at most `budget` records, and gives what a reader of a queue says to that.
+#[inline]
+pub(crate) fn drain<T: 'static>(
+    mut take: impl FnMut() -> Taken<T>,
+    budget: usize,
+    ctx: &mut Context<'_>,
+    out: &mut impl Output<Owned<T>>,
+) -> Polled {
+    for count in 0..budget {
+        match take() {
+            Taken::One(record) => out.push(record, ctx),
+            Taken::Nothing if count == 0 => return Polled::Idle,
+            Taken::Closed if count == 0 => return Polled::End,
+            Taken::Nothing | Taken::Closed => return Polled::Records(count),
+        }
+    }
+    Polled::Records(budget)
 }
 
 impl<X> Fed<X> {

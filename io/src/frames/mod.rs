@@ -18,7 +18,7 @@ mod reader;
 
 pub(crate) use block::{Block, Piece};
 pub(crate) use cutter::{BLOCK_BYTES, Cutter, Range};
-pub(crate) use feed::{Fed, Feeder, Gone, Taken, feed};
+pub(crate) use feed::{Fed, Feeder, Gone, Taken, drain, feed};
 pub use frame::{Frame, Frames};
 pub use framing::Framing;
 pub use outbox::FrameWriter;

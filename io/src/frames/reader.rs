@@ -1,5 +1,7 @@
 //! Lends the frames of blocks, on the slot.
 
+use std::collections::BTreeMap;
+
 use slotflow_runtime::{
     Committer, Context, Error, Offset, Offsets, Output, Polled, Result, SourceReader, SplitId, Untimed,
 };
@@ -18,7 +20,10 @@ pub struct FrameReader {
     at: usize,
     /// The number of its line, if that is known.
     line: Option<u64>,
-    places: Vec<Place>,
+    /// By split, as there may be thousands: of files that were read, of connections.
+    places: BTreeMap<SplitId, Place>,
+    /// How many of them are here.
+    here: usize,
     /// How often splits have come or gone.
     state: u64,
     ended: bool,
@@ -40,8 +45,8 @@ pub(crate) enum Silence {
 pub(crate) type Ends = Box<dyn Send>;
 
 /// A split as far as it was read.
+#[derive(Default)]
 struct Place {
-    split: SplitId,
     /// Known once something of it has come.
     next: Option<Offset>,
     here: bool,
@@ -70,7 +75,8 @@ impl FrameReader {
             block: Block::empty(),
             at: 0,
             line: None,
-            places: Vec::new(),
+            places: BTreeMap::new(),
+            here: 0,
             state: 1,
             ended: false,
             committer: None,
@@ -94,9 +100,9 @@ impl FrameReader {
                 (self.block, self.at) = (block, 0);
                 return Ok(None);
             }
-            Piece::Come(split) => self.come(split),
-            Piece::Go(split) => self.go(split),
-            Piece::Forget(split) => self.places.retain(|place| place.split != split),
+            Piece::Come(split) => self.set_here(split, true),
+            Piece::Go(split) => self.set_here(split, false),
+            Piece::Forget(split) => self.forget(split),
             Piece::Failed(error) => return Err(error),
             Piece::End => self.ended = true,
         }
@@ -105,19 +111,15 @@ impl FrameReader {
         Ok(Some(Polled::Until(now_ns)))
     }
 
-    fn come(&mut self, split: SplitId) {
-        match self.places.iter_mut().find(|place| place.split == split) {
-            Some(place) => place.here = true,
-            None => self.places.push(Place { split, next: None, here: true }),
-        }
+    fn set_here(&mut self, split: SplitId, here: bool) {
+        let place = self.places.entry(split).or_default();
+        let was_here = std::mem::replace(&mut place.here, here);
+        self.here = self.here + usize::from(here) - usize::from(was_here);
     }
 
-    fn go(&mut self, split: SplitId) {
-        self.places.iter_mut().filter(|place| place.split == split).for_each(|place| place.here = false);
-    }
-
-    fn here(&self) -> impl Iterator<Item = SplitId> {
-        self.places.iter().filter(|place| place.here).map(|place| place.split)
+    fn forget(&mut self, split: SplitId) {
+        let gone = self.places.remove(&split);
+        self.here -= usize::from(gone.is_some_and(|place| place.here));
     }
 }
 
@@ -161,27 +163,29 @@ impl SourceReader for FrameReader {
         let block: &'s Block = block;
         ctx.set_split(block.split);
         let pushed = lend((*framing, block), (at, line), budget, ctx, out)?;
-        if let Some(place) = places.iter_mut().rfind(|place| place.split == block.split) {
+        if let Some(place) = places.get_mut(&block.split) {
             place.next = Some((block.offset + *at as u64).min(block.end) as Offset);
         }
         Ok(Polled::Records(pushed))
     }
 
     fn offsets(&self) -> Offsets {
-        self.places.iter().filter_map(|place| Some((place.split, place.next?))).collect()
+        self.places.iter().filter_map(|(split, place)| Some((*split, place.next?))).collect()
     }
 
     /// Before the first split has come, nobody knows.
     fn idle(&self) -> bool {
-        self.state > 0 && self.here().next().is_none()
+        self.state > 0 && self.here == 0
     }
 
     fn is_behind(&self, split: SplitId) -> bool {
-        self.silence == Silence::IsBehind && (self.state == 0 || self.here().any(|here| here == split))
+        self.silence == Silence::IsBehind
+            && (self.state == 0 || self.places.get(&split).is_some_and(|place| place.here))
     }
 
     fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
-        (self.state != state).then(|| (self.state, self.here().collect()))
+        let here = || self.places.iter().filter(|(_, place)| place.here).map(|(split, _)| *split);
+        (self.state != state).then(|| (self.state, here().collect()))
     }
 
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
@@ -247,6 +251,25 @@ mod tests {
         assert_eq!(reader.splits_since(1), Some((2, vec![])));
         assert_eq!((reader.offsets(), poll(&mut reader, 2).0.unwrap()), (vec![(7, 16)], Polled::Until(5)));
         assert_eq!(poll(&mut reader, 2).0.unwrap(), Polled::End);
+    }
+
+    #[test]
+    fn splits_come_go_and_are_forgotten_each_for_itself() {
+        let (to, mut reader) = reader(Silence::IsBehind);
+        let pieces = [Piece::Come(7), Piece::Come(3), Piece::Come(7), Piece::Go(7)];
+        let told = pieces.map(|piece| {
+            to.give(piece).unwrap();
+            poll(&mut reader, 1).0.unwrap();
+            reader.splits_since(0).unwrap().1
+        });
+        assert_eq!(told, [vec![7], vec![3, 7], vec![3, 7], vec![3]]);
+        assert!(reader.is_behind(3) && !reader.is_behind(7) && !reader.idle());
+        for piece in [Piece::Forget(7), Piece::Forget(3)] {
+            to.give(piece).unwrap();
+            assert!(!reader.idle(), "3 is here until it is forgotten");
+            poll(&mut reader, 1).0.unwrap();
+        }
+        assert!(reader.idle() && reader.offsets().is_empty());
     }
 
     #[test]

@@ -188,6 +188,9 @@ pub(super) fn not_delivered(topic: &str, partition: Option<SplitId>, code: RDKaf
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::{Owned, Sink, Source};
+
+    use super::super::{KafkaSink, KafkaSource, Start};
     use super::*;
 
     /// Each message says what happened; the remedy stands behind the semicolon.
@@ -222,5 +225,51 @@ mod tests {
         ];
         let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
         assert_eq!(texts, include_str!("golden/failures.txt"));
+    }
+
+    fn of_sources(sources: impl IntoIterator<Item = KafkaSource>) -> String {
+        sources.into_iter().map(|mut source| format!("{}\n", source.splits().unwrap_err())).collect()
+    }
+
+    fn of_sinks(sinks: impl IntoIterator<Item = KafkaSink>) -> String {
+        let check = |mut sink| Sink::<Owned<String>>::check(&mut sink);
+        sinks.into_iter().map(|sink| format!("{}\n", check(sink).unwrap_err())).collect()
+    }
+
+    /// What a source or a sink has against its own settings, before a broker is asked.
+    #[test]
+    fn every_contradiction_has_its_golden_text() {
+        let (soon, no_token) = (Duration::from_secs(1), || Err("none".into()));
+        let source = || KafkaSource::new("b:9092").topic("words").group("g");
+        let member = || source().spread_by_group();
+        let mut texts = of_sources([
+            KafkaSource::new(" ").topic("words").group("g"),
+            source().connect_timeout(Duration::ZERO),
+            source().setting("group.id", "h"),
+            source().oauth_tokens(no_token),
+            source().setting("sasl.mechanism", "OAUTHBEARER").setting("security.protocol", "sasl_ssl"),
+            KafkaSource::new("b:9092").group("g"),
+            source().topic("two words"),
+            source().topics(["words", "words"]),
+            KafkaSource::new("b:9092").topic("words"),
+            KafkaSource::new("b:9092").topic("words").no_commit().starting(Start::Group),
+            source().discover_every(Duration::ZERO),
+            source().discover_every(soon).bounded(),
+            member().no_commit(),
+            member().bounded(),
+            member().discover_every(soon),
+            member().starting(Start::Earliest),
+        ]);
+        let sink = || KafkaSink::new("b:9092").topic("WORDS");
+        texts += &of_sinks([
+            KafkaSink::new("").topic("WORDS"),
+            sink().connect_timeout(Duration::ZERO),
+            sink().setting("acks", 0),
+            sink().oauth_tokens(no_token),
+            sink().setting("sasl.mechanism", "OAUTHBEARER").setting("security.protocol", "sasl_ssl"),
+            KafkaSink::new("b:9092"),
+            sink().topic("a/b"),
+        ]);
+        assert_eq!(texts, include_str!("golden/contradictions.txt"));
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! Reading order: [`source`](KafkaSource), `subscription`, `opening`, `beginning`, [`reader`](KafkaReader),
 //! `positions`, `batch`, `committer`, `orders`, `watch`;
-//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`.
+//! [`sink`](KafkaSink), [`writer`](KafkaWriter), `produce`, `delivery`, `dead_letter`; `alike` is what both are told.
 
+mod alike;
 mod assigned;
 mod batch;
 mod beginning;

@@ -3,12 +3,16 @@
 //! librdkafka asks for a token through a client's own queue. That queue is drained by a slot, or by nobody while the
 //! job is held up, so we do not wait to be asked: a thread of the client's on the I/O cores sets a new token when most
 //! of the last one's time is over. A token that cannot be had is told, and tried for again soon.
+//!
+//! What fetches tokens is the program's, and may never come back: a thread of its own calls it, and nobody waits for
+//! that for longer than the connect timeout.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use slotflow_runtime::{Error, IoCores, Result};
@@ -52,12 +56,27 @@ type Fetch = dyn Fn() -> std::result::Result<OauthToken, String> + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Tokens {
     fetch: Arc<Fetch>,
-    last: Arc<Mutex<Option<Last>>>,
+    last: Arc<(Mutex<Fetched>, Condvar)>,
 }
 
+/// What has come of fetching a token.
+#[derive(Default)]
+struct Fetched {
+    /// A thread is at it, one for all clients.
+    under_way: bool,
+    outcome: Option<std::result::Result<Last, String>>,
+}
+
+#[derive(Clone)]
 struct Last {
     token: OauthToken,
     renew_at: Instant,
+}
+
+impl Fetched {
+    fn fresh(&self) -> Option<&Last> {
+        self.outcome.as_ref()?.as_ref().ok().filter(|last| Instant::now() < last.renew_at)
+    }
 }
 
 impl Tokens {
@@ -67,19 +86,49 @@ impl Tokens {
         Tokens { fetch: Arc::new(fetch), last: Arc::default() }
     }
 
-    /// Gives a client the token, and says when to do so again. Waits for a new one where the last one is old.
-    pub fn give(&self, client: &impl TokenTaker) -> Result<Instant> {
+    /// Gives a client the token, and says when to do so again. Waits for a new one where the last one is old, but not
+    /// longer than `patience`.
+    pub fn give(&self, client: &impl TokenTaker, patience: Duration) -> Result<Instant> {
         let failed = |what: String| {
             let what = format!("no token for SASL/OAUTHBEARER: {what}");
             Error::world(what, "see to what .oauth_tokens(..) was given")
         };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = match last.take_if(|last| Instant::now() < last.renew_at) {
-            Some(still) => last.insert(still),
-            None => last.insert(Last::new(self.fetched().and_then(sound).map_err(failed)?)),
-        };
+        let last = self.last(patience).map_err(failed)?;
         client.take(&last.token).map_err(failed)?;
         Ok(last.renew_at)
+    }
+
+    /// What fetches tokens may never come back, and would hold whoever calls it: it has a thread of its own. That one
+    /// stays until it is over, and there is no second one beside it.
+    fn last(&self, patience: Duration) -> std::result::Result<Last, String> {
+        let (fetched, over) = &*self.last;
+        let mut fetched = fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = fetched.fresh() {
+            return Ok(last.clone());
+        }
+        if !fetched.under_way {
+            self.begin()?;
+            fetched.under_way = true;
+        }
+        let waited = over.wait_timeout_while(fetched, patience, |fetched| fetched.under_way);
+        let (fetched, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &fetched.outcome {
+            Some(outcome) if !fetched.under_way => outcome.clone(),
+            _ => Err(format!("fetching it has not come to an end within {patience:?}, the connect timeout")),
+        }
+    }
+
+    /// The thread has the cores of whoever needs the token: an I/O thread, or the one that starts the job.
+    fn begin(&self) -> std::result::Result<(), String> {
+        let tokens = self.clone();
+        let spawned = thread::Builder::new().name("slotflow-fetch".into()).spawn(move || {
+            let outcome = tokens.fetched().and_then(sound).map(Last::new);
+            let (fetched, over) = &*tokens.last;
+            *fetched.lock().unwrap_or_else(PoisonError::into_inner) =
+                Fetched { under_way: false, outcome: Some(outcome) };
+            over.notify_all();
+        });
+        spawned.map(drop).map_err(|error| format!("there is no thread that fetches it: {error}"))
     }
 
     /// A panic is no reason to let the last token expire: it is tried for again. Its text may hold what was fetched.
@@ -92,19 +141,25 @@ impl Tokens {
     }
 
     /// Starts the thread that renews a client's token, until the other end of `gone` is dropped with the client.
-    pub fn keep<C>(&self, client: &Arc<C>, gone: Receiver<Infallible>, io: &IoCores) -> Result<()>
+    pub fn keep<C>(
+        &self,
+        client: &Arc<C>,
+        gone: Receiver<Infallible>,
+        patience: Duration,
+        io: &IoCores,
+    ) -> Result<()>
     where
         C: TokenTaker + Send + Sync + 'static,
     {
         let (tokens, client) = (self.clone(), Arc::downgrade(client));
-        io.spawn("slotflow-token", move || tokens.renew(&client, &gone)).map(drop)
+        io.spawn("slotflow-token", move || tokens.renew(&client, &gone, patience)).map(drop)
     }
 
-    fn renew(&self, client: &Weak<impl TokenTaker>, gone: &Receiver<Infallible>) {
+    fn renew(&self, client: &Weak<impl TokenTaker>, gone: &Receiver<Infallible>, patience: Duration) {
         let mut wait = Duration::ZERO;
         while gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
             let Some(client) = client.upgrade() else { return };
-            wait = match self.give(&*client) {
+            wait = match self.give(&*client, patience) {
                 Ok(again) => again.saturating_duration_since(Instant::now()),
                 Err(error) => {
                     warn(&error.to_string());
@@ -144,6 +199,9 @@ mod tests {
 
     use super::*;
 
+    /// A test that waits for longer has lost something.
+    const LOST: Duration = Duration::from_secs(60);
+
     /// Notes the tokens that it is given.
     #[derive(Default)]
     struct Client(Mutex<Vec<String>>);
@@ -170,17 +228,17 @@ mod tests {
     #[test]
     fn a_token_serves_all_clients_until_most_of_its_time_is_over() {
         let (client, long) = (Client::default(), tokens(Duration::from_secs(1_000)));
-        let until = [(); 2].map(|()| long.give(&client).unwrap() - Instant::now());
+        let until = [(); 2].map(|()| long.give(&client, LOST).unwrap() - Instant::now());
         assert!(until.iter().all(|left| (790..=800).contains(&left.as_secs())), "{until:?}");
         assert_eq!(*client.0.lock().unwrap(), ["token 0", "token 0"]);
         let (client, short) = (Client::default(), tokens(Duration::ZERO));
-        short.give(&client).unwrap();
-        let text = short.give(&client).unwrap_err().to_string();
+        short.give(&client, LOST).unwrap();
+        let text = short.give(&client, LOST).unwrap_err().to_string();
         assert_eq!(
             text,
             "no token for SASL/OAUTHBEARER: the server is away; see to what .oauth_tokens(..) was given"
         );
-        short.give(&client).unwrap();
+        short.give(&client, LOST).unwrap();
         assert_eq!(*client.0.lock().unwrap(), ["token 0", "token 2"]);
     }
 
@@ -188,8 +246,8 @@ mod tests {
     fn a_client_has_its_token_renewed_as_long_as_it_lives() {
         let (client, (alive, gone)) = (Arc::new(Client::default()), std::sync::mpsc::channel());
         let tokens = Tokens { last: Arc::default(), ..tokens(Duration::from_millis(1)) };
-        assert!(tokens.give(&*client).is_ok() && (tokens.fetch)().is_err(), "the second is none");
-        tokens.keep(&client, gone, &IoCores::default()).unwrap();
+        assert!(tokens.give(&*client, LOST).is_ok() && (tokens.fetch)().is_err(), "the second is none");
+        tokens.keep(&client, gone, LOST, &IoCores::default()).unwrap();
         while client.0.lock().unwrap().len() < 5 {
             std::thread::yield_now();
         }
@@ -208,9 +266,32 @@ mod tests {
             Ok(OauthToken { token: "token".into(), principal: "me".into(), expires })
         });
         let client = Client::default();
-        let text = tokens.give(&client).unwrap_err().to_string();
+        let text = tokens.give(&client, LOST).unwrap_err().to_string();
         assert!(text.contains("fetching it panicked") && !text.contains("canary"), "{text}");
-        assert!(tokens.give(&client).is_ok() && client.0.lock().unwrap().len() == 1);
+        assert!(tokens.give(&client, LOST).is_ok() && client.0.lock().unwrap().len() == 1);
+    }
+
+    #[test]
+    fn what_never_comes_back_with_a_token_holds_nobody_and_is_not_called_beside_itself() {
+        let (calls, (let_go, held)) = (Arc::new(AtomicUsize::new(0)), std::sync::mpsc::channel::<()>());
+        let (counted, held) = (calls.clone(), Mutex::new(held));
+        let tokens = Tokens::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let _gone = held.lock().unwrap().recv();
+            let expires = SystemTime::now() + Duration::from_secs(1_000);
+            Ok(OauthToken { token: "token".into(), principal: "me".into(), expires })
+        });
+        let client = Client::default();
+        for _ in 0..2 {
+            assert_eq!(
+                tokens.give(&client, Duration::from_millis(1)).unwrap_err().to_string(),
+                "no token for SASL/OAUTHBEARER: fetching it has not come to an end within 1ms, the connect timeout; \
+                 see to what .oauth_tokens(..) was given"
+            );
+        }
+        drop(let_go);
+        tokens.give(&client, LOST).unwrap();
+        assert_eq!((calls.load(Ordering::Relaxed), client.0.lock().unwrap().len()), (1, 1));
     }
 
     #[test]

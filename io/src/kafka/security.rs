@@ -276,7 +276,8 @@ mod tests {
                 (self.0)(token)
             }
         }
-        let error: Error = Tokens::new(canary_token).give(&Client(refused)).unwrap_err();
+        let error: Error =
+            Tokens::new(canary_token).give(&Client(refused), Duration::from_secs(60)).unwrap_err();
         assert!(error.to_string().contains("it is expired") && !format!("{error:?}").contains(CANARY));
     }
 }

@@ -116,7 +116,7 @@ impl Settings {
             problem("has no brokers", "give at least one HOST:PORT");
         }
         if self.connect_timeout.is_zero() {
-            problem("has a connect timeout of 0 s", "give it at least some milliseconds");
+            problem("has a connect timeout of 0 s", "give .connect_timeout(..) at least some milliseconds");
         }
         security::problems(self, &mut problem);
         for (key, _) in self.raw.iter().filter(|(key, _)| own.contains(&key.as_str())) {
@@ -143,7 +143,8 @@ impl Settings {
 
     /// Gives a client that was just made a token, where the brokers want one.
     pub fn authorise(&self, client: &impl TokenTaker) -> Result<()> {
-        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.give(client).map(drop))
+        let give = |tokens: &Tokens| tokens.give(client, self.connect_timeout).map(drop);
+        self.tokens.as_ref().map_or(Ok(()), give)
     }
 
     /// Sees to it that a client has a token as long as it lives.
@@ -151,7 +152,8 @@ impl Settings {
     where
         C: TokenTaker + Send + Sync + 'static,
     {
-        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.keep(client, log.until_gone()?, io))
+        let keep = |tokens: &Tokens| tokens.keep(client, log.until_gone()?, self.connect_timeout, io);
+        self.tokens.as_ref().map_or(Ok(()), keep)
     }
 
     /// What librdkafka has against the configuration as a whole.
@@ -204,7 +206,7 @@ mod tests {
             Error::plan(settings.problems(&["enable.auto.commit"])).to_string(),
             "3 problems before the start\n  \
              - kafka(words): has no brokers; give at least one HOST:PORT\n  \
-             - kafka(words): has a connect timeout of 0 s; give it at least some milliseconds\n  \
+             - kafka(words): has a connect timeout of 0 s; give .connect_timeout(..) at least some milliseconds\n  \
              - kafka(words): sets `enable.auto.commit` by itself; leave that setting out"
         );
     }

@@ -1,6 +1,5 @@
 //! Writes a Kafka topic.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +7,13 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use slotflow_runtime::{Error, Family, Guarantee, IoCores, Owned, Result, Sink, SubtaskContext};
 
+use super::alike::told_alike;
 use super::dead_letter::{DeadLetter, LetterSink};
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
-use super::kafka_settings::KafkaSettings;
 use super::lookup::Lookup;
 use super::marks::Marks;
-use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
-use super::preset::Preset;
 use super::record::IntoKafka;
 use super::settings::Settings;
 use super::subscription::Subscription;
@@ -97,6 +94,8 @@ pub struct KafkaSink {
     latency: AckLatency,
 }
 
+told_alike!(KafkaSink);
+
 impl KafkaSink {
     /// A sink on these brokers: `HOST:PORT`, several with commas between them.
     pub fn new(brokers: impl Into<String>) -> KafkaSink {
@@ -115,13 +114,6 @@ impl KafkaSink {
     #[must_use]
     pub fn acks(mut self, acks: Acks) -> Self {
         self.acks = acks;
-        self
-    }
-
-    /// For latency (the default) or for throughput.
-    #[must_use]
-    pub fn preset(mut self, preset: Preset) -> Self {
-        self.settings.preset = preset;
         self
     }
 
@@ -159,41 +151,6 @@ impl KafkaSink {
     #[must_use]
     pub fn with_watermarks(mut self) -> Self {
         self.with_watermarks = true;
-        self
-    }
-
-    /// How long brokers may take to answer before the start (default 10 s).
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = timeout;
-        self
-    }
-
-    /// A setting of librdkafka by its own name, such as `compression.type`; the last value counts.
-    /// Those that the sink's promises stand on are refused.
-    #[must_use]
-    pub fn setting(mut self, key: impl Into<String>, value: impl fmt::Display) -> Self {
-        self.settings.set(key, value);
-        self
-    }
-
-    /// Settings that sources and sinks share, such as how brokers let in; its `bootstrap.servers` replaces the address
-    /// given so far. Those that this one's promises stand on are refused.
-    #[must_use]
-    pub fn with_settings(mut self, shared: &KafkaSettings) -> Self {
-        self.settings.add(shared);
-        self
-    }
-
-    /// Where tokens for SASL/OAUTHBEARER come from: asked before the start and again when most of a token's time is
-    /// over, on an I/O thread, where it may wait. An error says why there is none; it fails the start, and a running
-    /// job tries again. Needs the feature `kafka-ssl`.
-    #[must_use]
-    pub fn oauth_tokens(
-        mut self,
-        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
-    ) -> Self {
-        self.settings.tokens = Some(Tokens::new(fetch));
         self
     }
 

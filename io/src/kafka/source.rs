@@ -6,15 +6,13 @@ use std::time::Duration;
 use rdkafka::consumer::BaseConsumer;
 use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskContext};
 
+use super::alike::told_alike;
 use super::committer::Membership;
 use super::counts::SourceCounts;
 use super::discovery::Members;
-use super::kafka_settings::KafkaSettings;
 use super::log::ClientLog;
-use super::oauth::{OauthToken, Tokens};
 use super::off_slot::OffSlot;
 use super::prefetch::Prefetch;
-use super::preset::Preset;
 use super::reader::KafkaReader;
 use super::settings::Settings;
 use super::start::{PartitionOffset, Start, Stop};
@@ -85,6 +83,8 @@ pub struct KafkaSource {
     /// What there is to read, once the brokers have been asked.
     pub(super) found: Vec<TopicPartition>,
 }
+
+told_alike!(KafkaSource);
 
 impl KafkaSource {
     /// A source on these brokers: `HOST:PORT`, several with commas between them.
@@ -194,13 +194,6 @@ impl KafkaSource {
         self
     }
 
-    /// For latency (the default) or for throughput.
-    #[must_use]
-    pub fn preset(mut self, preset: Preset) -> Self {
-        self.settings.preset = preset;
-        self
-    }
-
     /// Looks for new partitions, and with [`topics_like`](Self::topics_like) for new topics, this often while the job
     /// runs; by default never. They are spread as at the start and read from their oldest record. Event time waits for
     /// a new partition until it has given something or is idle; what is older there than what event time has reached
@@ -235,42 +228,6 @@ impl KafkaSource {
         self
     }
 
-    /// How long brokers may take to answer before the start, and at the end to store the last offsets
-    /// (default 10 s).
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = timeout;
-        self
-    }
-
-    /// A setting of librdkafka by its own name, such as `sasl.username`; the last value counts. Those
-    /// that the source's promises stand on are refused.
-    #[must_use]
-    pub fn setting(mut self, key: impl Into<String>, value: impl std::fmt::Display) -> Self {
-        self.settings.set(key, value);
-        self
-    }
-
-    /// Settings that sources and sinks share, such as how brokers let in; its `bootstrap.servers` replaces the address
-    /// given so far. Those that this one's promises stand on are refused.
-    #[must_use]
-    pub fn with_settings(mut self, shared: &KafkaSettings) -> Self {
-        self.settings.add(shared);
-        self
-    }
-
-    /// Where tokens for SASL/OAUTHBEARER come from: asked before the start and again when most of a token's time is
-    /// over, on an I/O thread, where it may wait. An error says why there is none; it fails the start, and a running
-    /// job tries again. Needs the feature `kafka-ssl`.
-    #[must_use]
-    pub fn oauth_tokens(
-        mut self,
-        fetch: impl Fn() -> std::result::Result<OauthToken, String> + Send + Sync + 'static,
-    ) -> Self {
-        self.settings.tokens = Some(Tokens::new(fetch));
-        self
-    }
-
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.settings.problems(match self.membership {
             Membership::Stranger => &OWN,
@@ -292,26 +249,32 @@ impl KafkaSource {
     fn membership_problem(&self) -> Option<Problem> {
         let (what, remedy) = match self.membership {
             Membership::Stranger => return None,
-            _ if !self.commits => ("and commits nothing", "commit, or leave one of the two out"),
-            _ if self.stop.is_some() => ("and has an end", "leave one of the two out"),
+            _ if !self.commits => ("and commits nothing", "leave out .no_commit() or .spread_by_group()"),
+            _ if self.stop.is_some() => ("and has an end", "leave out its end or .spread_by_group()"),
             _ if self.discover_every.is_some() => {
-                ("and looks for partitions", "leave .discover_every(..) out")
+                ("and looks for partitions", "leave out .discover_every(..): the group does so")
             }
-            _ if !self.start.asks_group() => {
-                ("and does not begin where the group is", "begin with Start::Group..")
-            }
+            _ if !self.start.asks_group() => (
+                "and does not begin where the group is",
+                "begin with Start::Group, GroupOrEarliest or GroupOrLatest",
+            ),
             _ => return None,
         };
         Some(Problem::new(self.describe(), format!("is spread by its group {what}"), remedy))
     }
 
     fn discovery_problem(&self) -> Option<Problem> {
-        let what = match self.discover_every? {
-            Duration::ZERO => "looks for new partitions every 0 s",
-            _ if self.stop.is_some() => "looks for new partitions, and has an end that does not move",
+        let (what, remedy) = match self.discover_every? {
+            Duration::ZERO => {
+                ("looks for new partitions every 0 s", "give .discover_every(..) more, or leave it out")
+            }
+            _ if self.stop.is_some() => (
+                "looks for new partitions, and has an end that does not move",
+                "leave out .discover_every(..) or the end",
+            ),
             _ => return None,
         };
-        Some(Problem::new(self.describe(), what, "correct .discover_every(..), or leave it out"))
+        Some(Problem::new(self.describe(), what, remedy))
     }
 
     /// Offsets that would be passed over in silence: a name that is mistyped, a number that is none.

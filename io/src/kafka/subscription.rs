@@ -43,11 +43,14 @@ impl Subscription {
         let mut problem = |what: &str, remedy: &str| problems.push(Problem::new(subject, what, remedy));
         if names.is_empty() || names == [""] && matches!(self, Subscription::Topics(_)) {
             problem("has no topic", "name one with .topic(..)");
-        } else if !names.iter().all(|name| name.is_empty() || is_topic_name(name)) {
-            problem("is no name of a topic", "use up to 249 letters, digits, dots, dashes and underscores");
         }
-        if (1..names.len()).any(|second| names[..second].contains(&names[second])) {
-            problem("names a topic twice", "name each once");
+        for name in names.iter().filter(|name| !name.is_empty() && !is_topic_name(name)) {
+            let what = format!("has a topic whose name cannot be: {name:?}");
+            problem(&what, "use up to 249 letters, digits, dots, dashes and underscores");
+        }
+        let second = (1..names.len()).filter(|second| names[..*second].contains(&names[*second]));
+        for name in second.map(|second| &names[second]) {
+            problem(&format!("names topic {name:?} twice"), "name each once");
         }
         problems
     }

@@ -4,8 +4,8 @@
 //! thread on the I/O cores that looks, some times in [`renew_after`](super::KafkaSource::renew_after):
 //!
 //! 1. It asks the reader how far its partitions have come. The reader answers when it finds nothing in its queue: one
-//!    that is held up, or has enough to do, does not answer and is not looked at. Partitions that are paused or have
-//!    reached their end are left out.
+//!    that is held up, or has enough to do, does not answer, is not looked at, and is not asked again until it has.
+//!    Partitions that are paused or have reached their end are left out.
 //! 2. A partition that has stood at one place for so long is asked for at the brokers. If they have nothing behind that
 //!    place it is only quiet. If the consumer gets no answer, a new one asks; if that gets none, the brokers are away,
 //!    which takes its time.
@@ -111,16 +111,15 @@ impl Watch {
     }
 
     fn look(self, unwanted: &Receiver<Infallible>) {
-        let ((tell, told), mut since) = (mpsc::channel(), Standing::new(self.after));
+        let (mut asking, mut since) = (Asking::default(), Standing::new(self.after));
         while unwanted.recv_timeout(self.after / LOOKS) == Err(RecvTimeoutError::Timeout) {
-            let stands = told.try_iter().last().unwrap_or_default();
-            let standing = since.standing(stands, Instant::now());
+            let standing = since.standing(asking.answer(), Instant::now());
             match self.see_to(&standing) {
                 Ok(Some(because)) => since.renewed(because),
                 Ok(None) => {}
                 Err(error) => tracing::warn!("{} may stand still: {error}", self.maker.name),
             }
-            if self.changes.send(Change::Tell(tell.clone())).is_ok() {
+            if asking.question().is_some_and(|question| self.changes.send(question).is_ok()) {
                 self.maker.waker.wake();
             }
         }
@@ -153,6 +152,35 @@ impl Watch {
         drop(self.changes.send(Change::Renewed(batch(client)?)));
         self.maker.waker.wake();
         Ok(Some(of.split))
+    }
+}
+
+/// Asks a reader how far its partitions have come, one question at a time: one that is held up takes none, and they
+/// would pile up in front of it.
+struct Asking {
+    answers: (Sender<Vec<Stand>>, Receiver<Vec<Stand>>),
+    /// The last question has no answer yet.
+    open: bool,
+}
+
+impl Default for Asking {
+    fn default() -> Asking {
+        Asking { answers: mpsc::channel(), open: false }
+    }
+}
+
+impl Asking {
+    /// What has come since it was asked; nothing from a reader that does not answer.
+    fn answer(&mut self) -> Vec<Stand> {
+        let answer = self.answers.1.try_recv().ok();
+        self.open &= answer.is_none();
+        answer.unwrap_or_default()
+    }
+
+    /// The next question, unless the last one is open.
+    fn question(&mut self) -> Option<Change> {
+        let was_open = std::mem::replace(&mut self.open, true);
+        (!was_open).then(|| Change::Tell(self.answers.0.clone()))
     }
 }
 
@@ -391,6 +419,16 @@ mod tests {
         assert!(at(60, &[]).is_empty(), "a reader that is held up tells nothing");
         assert!(at(90, &[stand(0, 5)]).is_empty(), "and nobody knows what it did meanwhile");
         assert_eq!(at(120, &[stand(0, 5)]), [stand(0, 5)]);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_answer_is_asked_once() {
+        let mut asking = Asking::default();
+        let Some(Change::Tell(tell)) = asking.question() else { panic!("it is not asked") };
+        assert!(asking.answer().is_empty() && asking.question().is_none(), "questions pile up");
+        tell.send(vec![stand(0, 5)]).unwrap();
+        assert_eq!(asking.answer(), [stand(0, 5)]);
+        assert!(asking.question().is_some(), "and again once it has answered");
     }
 
     #[test]

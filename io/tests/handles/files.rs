@@ -97,7 +97,8 @@ fn what_cannot_be_read_is_told_before_the_start() {
     {
         assert!(part == "4 problems" || all.contains(part), "{part} is not in {all}");
     }
-    let folder_as_store = FileSource::lines(&file).positions(folder.path());
+    fs::create_dir(folder.file("folder")).unwrap();
+    let folder_as_store = FileSource::lines(&file).positions(folder.file("folder"));
     assert!(error(folder_as_store).contains("cannot be read"));
     let store = folder.write("store", "no position\n");
     let broken = error(FileSource::lines(&file).positions(&store));
@@ -148,6 +149,11 @@ fn a_source_with_positions_reads_on_where_it_stopped() {
     folder.write("a", "1\n");
     let shorter = error(source());
     assert!(shorter.contains("was read up to byte 11 and has 2 bytes now"), "{shorter}");
+    // Longer than what was read of the one before it.
+    folder.write("other", "another\nfile\n");
+    fs::rename(folder.file("other"), &file).unwrap();
+    assert_eq!(read(source()).unwrap(), ["another", "file"], "it is a new one");
+    assert_eq!(read(source()).unwrap(), [""; 0]);
 }
 
 #[test]
@@ -189,6 +195,8 @@ fn a_watched_folder_gives_what_comes_and_what_grows() {
     env.source(source.positions(folder.file("store"))).map(owned).sink(sink);
     let job: Job = env.start("watch").unwrap();
     assert_eq!(receive(&mut lines, 1), ["1"]);
+    let lock = fs::File::open(folder.file(".store.lock")).unwrap();
+    assert!(lock.try_lock().is_err(), "another job could use the same positions");
     let mut more = OpenOptions::new().append(true).open(&first).unwrap();
     more.write_all(b"f\n2\n").unwrap();
     assert_eq!(receive(&mut lines, 2), ["half", "2"]);

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use slotflow_io::kafka::{KafkaSource, Stop};
-use slotflow_runtime::{Polled, Source, SourceReader};
+use slotflow_runtime::{Polled, SourceReader};
 
 use crate::harness::{Reading, add_lines, kafka, lines, wait_for};
 
@@ -77,13 +76,4 @@ fn brokers_that_are_away_are_asked_again() {
     kafka.create_topic("orders-b", 1).unwrap();
     add_lines(&kafka, "orders-b", 1, 0..1);
     reading.read(2).unwrap();
-}
-
-#[test]
-fn what_ends_looks_for_nothing_new() {
-    let source = || KafkaSource::new("b:9092").topic("words").no_commit();
-    let told = |mut source: KafkaSource| source.splits().unwrap_err().to_string();
-    let text = told(source().until(Stop::Latest).discover_every(SOON));
-    assert!(text.contains("looks for new partitions, and has an end that does not move"), "{text}");
-    assert!(told(source().discover_every(Duration::ZERO)).contains("looks for new partitions every 0 s"));
 }

@@ -4,8 +4,8 @@
 //! member may be evicted here and lines be read twice; that none is, where nobody is evicted, is tested with a real
 //! one.
 
-use slotflow_io::kafka::{KafkaSource, MockKafka, Start, Stop};
-use slotflow_runtime::{Committer, Offsets, Source, SourceReader, SplitId};
+use slotflow_io::kafka::{KafkaSource, MockKafka};
+use slotflow_runtime::{Committer, Offsets, SourceReader, SplitId};
 
 use crate::harness::{Reading, add_lines, kafka, lines, wait_for};
 
@@ -168,17 +168,4 @@ fn kafka_s_own_topics_are_not_spread_by_a_pattern_that_does_not_name_them() {
         of_own.step();
         (of_own.splits.len() == 2).then_some(())
     });
-}
-
-#[test]
-fn what_does_not_go_with_a_group_is_told() {
-    let source = || KafkaSource::new("b:9092").topic("words").group("g").spread_by_group();
-    let told = |mut source: KafkaSource, expected: &str| {
-        let text = source.splits().unwrap_err().to_string();
-        assert!(text.contains(&format!("is spread by its group {expected}")), "{text}");
-    };
-    told(source().no_commit(), "and commits nothing");
-    told(source().until(Stop::Latest), "and has an end");
-    told(source().starting(Start::Earliest), "and does not begin where the group is");
-    told(source().discover_every(std::time::Duration::from_secs(1)), "and looks for partitions");
 }

@@ -1,8 +1,7 @@
 //! Operators whose closures can fail: `try_map`, `try_filter`, `try_flat_map`.
 //!
-//! The first error fails the job and names the operator; nothing that follows is processed. The
-//! other policies are [`try_map_or_skip`](crate::Stream::try_map_or_skip) and
-//! [`try_map_split`](crate::Stream::try_map_split), the dead letter.
+//! The first error fails the job and names the operator; nothing that follows is processed. Each has two other
+//! policies: `_or_skip` leaves out what fails and counts it, and `_split` gives it to a second stream, the dead letter.
 
 mod on_error;
 mod try_filter;

@@ -33,9 +33,17 @@ impl OnError for Fail {
 
 /// Leaves out what fails, and counts it. Warnings tell the count and the latest cause: at the first, at
 /// every doubling, and at the end of the input, so bad input cannot flood the log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Skip {
+    /// The method that it stands for, for the warnings.
+    method: &'static str,
     skipped: Tally,
+}
+
+impl Skip {
+    pub(super) fn new(method: &'static str) -> Skip {
+        Skip { method, skipped: Tally::default() }
+    }
 }
 
 impl OnError for Skip {
@@ -43,14 +51,14 @@ impl OnError for Skip {
     fn failed(&mut self, cause: Cause, ctx: &mut Context<'_>) {
         if let Some(skipped) = self.skipped.add(1) {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            warn!(chain, subtask, skipped, %cause, "try_map skips a record");
+            warn!(chain, subtask, skipped, %cause, "{} skips a record", self.method);
         }
     }
 
     fn ended(&mut self, ctx: &Context<'_>) {
         if let Some(skipped) = self.skipped.end() {
             let (chain, subtask) = (ctx.subtask().operator, ctx.subtask().index);
-            warn!(chain, subtask, skipped, "try_map has skipped records");
+            warn!(chain, subtask, skipped, "{} has skipped records", self.method);
         }
     }
 

@@ -46,7 +46,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
         E: Into<Cause>,
         F: for<'s> FnMut(<P::Out as Family>::Of<'s>) -> Result<U, E> + Clone + Send + 'static,
     {
-        self.then("try_map", Cloned(TryMap { map, on_error: Skip::default() }))
+        self.then("try_map", Cloned(TryMap { map, on_error: Skip::new("try_map") }))
     }
 }
 
@@ -100,6 +100,6 @@ mod tests {
     #[test]
     fn what_fails_is_left_out() {
         let map = |n: u64| n.checked_sub(2).ok_or("too small");
-        check(Cloned(TryMap { map, on_error: Skip::default() }), "2@2 1 3 |3 0 4 #", "0@2 1 |3 2 #");
+        check(Cloned(TryMap { map, on_error: Skip::new("try_map") }), "2@2 1 3 |3 0 4 #", "0@2 1 |3 2 #");
     }
 }

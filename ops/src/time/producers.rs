@@ -14,10 +14,14 @@ impl Watermarks<()> {
     /// is behind. For a topic between two stages, whose records come from every subtask of the first one.
     ///
     /// `mark` gives the producer of a record and how far event time had come there, if the record says so. A producer
-    /// of which nothing has come for `silence` is let go, as it may be dead; if it comes back, what it gives may be
-    /// late. That time stands still while nobody reads. A producer is known in a split from its first record there on.
-    /// One that has come to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the
-    /// topic goes on, and the next to write to it must not be late.
+    /// of which nothing has come for `silence` while others gave something is let go, as it may be dead; if it comes
+    /// back, what it gives may be late. A producer is known in a split from its first record there on. One that has
+    /// come to its true end (`MAX_TIMESTAMP`) holds time where it was before until it is let go, too: the topic goes
+    /// on, and the next to write to it must not be late.
+    ///
+    /// The clock of silence stands still while nobody reads and while nothing at all comes from the split. So an
+    /// outage of any length lets nobody go: who was behind before it still is, and nothing is late because of it. And
+    /// where all have stopped, time stands where the last one behind has left it.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -42,6 +46,7 @@ impl Watermarks<()> {
             reached,
             running_ms: 0,
             asked_ms: None,
+            fed: false,
         })
     }
 }
@@ -54,9 +59,11 @@ pub struct PerProducer<C> {
     /// Few: the subtasks of one operator.
     producers: Vec<Producer>,
     reached: Timestamp,
-    /// A clock that stands still while nobody asks.
+    /// A clock that stands still while nobody asks and while nothing comes.
     running_ms: i64,
     asked_ms: Option<Timestamp>,
+    /// Something has come since it was asked last.
+    fed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +92,13 @@ impl<C> PerProducer<C> {
         }
     }
 
-    /// Goes on with the clock: a pause in which nobody asked counts as one look.
+    /// Goes on with the clock: a pause in which nobody asked counts as one look, and a look that finds nothing at all
+    /// does not count. With nothing from anybody no one is silent beside others: it is an outage, or there is nothing.
     fn tick(&mut self, now_ms: Timestamp) {
         let since = self.asked_ms.map_or(0, |asked| now_ms.saturating_sub(asked));
-        self.running_ms += since.clamp(0, 2 * self.interval_ms());
+        if std::mem::take(&mut self.fed) {
+            self.running_ms += since.clamp(0, 2 * self.interval_ms());
+        }
         self.asked_ms = Some(now_ms);
     }
 }
@@ -99,6 +109,7 @@ where
 {
     #[inline]
     fn on_record<'s>(&mut self, record: &F::Of<'s>, _: Timestamp) {
+        self.fed = true;
         if let Some((id, watermark)) = (self.mark)(record) {
             self.note(id, watermark);
         }
@@ -159,11 +170,28 @@ mod tests {
             (0, &[(1, 50), (2, 10)]),
             (40, &[(1, 60)]),
             (80, &[(1, 70)]),
-            (99, &[]),
-            (100, &[]),
+            (99, &[(0, 0)]),
+            (100, &[(0, 0)]),
             (101, &[(2, 11)]),
         ];
         assert_eq!(times(&steps), [10, 10, 10, 10, 70, 70]);
+    }
+
+    #[test]
+    fn an_outage_that_is_longer_than_silence_lets_nobody_go() {
+        let outage = (1..=20).map(|look| (25 * look, &[] as &[Record]));
+        let before: [(Timestamp, &[Record]); 2] = [(0, &[(1, 50), (2, 10)]), (20, &[(1, 60)])];
+        let after: [(Timestamp, &[Record]); 3] = [(510, &[(1, 90)]), (511, &[(2, 55)]), (512, &[(2, 95)])];
+        let steps: Vec<_> = before.into_iter().chain(outage).chain(after).collect();
+        assert_eq!(times(&steps)[21..], [10, 10, 55, 90], "who was behind still is, and is not late");
+        let alone: [(Timestamp, &[Record]); 4] =
+            [(510, &[(1, 90)]), (560, &[(1, 91)]), (579, &[(1, 92)]), (580, &[(1, 93)])];
+        let steps: Vec<_> = steps[..22].iter().copied().chain(alone).collect();
+        assert_eq!(
+            times(&steps)[22..],
+            [10, 10, 10, 93],
+            "one that does not come back is let go beside others"
+        );
     }
 
     #[test]
@@ -181,7 +209,8 @@ mod tests {
         let steps: [(Timestamp, &[Record]); 4] =
             [(0, &[(1, 50), (2, 10)]), (100_000, &[(1, 60)]), (100_001, &[(2, 55)]), (99_000, &[(2, 60)])];
         assert_eq!(times(&steps), [10, 10, 55, 60], "and a clock that goes back harms nobody");
-        assert_eq!(times(&[(0, &[(1, 50)]), (60, &[]), (120, &[])]), [50; 3], "all are gone: time stands");
+        let strangers: [(Timestamp, &[Record]); 3] = [(0, &[(1, 50)]), (60, &[(0, 0)]), (120, &[(0, 0)])];
+        assert_eq!(times(&strangers), [50; 3], "all are gone: time stands");
         assert_eq!(times(&[(0, &[])]), [MIN_TIMESTAMP]);
     }
 }

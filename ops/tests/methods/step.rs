@@ -173,6 +173,10 @@ steps! {
         |m| m.each(|r| if r.0 == 4 { vec![] } else { vec![r] });
     "try_flat_map": |_, s| s.try_flat_map(|r| Ok::<_, Error>(vec![r; 1 + (r.0 % 2) as usize])),
         |m| m.each(|r| vec![r; 1 + (r.0 % 2) as usize]);
+    "try_filter_or_skip": |_, s| s.try_filter_or_skip(|r| if r.0 == 5 { Err("five") } else { Ok(r.0 != 6) }),
+        |m| m.each(|r| if r.0 == 5 || r.0 == 6 { vec![] } else { vec![r] });
+    "try_flat_map_or_skip": |_, s| s.try_flat_map_or_skip(|r| if r.0 == 7 { Err("seven") } else { Ok([r; 2]) }),
+        |m| m.each(|r| if r.0 == 7 { vec![] } else { vec![r; 2] });
 
     "map_async": |_, s| s.map_async(AsyncIo::ordered(at_once), |(k, n)| {
         std::future::ready(Ok::<_, Error>((*k, n + 7)))
@@ -269,6 +273,16 @@ steps! {
         aside(job, side);
         main
     }, |m| m.split(|r| r.0 >= 5);
+    "try_filter_split": |job, s| {
+        let (main, side) = s.try_filter_split(|r| if r.0 < 6 { Err(()) } else { Ok(true) });
+        aside(job, side.map(|(r, ())| r));
+        main
+    }, |m| m.split(|r| r.0 >= 6);
+    "try_flat_map_split": |job, s| {
+        let (main, side) = s.try_flat_map_split(|r| if r.0 < 7 { Err(r) } else { Ok([r]) });
+        aside(job, side);
+        main
+    }, |m| m.split(|r| r.0 >= 7);
     "tee": |job, s| {
         let (left, right) = s.tee();
         aside(job, right);

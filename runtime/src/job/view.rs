@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::handle::Job;
 use super::shares::SlotMetrics;
 use super::snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
+use crate::machine::terminal_columns;
 
 /// How often `stop` is asked between two drawings (a guess: sooner than a person can tell).
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
@@ -26,17 +27,27 @@ pub struct View<'j> {
     job: &'j Job,
     earlier: JobMetrics,
     every: Duration,
+    columns: Option<usize>,
 }
 
 impl<'j> View<'j> {
     pub(super) fn new(job: &'j Job) -> View<'j> {
-        View { job, earlier: job.metrics(), every: Duration::from_secs(1) }
+        View { job, earlier: job.metrics(), every: Duration::from_secs(1), columns: None }
     }
 
     /// Sets the time from one drawing to the next; default 1 s.
     #[must_use]
     pub fn every(mut self, every: Duration) -> View<'j> {
         self.every = every;
+        self
+    }
+
+    /// Cuts the lines on a terminal to this many characters; by default to as many columns as the terminal at the
+    /// standard output has at each drawing, and not at all where there is none. A line that wrapped would push the next
+    /// drawing out of its place. Characters of two columns count as one.
+    #[must_use]
+    pub fn columns(mut self, columns: usize) -> View<'j> {
+        self.columns = Some(columns);
         self
     }
 
@@ -66,7 +77,8 @@ impl<'j> View<'j> {
             let last = self.is_over(&mut stop);
             let lately = self.look();
             if terminal {
-                drawn = draw_over(out, drawn, &lately.to_string())?;
+                let columns = self.columns.or_else(terminal_columns).unwrap_or(usize::MAX);
+                drawn = draw_over(out, drawn, &lately.to_string(), columns)?;
             } else {
                 writeln!(out, "{}", lately.line())?;
             }
@@ -94,13 +106,13 @@ impl<'j> View<'j> {
 }
 
 /// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and
-/// clears what is left below (ECMA-48 sequences).
-fn draw_over(out: &mut impl Write, drawn: usize, text: &str) -> io::Result<usize> {
+/// clears what is left below (ECMA-48 sequences). A line is cut to the columns there are.
+fn draw_over(out: &mut impl Write, drawn: usize, text: &str, columns: usize) -> io::Result<usize> {
     if drawn > 0 {
         write!(out, "\x1b[{drawn}A")?;
     }
     for line in text.lines() {
-        writeln!(out, "\x1b[2K{line}")?;
+        writeln!(out, "\x1b[2K{line:.columns$}")?;
     }
     write!(out, "\x1b[J")?;
     Ok(text.lines().count())
@@ -226,10 +238,17 @@ mod tests {
     #[test]
     fn a_drawing_covers_the_one_before() {
         let mut out = Vec::new();
-        let drawn = draw_over(&mut out, 0, "a\nb\n").unwrap();
-        draw_over(&mut out, drawn, "c\n").unwrap();
+        let drawn = draw_over(&mut out, 0, "a\nb\n", 80).unwrap();
+        draw_over(&mut out, drawn, "c\n", 80).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "\x1b[2Ka\n\x1b[2Kb\n\x1b[J\x1b[2A\x1b[2Kc\n\x1b[J");
+    }
+
+    #[test]
+    fn a_line_is_cut_to_the_terminal_and_stays_one() {
+        let mut out = Vec::new();
+        assert_eq!(draw_over(&mut out, 0, "übers\nab\n", 3).unwrap(), 2);
+        assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2Kübe\n\x1b[2Kab\n\x1b[J");
     }
 
     #[test]

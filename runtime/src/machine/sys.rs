@@ -1,4 +1,4 @@
-//! The two system calls that no safe crate of ours wraps.
+//! The three system calls that no safe crate of ours wraps.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -55,4 +55,18 @@ pub(super) fn set_mask(cpus: &Cpus) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn set_mask(_: &Cpus) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How many columns the terminal at the standard output has; `None` where there is no terminal.
+#[cfg(target_os = "linux")]
+pub(crate) fn terminal_columns() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel writes one `winsize`, which lives until the call returns.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
+    (asked == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn terminal_columns() -> Option<usize> {
+    None
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::testing::subtask;
-use crate::{Barrier, Chain, LatencyMark, Operator, Output, Owned, Tail, Timestamp};
+use crate::{
+    Acknowledged, Barrier, Chain, LatencyMark, Operator, Output, Owned, SinkTail, SinkWriter, Tail, Timestamp,
+};
 
 /// An input that has ended.
 struct Ended;
@@ -413,4 +415,60 @@ fn an_operator_that_waits_takes_no_input_and_lets_its_core_sleep() {
     assert!(matches!(step(), Step::Progress(0)));
     let records = noted.0.lock().unwrap().iter().filter(|it| **it == "record").count();
     assert_eq!(records, 2, "those of the first step, and none that came while it waited");
+}
+
+/// A writer with a call that panics, by its name.
+struct Panics(&'static str);
+
+impl Panics {
+    fn at(&self, call: &str) {
+        assert!(self.0 != call, "in {call}");
+    }
+}
+
+impl SinkWriter<Owned<u64>> for Panics {
+    fn write<'s>(&mut self, _: u64, _: &mut Context<'s>) {
+        self.at("write");
+    }
+    fn room(&mut self) -> usize {
+        self.at("room");
+        2
+    }
+    fn flush(&mut self) -> Result<()> {
+        self.at("flush");
+        Ok(())
+    }
+    fn barrier(&mut self, _: Barrier) {
+        self.at("barrier");
+    }
+    fn mark(&mut self, _: LatencyMark, _: u64) {
+        self.at("mark");
+    }
+    fn close(&mut self) {
+        self.at("close");
+    }
+    fn acknowledged(&mut self) -> Acknowledged {
+        self.at("acknowledged");
+        Acknowledged::Everything
+    }
+}
+
+#[test]
+fn a_writer_that_panics_in_any_call_is_named_and_not_the_head_of_its_chain() {
+    let said = [Event::Barrier(Barrier { id: 1 }), Event::Mark(LatencyMark { sent_ns: 1 }), Event::End];
+    for call in ["write", "room", "flush", "barrier", "mark", "close", "acknowledged"] {
+        let failed = said.iter().find_map(|event| {
+            let place = SubtaskContext { operator: "sink".into(), ..subtask() };
+            let rest = SinkTail::new(Panics(call), 1, place, Arc::default(), Arc::default());
+            let chain = Chain { operator: 0, head: Holding::default(), rest };
+            let names = Arc::new(["head".into(), "sink".into()]);
+            let mut subtask = ChainSubtask::new(Says(*event), chain, subtask(), names, Arc::default());
+            (0..3).find_map(|_| match subtask.step(Turn { now_ns: 1, budget: 2 }) {
+                Step::Failed(error) => Some(error.to_string()),
+                _ => None,
+            })
+        });
+        let text = format!("operator \"sink\", subtask 0: panicked: in {call}");
+        assert_eq!(failed.as_deref(), Some(&*text));
+    }
 }

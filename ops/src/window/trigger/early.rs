@@ -43,8 +43,10 @@ impl<G> EarlyTrigger<G> {
 pub struct Early<X> {
     inner: X,
     /// When it looks whether there is something new.
+    next: Option<Timestamp>,
+    /// The one timer that it has, which may be of before a purge: then it is too soon, and the next one comes after it.
     due: Option<Timestamp>,
-    /// There is.
+    /// There is something new.
     has_news: bool,
 }
 
@@ -55,9 +57,14 @@ impl<X> Early<X> {
         result
     }
 
-    /// The early result is due.
-    fn look(&mut self) -> TriggerResult {
+    /// The timer has come: the early result is due, or waits for another one.
+    fn look(&mut self, time: Timestamp, ctx: &mut TriggerContext<'_>) -> TriggerResult {
         self.due = None;
+        if let Some(next) = self.next.filter(|next| *next > time) {
+            self.wait(next, ctx);
+            return TriggerResult::Continue;
+        }
+        self.next = None;
         if std::mem::take(&mut self.has_news) { TriggerResult::Fire } else { TriggerResult::Continue }
     }
 
@@ -79,8 +86,12 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
         state.has_news = true;
         let result = self.inner.on_record(record, &mut state.inner, ctx);
         let result = state.told(result);
-        if state.has_news && state.due.is_none() {
-            state.wait(ctx.processing_time() + self.every_ms, ctx);
+        if state.has_news && state.next.is_none() {
+            let next = ctx.processing_time() + self.every_ms;
+            state.next = Some(next);
+            if state.due.is_none() {
+                state.wait(next, ctx);
+            }
         }
         result
     }
@@ -104,13 +115,13 @@ impl<T, G: Trigger<T>> Trigger<T> for EarlyTrigger<G> {
     ) -> TriggerResult {
         let result = self.inner.on_processing_time(time, &mut state.inner, ctx);
         let result = state.told(result);
-        if state.due == Some(time) { result.and(state.look()) } else { result }
+        if state.due == Some(time) { result.and(state.look(time, ctx)) } else { result }
     }
 
     /// The timer stays, as the inner trigger may have registered the same time, and comes again if that one deletes it.
-    /// It is this one's next, too: one more after each purge would be a timer for each firing.
+    /// The next one waits behind it: one more after each purge would be a timer for each firing.
     fn on_purge(&mut self, state: &mut Self::State, ctx: &mut TriggerContext<'_>) {
-        state.has_news = false;
+        (state.has_news, state.next) = (false, None);
         self.inner.on_purge(&mut state.inner, ctx);
         state.due.into_iter().for_each(|due| state.wait(due, ctx));
     }
@@ -133,6 +144,7 @@ impl<T, G: MergingTrigger<T>> MergingTrigger<T> for EarlyTrigger<G> {
         });
         self.inner.on_merge(&mut state.inner, other.inner, ctx);
         state.has_news |= other.has_news;
+        state.next = [state.next, other.next].into_iter().flatten().min();
         let due = [state.due, other.due].into_iter().flatten().min();
         due.into_iter().for_each(|due| state.wait(due, ctx));
     }

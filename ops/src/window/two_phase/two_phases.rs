@@ -36,6 +36,12 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// itself, and looks again now and then; but records take more room on their way, so where keys are many it costs
     /// more than it is worth (PERF.md, two phases), and is for the user to say.
     ///
+    /// With [`allowed_lateness`](WindowedStream::allowed_lateness), a subtask whose sources have been idle once
+    /// combines nothing any more; by default a second of silence is enough. While it was idle time may have gone on
+    /// behind the exchange, nobody tells it how far, and each late record has to arrive by itself, as its window fires
+    /// again for it. Where that matters, say [`never_idle`](crate::Watermarks::never_idle), or with
+    /// [`idle_after`](crate::Watermarks::idle_after) a silence that is rare.
+    ///
     /// [`aggregate_split`](WindowedStream::aggregate_split), which keeps late records, `process`, triggers and
     /// windows of other kinds have one phase always.
     ///

@@ -235,6 +235,23 @@ fn with<W: DefaultTrigger>(windows: W, lateness_ms: i64) -> Plan<W, W::Trigger, 
     plan(windows, W::Trigger::default(), contents, lateness_ms as u64, Aside)
 }
 
+/// A session that a record makes longer after it has fired and was purged waits for its early result anew.
+#[test]
+fn an_early_result_counts_from_the_first_record_behind_a_purge() {
+    let (kind, when) = (Kind::Session(4), When::Early(5));
+    let case = Case { kind, when, purging: true, lateness: 5, keeps: None };
+    let steps = [
+        Step::Record('a', 0, -22),
+        Step::Watermark(-19),
+        Step::ProcessingTime(4),
+        Step::Record('a', 1, -20),
+        Step::ProcessingTime(5),
+        Step::ProcessingTime(9),
+        Step::Watermark(MAX_TIMESTAMP),
+    ];
+    with_trigger(case, Session::with_gap(ms(4)), &steps);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
