@@ -3,8 +3,11 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +22,9 @@ NO_SUCH_WORKLOAD = 3
 
 # A trial takes seconds; one that hangs must not hold up everything after it.
 DEADLINE_S = 300
+
+# What a contestant may take to end once it is told to.
+STOP_DEADLINE_S = 30
 
 # Contestants that pay for a process of their own to warm up in are given fewer records; rates are a second.
 FEWER = {"flink": {"chain": 20_000_000, "keyed": 4_000_000, "window": 4_000_000, "sliding": 200_000}}
@@ -96,6 +102,49 @@ def run(command):
     result["others_share"] = max(0.0, (busy / ticks - own) / (wall * cores))
     result["steal_share"] = steal / ticks / (wall * cores)
     return result
+
+
+class Running:
+    """A contestant that has no end of its own, until `stop`; to be asked for its CPU time meanwhile."""
+
+    def __init__(self, command):
+        self.out, self.began_s = tempfile.TemporaryFile("w+"), time.time()
+        self.process = subprocess.Popen(command, stdout=self.out, stderr=self.out)
+        self.usage = None
+
+    def reap(self, options):
+        if self.usage is None:
+            pid, status, usage = os.wait4(self.process.pid, options)
+            if pid:
+                self.usage, self.process.returncode = usage, os.waitstatus_to_exitcode(status)
+
+    def failure(self):
+        """Why it has ended by itself, if it has and should not."""
+        self.reap(os.WNOHANG)
+        if self.usage is None or self.process.returncode == 0:
+            return None
+        self.out.seek(0)
+        told = "has no such workload" if self.process.returncode == NO_SUCH_WORKLOAD else self.out.read().strip()[-300:]
+        return f"exit status {self.process.returncode}: {told}"
+
+    def cpu_s(self):
+        """CPU time so far."""
+        self.reap(os.WNOHANG)
+        if self.usage is not None:
+            return self.usage.ru_utime + self.usage.ru_stime
+        words = open(f"/proc/{self.process.pid}/stat").read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        """Tells it to end and waits; the most memory it ever had, in MiB."""
+        if self.usage is None:
+            self.process.send_signal(signal.SIGTERM)
+            killer = threading.Timer(STOP_DEADLINE_S, self.process.kill)
+            killer.start()
+            self.reap(0)
+            killer.cancel()
+        self.out.close()
+        return self.usage.ru_maxrss / 1024
 
 
 def probe():

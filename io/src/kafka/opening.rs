@@ -1,5 +1,6 @@
 //! Opening a Kafka source: its consumers, with partitions of their own or as members of a group.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -147,6 +148,7 @@ impl KafkaSource {
 
     /// Finds where the partitions of one subtask begin, and assigns them.
     fn begin(&self, consumer: &BaseConsumer<ClientLog>, own: &[TopicPartition]) -> Result<Vec<Partition>> {
+        self.learn_leaders(consumer, own)?;
         let beginning = Beginning {
             consumer,
             group: self.group_name(),
@@ -158,6 +160,17 @@ impl KafkaSource {
         let assigned = consumer.assign(&assignment(&partitions)?);
         assigned.map_err(|error| self.settings.refused(&error))?;
         Ok(partitions)
+    }
+
+    /// Has the consumer hear who leads the partitions. If it does not know when they are assigned, librdkafka looks for
+    /// leaders once a second, and the first record is that late.
+    fn learn_leaders(&self, consumer: &BaseConsumer<ClientLog>, own: &[TopicPartition]) -> Result<()> {
+        let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: consumer.context() };
+        let topics: BTreeSet<&str> = own.iter().map(|of| &*of.topic).collect();
+        for topic in topics {
+            lookup.partitions(topic, consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
+        }
+        Ok(())
     }
 
     fn maker(&self, subtask: &SubtaskContext, own: usize) -> Result<Maker> {
