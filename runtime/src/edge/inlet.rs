@@ -36,6 +36,9 @@ pub struct Inlet<T: 'static, M: Time> {
     goes_idle: bool,
     /// The barrier that the origins in `at_barrier` wait at.
     barrier: Option<Barrier>,
+    /// How many origins wait at it, and how many have ended: counted, because each of hundreds says so by itself.
+    waiting: usize,
+    ended: usize,
 }
 
 impl<T: 'static, M: Time> Inlet<T, M> {
@@ -55,6 +58,8 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             greatest: MIN_TIMESTAMP,
             goes_idle: false,
             barrier: None,
+            waiting: 0,
+            ended: 0,
         }
     }
 
@@ -77,12 +82,14 @@ impl<T: 'static, M: Time> Inlet<T, M> {
             }
             Control::Barrier(barrier) => {
                 origin.at_barrier = true;
+                self.waiting += 1;
                 self.barrier = Some(barrier);
                 self.aligned()
             }
             Control::Mark(mark) => Some(Event::Mark(mark)),
             Control::End => {
                 origin.ended = true;
+                self.ended += 1;
                 self.ended()
             }
         }
@@ -125,9 +132,10 @@ impl<T: 'static, M: Time> Inlet<T, M> {
     /// The barrier, once every origin that has not ended waits at it.
     fn aligned(&mut self) -> Option<Event> {
         let barrier = self.barrier?;
-        if self.origins.iter().any(|origin| !origin.ended && !origin.at_barrier) {
+        if self.waiting + self.ended < self.origins.len() {
             return None;
         }
+        self.waiting = 0;
         self.origins.iter_mut().for_each(|origin| origin.at_barrier = false);
         self.barrier = None;
         Some(Event::Barrier(barrier))
@@ -136,7 +144,7 @@ impl<T: 'static, M: Time> Inlet<T, M> {
     /// An origin has ended: that can be the end of all, or what a barrier waited for. Event time does not: what
     /// the end means for it was said before, unless the job is drained.
     fn ended(&mut self) -> Option<Event> {
-        if self.origins.iter().all(|origin| origin.ended) {
+        if self.ended == self.origins.len() {
             // Those that waited at a barrier have none behind it: it is aligned, and then comes the end.
             return Some(Event::End);
         }
@@ -209,6 +217,8 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
                     }
                     Next::Control(control) => {
                         let event = self.control(index, control).unwrap_or(Event::Noted);
+                        // What it says goes on here, and not with those before it, which may all wait at a barrier.
+                        self.turn = index;
                         return Ok(Drive { records, event: Some(event) });
                     }
                     Next::Nothing => break,
@@ -270,6 +280,24 @@ mod tests {
         let mut inlet = of_two();
         assert_eq!(inlet.control(0, Control::Barrier(Barrier { id: 1 })), None);
         assert_eq!(inlet.control(1, Control::End), Some(Event::Barrier(Barrier { id: 1 })));
+    }
+
+    #[test]
+    fn barriers_are_aligned_one_after_the_other_while_origins_end() {
+        let barrier = |id| Control::Barrier(Barrier { id });
+        let aligned = |id| Some(Event::Barrier(Barrier { id }));
+        let mut inlet =
+            Inlet::<u32, Untimed>::new((0..3).map(|_| ring(2, Arc::new(RingMeter::new(2))).1).collect());
+        let said =
+            [(0, 1, None), (2, 1, None), (1, 1, aligned(1)), (2, 2, None), (0, 2, None), (1, 2, aligned(2))];
+        said.into_iter()
+            .for_each(|(origin, id, event)| assert_eq!(inlet.control(origin, barrier(id)), event));
+        assert_eq!(inlet.control(1, Control::End), None);
+        assert_eq!(inlet.control(2, barrier(3)), None);
+        assert_eq!(inlet.control(0, barrier(3)), aligned(3));
+        assert_eq!(inlet.control(0, Control::End), None);
+        assert_eq!(inlet.control(2, barrier(4)), aligned(4));
+        assert_eq!(inlet.control(2, Control::End), Some(Event::End));
     }
 
     #[test]
