@@ -248,6 +248,7 @@ mod tests {
             source().setting("group.id", "h"),
             source().oauth_tokens(no_token),
             source().setting("sasl.mechanism", "OAUTHBEARER").setting("security.protocol", "sasl_ssl"),
+            source().setting("sasl.mechanism", "PLAIN"),
             KafkaSource::new("b:9092").group("g"),
             source().topic("two words"),
             source().topics(["words", "words"]),
@@ -267,6 +268,7 @@ mod tests {
             sink().setting("acks", 0),
             sink().oauth_tokens(no_token),
             sink().setting("sasl.mechanism", "OAUTHBEARER").setting("security.protocol", "sasl_ssl"),
+            sink().setting("sasl.mechanism", "PLAIN"),
             KafkaSink::new("b:9092"),
             sink().topic("a/b"),
         ]);

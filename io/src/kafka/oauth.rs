@@ -89,13 +89,7 @@ impl Tokens {
     /// Gives a client the token, and says when to do so again. Waits for a new one where the last one is old, but not
     /// longer than `patience`.
     pub fn give(&self, client: &impl TokenTaker, patience: Duration) -> Result<Instant> {
-        let failed = |what: String| {
-            let what = format!("no token for SASL/OAUTHBEARER: {what}");
-            Error::world(what, "see to what .oauth_tokens(..) was given")
-        };
-        let last = self.last(patience).map_err(failed)?;
-        client.take(&last.token).map_err(failed)?;
-        Ok(last.renew_at)
+        self.last(patience).and_then(|last| last.given_to(client)).map_err(none)
     }
 
     /// What fetches tokens may never come back, and would hold whoever calls it: it has a thread of its own. That one
@@ -158,16 +152,23 @@ impl Tokens {
     fn renew(&self, client: &Weak<impl TokenTaker>, gone: &Receiver<Infallible>, patience: Duration) {
         let mut wait = Duration::ZERO;
         while gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            // A client that is let go meanwhile must not stay until there is a token for it.
+            let last = self.last(patience);
             let Some(client) = client.upgrade() else { return };
-            wait = match self.give(&*client, patience) {
+            wait = match last.and_then(|last| last.given_to(&*client)) {
                 Ok(again) => again.saturating_duration_since(Instant::now()),
-                Err(error) => {
-                    warn(&error.to_string());
+                Err(what) => {
+                    warn(&none(what).to_string());
                     TRY_AGAIN
                 }
             };
         }
     }
+}
+
+fn none(what: String) -> Error {
+    let what = format!("no token for SASL/OAUTHBEARER: {what}");
+    Error::world(what, "see to what .oauth_tokens(..) was given")
 }
 
 /// A token that librdkafka has nothing to say against, as it would say it with the token.
@@ -184,6 +185,11 @@ impl Last {
     fn new(token: OauthToken) -> Last {
         let left = token.expires.duration_since(SystemTime::now()).unwrap_or_default();
         Last { token, renew_at: Instant::now() + left.mul_f64(RENEWED_AFTER).min(LONGEST) }
+    }
+
+    /// Says when there has to be the next one.
+    fn given_to(&self, client: &impl TokenTaker) -> std::result::Result<Instant, String> {
+        client.take(&self.token).map(|()| self.renew_at)
     }
 }
 
@@ -252,6 +258,26 @@ mod tests {
             std::thread::yield_now();
         }
         drop(alive);
+        while Arc::strong_count(&tokens.fetch) > 1 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_let_go_does_not_wait_for_its_next_token() {
+        let ((begun, begins), (let_go, held)) =
+            (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+        let held = Mutex::new(held);
+        let tokens = Tokens::new(move || {
+            begun.send(()).unwrap();
+            let _gone = held.lock().unwrap().recv();
+            Err("none".into())
+        });
+        let (client, (alive, gone)) = (Arc::new(Client::default()), std::sync::mpsc::channel());
+        tokens.keep(&client, gone, LOST, &IoCores::default()).unwrap();
+        begins.recv().unwrap();
+        assert_eq!(Arc::strong_count(&client), 1, "its last owner closes it");
+        drop((alive, client, let_go));
         while Arc::strong_count(&tokens.fetch) > 1 {
             std::thread::yield_now();
         }

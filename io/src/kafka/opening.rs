@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,6 +28,9 @@ use super::reader::{Arrivals, Change, KafkaReader};
 use super::source::{KafkaSource, NO_GROUP};
 use super::subscription::TopicPartition;
 use super::watch::{Maker, Watch, batch};
+
+/// How long it asks for leaders, one topic after the other: librdkafka's own time between two looks for those it lacks.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl KafkaSource {
     /// The configuration of a consumer of `own` partitions.
@@ -163,11 +166,12 @@ impl KafkaSource {
     }
 
     /// Has the consumer hear who leads the partitions. If it does not know when they are assigned, librdkafka looks for
-    /// leaders once a second, and the first record is that late.
+    /// leaders once a second, and the first record is that late. Of many topics the rest is left to that.
     fn learn_leaders(&self, consumer: &BaseConsumer<ClientLog>, own: &[TopicPartition]) -> Result<()> {
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: consumer.context() };
         let topics: BTreeSet<&str> = own.iter().map(|of| &*of.topic).collect();
-        for topic in topics {
+        let began = Instant::now();
+        for topic in topics.into_iter().take_while(|_| began.elapsed() < LEADERS_TIMEOUT) {
             lookup.partitions(topic, consumer.client(), || drop(consumer.poll(Duration::ZERO)))?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::settings::Settings;
 /// Parts of the names of settings whose values nobody may see.
 const SECRET: [&str; 6] = ["password", "secret", "pem", "private", "oauthbearer", "username"];
 
+const PROTOCOL: &str = "security.protocol";
 const MECHANISM: &str = "sasl.mechanism";
 const OAUTHBEARER: &str = "OAUTHBEARER";
 
@@ -13,7 +14,7 @@ const OTHER_TOKENS: [&str; 2] = ["sasl.oauthbearer.method", "enable.sasl.oauthbe
 
 /// How brokers are to let this client in, as errors name it: `SASL PLAIN`; nothing where they just do.
 pub(super) fn mechanism(settings: &Settings) -> Option<&str> {
-    let protocol = settings.value("security.protocol")?.to_ascii_lowercase();
+    let protocol = settings.value(PROTOCOL)?.to_ascii_lowercase();
     protocol.starts_with("sasl").then(|| settings.value(MECHANISM).unwrap_or("GSSAPI"))
 }
 
@@ -32,6 +33,12 @@ pub(super) fn problems(settings: &Settings, problem: &mut impl FnMut(&str, &str)
                 "say where they come from: .oauth_tokens(..)",
             );
         }
+        // librdkafka would not even try to be let in, and whatever listens there would be taken for the brokers. Who
+        // names a protocol without SASL means it: the settings of another place are overridden like that.
+        None if settings.is_set(MECHANISM) && !settings.is_set(PROTOCOL) => problem(
+            "sets `sasl.mechanism` without `security.protocol`, so nobody is asked to let it in",
+            "set `security.protocol` to sasl_ssl or sasl_plaintext, or leave `sasl.mechanism` out",
+        ),
         _ => {}
     }
 }
@@ -220,6 +227,17 @@ mod tests {
             ("sasl.oauthbearer.method", "oidc"),
         ]);
         assert!(problems_of(&own).is_empty());
+    }
+
+    #[test]
+    fn a_mechanism_needs_a_protocol_and_one_without_sasl_is_meant() {
+        for key in ["sasl.mechanism", "sasl.mechanisms"] {
+            let alone = problems_of(&settings(&[(key, OAUTHBEARER)]));
+            assert!(alone.len() == 1 && alone[0].starts_with("sets `sasl.mechanism` without "), "{alone:?}");
+            let protocols = ["plaintext", "ssl", "sasl_ssl"];
+            let with = |protocol| problems_of(&settings(&[(key, "PLAIN"), ("security.protocol", protocol)]));
+            assert!(protocols.map(with).iter().all(Vec::is_empty));
+        }
     }
 
     #[test]

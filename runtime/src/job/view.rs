@@ -106,13 +106,15 @@ impl<'j> View<'j> {
 }
 
 /// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and
-/// clears what is left below (ECMA-48 sequences). A line is cut to the columns there are.
+/// clears what is left below (ECMA-48 sequences). A line is cut to the columns there are, which may be more than a
+/// precision of `write!` can be.
 fn draw_over(out: &mut impl Write, drawn: usize, text: &str, columns: usize) -> io::Result<usize> {
     if drawn > 0 {
         write!(out, "\x1b[{drawn}A")?;
     }
     for line in text.lines() {
-        writeln!(out, "\x1b[2K{line:.columns$}")?;
+        let end = line.char_indices().nth(columns).map_or(line.len(), |(end, _)| end);
+        writeln!(out, "\x1b[2K{}", &line[..end])?;
     }
     write!(out, "\x1b[J")?;
     Ok(text.lines().count())
@@ -249,6 +251,13 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(draw_over(&mut out, 0, "übers\nab\n", 3).unwrap(), 2);
         assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2Kübe\n\x1b[2Kab\n\x1b[J");
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_say_how_wide_it_is_gets_whole_lines() {
+        let mut out = Vec::new();
+        draw_over(&mut out, 0, "übers\n", usize::MAX).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2Kübers\n\x1b[J");
     }
 
     #[test]

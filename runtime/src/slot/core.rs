@@ -142,7 +142,8 @@ impl Core {
         // What a glance has seen comes first, unless the commands have waited for long enough.
         self.uncalled += 1;
         let called = (self.glances == 0 || self.uncalled >= GLANCES) && self.read_mailbox();
-        let round = self.round(seen_ns);
+        // The factories of a job that has come meanwhile may have taken any time.
+        let round = self.round(seen_ns.filter(|_| !called));
         if round.progressed || called {
             self.idle_since_ns = 0;
             self.wake_neighbours();
@@ -382,8 +383,9 @@ impl Core {
 mod tests {
     use super::*;
     use crate::job::JobControl;
+    use crate::slot::command::BuildSubtask;
     use crate::subtask::{Subtask, Turn};
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
 
     /// A subtask that has ended.
     struct Ended;
@@ -394,28 +396,73 @@ mod tests {
         }
     }
 
-    #[test]
-    fn neighbours_are_woken_once_more_when_a_subtask_leaves_and_then_forgotten() {
-        let (mailbox, inbox) = channel();
-        let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
-        let mut core =
-            Core::new(Vec::new(), inbox, Arc::default(), Arc::default(), Clock::manual(), settings);
-        let neighbour = Arc::new(Park::default());
-        neighbour.prepare();
-        let deployment = Deployment {
+    /// Is always due, and tells the time of its steps.
+    struct Due(Sender<u64>);
+
+    impl Subtask for Due {
+        fn step(&mut self, turn: Turn) -> Step {
+            self.0.send(turn.now_ns).expect("the test listens as long as the core turns");
+            Step::Idle(1)
+        }
+
+        fn ready(&self) -> bool {
+            false
+        }
+    }
+
+    fn deployment(build: BuildSubtask) -> Deployment {
+        Deployment {
             job: JobControl::new("job", 1).0,
             slot: 0,
             depth: 0,
-            operator: "ends".into(),
+            operator: "test".into(),
             index: 0,
-            build: Box::new(|| Ok(Box::new(Ended))),
+            build,
             meter: Arc::default(),
-            neighbours: vec![Waker::new(neighbour.clone())],
-        };
-        mailbox.send(Command::Deploy(vec![deployment])).unwrap();
+            neighbours: Vec::new(),
+        }
+    }
+
+    fn core(inbox: Receiver<Command>, clock: Clock) -> Core {
+        let settings = CoreSettings { idle: Idle::Park(0), budget_ns: 1, min_records: 1 };
+        Core::new(Vec::new(), inbox, Arc::default(), Arc::default(), clock, settings)
+    }
+
+    #[test]
+    fn neighbours_are_woken_once_more_when_a_subtask_leaves_and_then_forgotten() {
+        let (mailbox, inbox) = channel();
+        let mut core = core(inbox, Clock::manual());
+        let neighbour = Arc::new(Park::default());
+        neighbour.prepare();
+        let ends = deployment(Box::new(|| Ok(Box::new(Ended))));
+        let ends = Deployment { neighbours: vec![Waker::new(neighbour.clone())], ..ends };
+        mailbox.send(Command::Deploy(vec![ends])).unwrap();
         assert_eq!(core.turn(), CoreTurn::Again);
         assert!(!neighbour.is_asleep(), "it has to see the ends of its rings");
         assert!(core.neighbours.is_empty());
+    }
+
+    #[test]
+    fn what_is_built_between_a_glance_and_its_round_is_not_stepped_in_the_past() {
+        let (mailbox, inbox) = channel();
+        let (clock, (tell, told)) = (Clock::manual(), channel());
+        let mut core = core(inbox, clock.clone());
+        let first = tell.clone();
+        let first = deployment(Box::new(|| Ok(Box::new(Due(first)))));
+        mailbox.send(Command::Deploy(vec![first])).unwrap();
+        core.turn();
+        let late = clock.clone();
+        let takes_long = deployment(Box::new(move || {
+            late.advance(1_000);
+            Ok(Box::new(Due(tell)))
+        }));
+        mailbox.send(Command::Deploy(vec![takes_long])).unwrap();
+        for _ in 0..2 * GLANCES {
+            assert_eq!(core.turn(), CoreTurn::Again);
+        }
+        let times: Vec<u64> = told.try_iter().collect();
+        let before = times.iter().filter(|now_ns| **now_ns == 1).count();
+        assert_eq!((before, core.subtasks.len()), (GLANCES as usize, 2), "{times:?}");
     }
 }
 
