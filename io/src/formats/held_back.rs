@@ -2,8 +2,8 @@
 //!
 //! 1. A payload is lent for the step, so one that waits is copied. What comes behind it waits, too: order is kept.
 //! 2. Whoever holds some is due at once and says [`Flow::Waits`](slotflow_runtime::Flow::Waits) from then on, so that
-//!    its subtask takes no input: that is the backpressure. What is held came in one step, and is some hundred
-//!    records; more can come only from an operator in front that fires many, and is bounded.
+//!    its subtask takes no input: that is the backpressure. What is held came in one step; more can come only from an
+//!    operator in front that fires many, and is bounded.
 //! 3. Watermarks, barriers, idleness and the end come behind what is held.
 
 use std::collections::VecDeque;
@@ -100,7 +100,8 @@ mod tests {
         (0..2).for_each(|_| drop(held.pop()));
         assert!(held.is_empty() && held.bytes == 0);
         held.push(&&b"x"[..], &ctx).unwrap();
-        (ctx.set_split(0), ctx.set_timestamp(0));
+        ctx.set_split(0);
+        ctx.set_timestamp(0);
         assert_eq!(held.first(), Some(&b"x"[..]));
         let first = held.pop().unwrap();
         first.resume(&mut ctx);
