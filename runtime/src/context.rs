@@ -216,8 +216,9 @@ impl<'s> Context<'s> {
         self.now_ns
     }
 
-    /// As [`now_ns`](Context::now_ns), on a clock that stands still while this subtask has no room: how long it could
-    /// have taken input for. What was silent by this clock was silent, and not just not asked.
+    /// As [`now_ns`](Context::now_ns), on a clock that stands still while this subtask takes no input, for want of room
+    /// or because an operator [waits](crate::Flow::Waits). What was silent by this clock was silent, and not just not
+    /// asked.
     #[inline]
     pub fn running_ns(&self) -> u64 {
         self.now_ns - self.blocked_ns

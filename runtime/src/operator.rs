@@ -39,9 +39,9 @@ pub enum Flow {
     /// There is more: the engine comes back with the same call once there is room.
     More,
     /// There is more, and nothing to be done about it before something comes from outside: the engine comes back with
-    /// the same call when the subtask is woken, or when what is [due](Operator::due_ns) later has come. Until then the
-    /// subtask takes no input. Said by whoever waits for answers, and has them wake the subtask
-    /// ([`SubtaskContext::waker`]).
+    /// the same call when the subtask is woken, or, if no operator is [due](Operator::due_ns) already, when the first
+    /// of them is. Until then the subtask takes no input, and operators behind are late for their times. Said by
+    /// whoever waits for answers, and has them wake the subtask ([`SubtaskContext::waker`]).
     Waits,
 }
 

@@ -92,7 +92,7 @@ pub struct ChainSubtask<H, C> {
     names: Arc<[Arc<str>]>,
     meter: Arc<SubtaskMeter>,
     asked: Asked,
-    /// For how long there was no room, all in all, and since when there is none; 0 when there is.
+    /// For how long no input was taken, all in all, and since when none is; 0 when some is.
     blocked_ns: u64,
     blocked_since_ns: u64,
 }
@@ -255,8 +255,10 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     }
 
     /// Nothing can go on before something comes from outside. What is due already has been called and said so, and the
-    /// head is not asked meanwhile: neither keeps the core awake.
+    /// head is not asked meanwhile: neither keeps the core awake. Nor is an input silent that is not asked, so the
+    /// running clock stands still.
     fn waiting(&mut self, turn: Turn) -> Result<Step> {
+        self.blocked_since_ns = turn.now_ns;
         let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
         let due_ns = self.due_ns();
         let due_ns = if due_ns > turn.now_ns { due_ns } else { u64::MAX };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -47,6 +47,8 @@ pub struct SchemaRegistry {
     pub(super) timeout_ms: u64,
     pub(super) attempts: u32,
     pub(super) backoff_ms: u64,
+    /// Whoever waits for the answers, if that may go.
+    waiting: Option<Weak<()>>,
     schemas: Arc<Mutex<HashMap<u32, Schema>>>,
 }
 
@@ -77,6 +79,7 @@ impl SchemaRegistry {
             timeout_ms: 10_000,
             attempts: 5,
             backoff_ms: 400,
+            waiting: None,
             schemas: Arc::default(),
         }
     }
@@ -160,6 +163,16 @@ impl SchemaRegistry {
     /// As for [`schema`](SchemaRegistry::schema).
     pub fn latest(&self, subject: &str) -> Result<Option<Registered>> {
         self.get(&format!("/subjects/{}/versions/latest", encoded(subject)))
+    }
+
+    /// Asks nothing again once `who` has gone: a job that is over must not leave threads behind that try for hours.
+    #[cfg(any(feature = "avro", feature = "protobuf"))]
+    pub(super) fn on_behalf_of(&self, who: &Arc<()>) -> Self {
+        SchemaRegistry { waiting: Some(Arc::downgrade(who)), ..self.clone() }
+    }
+
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|who| who.strong_count() == 0)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Schema>> {

@@ -65,6 +65,8 @@ pub(crate) struct Known<S> {
     good: HashMap<u32, Arc<S>>,
     refused: HashMap<u32, Refused>,
     asked: Option<(u32, Receiver<Result<Verdict<S>>>)>,
+    /// Goes with this, so that a thread that asks sees it.
+    here: Arc<()>,
     waker: Waker,
     io: IoCores,
 }
@@ -94,6 +96,7 @@ impl<S> Known<S> {
             good: HashMap::new(),
             refused: HashMap::new(),
             asked: None,
+            here: Arc::default(),
             waker: Waker::default(),
             io: IoCores::default(),
         }
@@ -168,7 +171,7 @@ impl<S: Send + Sync + 'static> Known<S> {
     }
 
     fn ask(&mut self, id: u32) -> Result<()> {
-        let (registry, prepare) = (self.registry.clone(), self.prepare);
+        let (registry, prepare) = (self.registry.on_behalf_of(&self.here), self.prepare);
         let (tell, told) = mpsc::channel();
         let wakes = Wakes(self.waker.clone());
         self.io.spawn("slotflow-schema", move || {
@@ -205,6 +208,16 @@ mod tests {
         known.learn(7, Err(Refused { until: Some(Instant::now()), ..Refused::unknown(7) }));
         assert!(!known.ready(7).unwrap() && known.asked.is_some());
         assert!(known.clone().asked.is_none(), "another subtask asks for itself");
+    }
+
+    #[test]
+    fn a_job_that_is_over_leaves_nobody_behind_who_asks_on() {
+        let mut known = known();
+        known.registry = known.registry.retry(u32::MAX, 0);
+        let registry = known.registry.on_behalf_of(&known.here);
+        assert!(!registry.nobody_waits());
+        drop(known);
+        assert!(registry.schema(7).is_err(), "it would be asked for years");
     }
 
     #[test]

@@ -79,8 +79,9 @@ impl Used {
                 if self.defined.contains(&name) {
                     return;
                 }
-                if let Some(definition) = self.definitions.get(&name) {
-                    *avro = definition.clone();
+                // Taken out, so that one that names itself, whatever it defines, comes to an end.
+                if let Some(definition) = self.definitions.remove(&name) {
+                    *avro = definition;
                     self.put_into(avro, "");
                 }
             }

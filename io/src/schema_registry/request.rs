@@ -66,7 +66,9 @@ impl SchemaRegistry {
                 Outcome::Answer(text) => return self.parsed(path, &text).map(Some),
                 Outcome::Missing => return Ok(None),
                 Outcome::Refused(why) => return Err(self.refused(path, &why)),
-                Outcome::Away(why) if attempt >= self.attempts => return Err(self.away(&why)),
+                Outcome::Away(why) if attempt >= self.attempts || self.nobody_waits() => {
+                    return Err(self.away(&why));
+                }
                 Outcome::Away(why) => {
                     tracing::warn!(attempt, "schema registry {} is asked again: {why}", self.url);
                     thread::sleep(self.backoff(attempt));

@@ -382,6 +382,8 @@ fn what_waits_for_an_answer_idles_until_it_is_due_or_woken() {
 struct HeldUp {
     held: Vec<u64>,
     ticks: usize,
+    /// For how long the subtask could run until the last one.
+    ran_ns: Arc<AtomicUsize>,
 }
 
 impl Operator<Owned<u64>> for HeldUp {
@@ -394,6 +396,7 @@ impl Operator<Owned<u64>> for HeldUp {
     }
     fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
         self.ticks += 1;
+        self.ran_ns.store(ctx.running_ns() as usize, Ordering::Relaxed);
         if self.ticks < 3 {
             return Flow::Waits;
         }
@@ -404,15 +407,17 @@ impl Operator<Owned<u64>> for HeldUp {
 
 #[test]
 fn an_operator_that_waits_takes_no_input_and_lets_its_core_sleep() {
-    let noted = Noted::default();
-    let chain = Chain { operator: 0, head: HeldUp::default(), rest: noted.clone() };
+    let (noted, head) = (Noted::default(), HeldUp::default());
+    let ran_ns = head.ran_ns.clone();
+    let chain = Chain { operator: 0, head, rest: noted.clone() };
     let mut subtask = ChainSubtask::new(Says(Event::Noted), chain, subtask(), Arc::new([]), Arc::default());
-    let mut step = || subtask.step(Turn { now_ns: 1, budget: 2 });
-    assert!(matches!(step(), Step::Progress(2)));
-    for _ in 0..2 {
-        assert!(matches!(step(), Step::Idle(u64::MAX)), "until it is woken");
+    let mut step = |now_ns| subtask.step(Turn { now_ns, budget: 2 });
+    assert!(matches!(step(1), Step::Progress(2)));
+    for now_ns in [2, 50] {
+        assert!(matches!(step(now_ns), Step::Idle(u64::MAX)), "until it is woken");
     }
-    assert!(matches!(step(), Step::Progress(0)));
+    assert!(matches!(step(90), Step::Progress(0)));
+    assert_eq!(ran_ns.load(Ordering::Relaxed), 2, "silence counts for nothing while it waits");
     let records = noted.0.lock().unwrap().iter().filter(|it| **it == "record").count();
     assert_eq!(records, 2, "those of the first step, and none that came while it waited");
 }

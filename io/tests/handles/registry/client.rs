@@ -1,8 +1,11 @@
 //! What the client sends, and what it makes of answers.
 
+use std::io::Write;
+use std::iter;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 
 use slotflow::io::schema_registry::{Reference, Schema, SchemaRegistry, SchemaType};
 
@@ -114,6 +117,21 @@ fn a_registry_that_is_not_there_or_never_answers_is_named() {
         let error = SchemaRegistry::new(url).retry(1, 0).schema(1).unwrap_err().to_string();
         assert!(error.contains(reason), "{url:?}: {error}");
     }
+}
+
+#[test]
+fn an_answer_without_an_end_takes_no_longer_than_an_attempt_may() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let registry = SchemaRegistry::new(format!("http://{}", listener.local_addr().unwrap()));
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes =
+            b"HTTP/1.1 200 OK\r\nContent-Length: 15000000\r\n\r\n".iter().chain(iter::repeat(&b' '));
+        while stream.write_all(&[*bytes.next().unwrap()]).is_ok() {}
+    });
+    let error = registry.timeout_ms(50).retry(1, 0).schema(1).unwrap_err().to_string();
+    assert!(error.contains("timeout"), "{error}");
+    server.join().unwrap();
 }
 
 #[cfg(not(feature = "schema-registry-tls"))]

@@ -1,5 +1,6 @@
 //! Jobs that ask the registry for the schemas of their payloads.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -114,6 +115,37 @@ fn what_the_registry_does_not_know_or_calls_otherwise_is_malformed_with_its_reas
 }
 
 #[test]
+fn a_job_whose_registry_does_not_answer_can_be_left_and_is_drained_behind_the_answer() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let (arrived, asked) = mpsc::channel();
+    let server = Server::start(move |_| {
+        arrived.send(()).unwrap();
+        let _gone = held.recv();
+        schema(FIRST, "")
+    });
+    let start = || {
+        let (env, read) = (environment(), Collected::new());
+        env.source(from_iterator(std::iter::repeat(&*payload(1, b"\x02a").leak())))
+            .then("avro", decode(avro_confluent::<Trade>(&server.client())))
+            .sink(read.sink());
+        let job = env.start("trades").unwrap();
+        asked.recv().unwrap();
+        (job, read)
+    };
+    let (job, read) = start();
+    let report = job.abort().unwrap();
+    assert!(report.unfinished.is_empty() && read.take().is_empty(), "{report:?}");
+    let_go.send(()).unwrap();
+
+    let (job, read) = start();
+    // The answer takes longer than the order to drain.
+    let_go.send(()).unwrap();
+    let report = job.drain(Duration::from_secs(60)).unwrap();
+    assert!(report.unfinished.is_empty() && report.records > 0, "{report:?}");
+    assert_eq!(read.take().len() as u64, report.records, "all that was taken in");
+}
+
+#[test]
 fn what_is_not_the_payloads_fault_fails_the_job_however_malformed_ones_are_treated() {
     let server = server();
     let failed = |id| {
@@ -152,6 +184,10 @@ fn a_schema_is_read_with_all_that_it_uses() {
         "GET /schemas/ids/2" => {
             schema("\"c.Lost\"", r#", "references": [{"name": "c.Lost", "subject": "lost", "version": 1}]"#)
         }
+        "GET /schemas/ids/3" => {
+            schema("\"c.Loop\"", r#", "references": [{"name": "c.Loop", "subject": "loop", "version": 1}]"#)
+        }
+        "GET /subjects/loop/versions/1" => schema("[\"null\", \"c.Loop\"]", r#", "id": 3, "version": 1"#),
         _ => missing(),
     });
     #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -178,6 +214,35 @@ fn a_schema_is_read_with_all_that_it_uses() {
     assert_eq!(read(1).unwrap(), [pair]);
     let lost = read(2).unwrap_err().to_string();
     assert!(lost.contains("has no version 1 of subject \"lost\"; register it again"), "{lost}");
+    let endless = read(3).unwrap_err().to_string();
+    assert!(endless.contains("schema 3 of the schema registry cannot be read as Avro"), "{endless}");
+}
+
+/// The subject `n` has a record in which the record of subject `n + 1` stands; where they end, `last` says.
+fn chain_of_schemas(last: usize) -> Server {
+    Server::start(move |line| {
+        let number = line.split('/').nth(2).and_then(|part| part.parse::<usize>().ok()).unwrap_or(0);
+        let next = number + 1;
+        let field = if number < last { format!("a.N{next}") } else { "int".into() };
+        let text = format!(
+            r#"{{"type": "record", "name": "a.N{number}", "fields": [{{"name": "x", "type": "{field}"}}]}}"#
+        );
+        let reference = format!(r#"{{"name": "a.N{next}", "subject": "{next}", "version": 1}}"#);
+        let references = if number < last { reference } else { String::new() };
+        schema(&text, &format!(r#", "id": 1, "version": 1, "references": [{references}]"#))
+    })
+}
+
+#[test]
+fn schemas_that_use_ever_new_ones_fail_the_job_and_no_stack_overflows() {
+    for (last, reason) in [(300, "cannot be read as Avro"), (usize::MAX, "uses more than 1000 others")] {
+        let (server, env) = (chain_of_schemas(last), environment());
+        env.source(from_iterator(lent(vec![payload(1, b"\x02")])))
+            .then("avro", decode(avro_confluent::<Trade>(&server.client())))
+            .sink(callback(|_| ()));
+        let error = env.run("endless").unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 }
 
 #[test]
