@@ -13,7 +13,9 @@ mod security;
 use std::future::Future;
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
-use std::task::{self, Poll, Waker};
+use std::sync::Arc;
+use std::task::{self, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
@@ -79,12 +81,22 @@ fn make_topics(
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut context = task::Context::from_waker(Waker::noop());
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = task::Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        std::thread::yield_now();
+        thread::park();
+    }
+}
+
+/// Wakes the thread that waits: the broker is on the same cores, and needs the time that asking on and on would take.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
