@@ -199,3 +199,39 @@ impl<R: SourceReader> Head for SourceHead<R> {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Phase;
+    use crate::{Owned, Untimed};
+
+    /// Has nothing, and never ends by itself.
+    struct Silent;
+
+    impl SourceReader for Silent {
+        type Item = Owned<u64>;
+        type Time = Untimed;
+
+        fn poll<'s>(
+            &'s mut self,
+            _: usize,
+            _: &mut Context<'s>,
+            _: &mut impl Output<Owned<u64>>,
+        ) -> Result<Polled> {
+            Ok(Polled::Idle)
+        }
+    }
+
+    #[test]
+    fn a_drain_ends_a_source_and_a_stop_does_not_whoever_hears_of_it_first() {
+        let (control, _reports) = JobControl::new("j", 1);
+        let mut head = SourceHead::new(Silent, 0, control.clone());
+        assert_eq!(head.event(0), None);
+        control.advance(Phase::Draining);
+        assert_eq!(head.event(0), Some(Event::End));
+        // The subtask may ask once more before its core has seen that it is to be dropped.
+        control.advance(Phase::Stopping);
+        assert_eq!(head.event(0), None);
+    }
+}

@@ -114,10 +114,11 @@ impl JobControl {
         self.wake();
     }
 
-    /// Whether sources should end.
+    /// Whether sources should end. A job that is stopped or has failed does not end its sources: what was in flight
+    /// is discarded, and an end would let operators and sinks finish what is not whole.
     #[inline]
     pub fn is_draining(&self) -> bool {
-        self.phase() >= Phase::Draining
+        self.phase() == Phase::Draining
     }
 
     /// Whether subtasks should be dropped.

@@ -71,7 +71,8 @@ impl Coordinator {
         self.commit_arrived()?;
         let under_way = self.control.requested_barrier().saturating_sub(self.committed);
         let due = now_ns >= self.requested_ns + self.interval_ns;
-        if self.commits() && due && under_way < BARRIERS_UNDER_WAY && !self.control.is_draining() {
+        let running = self.control.phase() == Phase::Running;
+        if self.commits() && due && under_way < BARRIERS_UNDER_WAY && running {
             self.requested_ns = now_ns;
             self.control.request_barrier(self.control.requested_barrier() + 1);
         }
