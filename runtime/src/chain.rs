@@ -108,22 +108,23 @@ pub struct Chain<A, B> {
 
 /// Notes the running operator when dropped by a panic or a failure; forgotten otherwise. A link of a chain that calls
 /// a user's closure holds one meanwhile, so that errors name it.
-pub struct Guard<'s> {
+pub struct Guard<'s, 'o> {
     blame: &'s Blame,
-    operator: u32,
+    /// Borrowed, so that the number is read only if it is needed.
+    operator: &'o u32,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for Guard<'_, '_> {
     #[cold]
     fn drop(&mut self) {
-        self.blame.note(self.operator);
+        self.blame.note(*self.operator);
     }
 }
 
-impl<'s> Guard<'s> {
+impl<'s, 'o> Guard<'s, 'o> {
     /// The operator of this number is about to run.
     #[inline(always)]
-    pub fn new(operator: u32, ctx: &Context<'s>) -> Guard<'s> {
+    pub fn new(operator: &'o u32, ctx: &Context<'s>) -> Guard<'s, 'o> {
         Guard { blame: ctx.blame(), operator }
     }
 
@@ -144,7 +145,7 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
         if ctx.failed() {
             return;
         }
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         self.head.process(record, ctx, &mut self.rest);
         guard.clear(ctx);
     }
@@ -153,13 +154,13 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
     fn hint<'s, 'r>(
         &mut self,
         records: impl Iterator<Item = &'r F::Of<'s>>,
-        hints: &mut [Hint],
+        first: Hint,
         ctx: &mut Context<'s>,
     ) where
         F::Of<'s>: 'r,
     {
-        let guard = Guard::new(self.operator, ctx);
-        self.head.hint(records, hints, ctx);
+        let guard = Guard::new(&self.operator, ctx);
+        self.head.hint(records, first, ctx);
         guard.clear(ctx);
     }
 
@@ -168,7 +169,7 @@ impl<F: Family, A: Operator<F>, B: Output<A::Out>> Output<F> for Chain<A, B> {
         if ctx.failed() {
             return;
         }
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         self.head.process_hinted(record, Some(hint), ctx, &mut self.rest);
         guard.clear(ctx);
     }
@@ -212,7 +213,7 @@ impl<A: 'static, B: Tail> Tail for Chain<A, B> {
 
 impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B> {
     fn watermark(&mut self, watermark: Timestamp, ctx: &mut Context<'_>) -> Flow {
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         let flow = self.head.watermark(watermark, ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {
@@ -230,7 +231,7 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
         if self.head.due_ns() > ctx.now_ns() {
             return self.rest.tick(ctx);
         }
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         let flow = self.head.tick(ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {
@@ -240,7 +241,7 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
     }
 
     fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         let flow = self.head.settle(ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {
@@ -250,7 +251,7 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         let flow = self.head.end(ctx, &mut self.rest);
         guard.clear(ctx);
         match flow {

@@ -114,7 +114,7 @@ impl<F: Family, A: AssignTime<F>, B: Output<F>> Output<F> for Retime<A, B> {
         if ctx.failed() {
             return;
         }
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         let timestamp = self.assigner.assign(&record, ctx);
         guard.clear(ctx);
         ctx.set_timestamp(timestamp);
@@ -177,7 +177,7 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
             self.assigner.input_is_idle();
         }
         if self.saying.is_none() && self.assigner.due_ns() <= ctx.now_ns() {
-            let guard = Guard::new(self.operator, ctx);
+            let guard = Guard::new(&self.operator, ctx);
             self.saying = self.assigner.said(ctx);
             guard.clear(ctx);
         }

@@ -64,7 +64,7 @@ impl<F: Family, W: SinkWriter<F>> Output<F> for SinkTail<F, W> {
         if ctx.failed() {
             return;
         }
-        let guard = Guard::new(self.operator, ctx);
+        let guard = Guard::new(&self.operator, ctx);
         self.writer.write(record, ctx);
         guard.clear(ctx);
     }

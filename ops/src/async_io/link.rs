@@ -175,7 +175,8 @@ where
         if ctx.failed() {
             return;
         }
-        let guard = Guard::new(self.caller.operator, ctx);
+        let operator = self.caller.operator;
+        let guard = Guard::new(&operator, ctx);
         let place = self.caller.under_way.admit(record, ctx.timestamp());
         self.caller.call(place, ctx.now_ns());
         guard.clear(ctx);
@@ -241,7 +242,8 @@ where
     }
 
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let guard = Guard::new(self.caller.operator, ctx);
+        let operator = self.caller.operator;
+        let guard = Guard::new(&operator, ctx);
         self.caller.hear(ctx.now_ns());
         self.caller.look_at_clock(ctx.now_ns());
         guard.clear(ctx);

@@ -108,7 +108,7 @@ impl<C: Combine, R: Route<C::Out>> Output<Owned<C::In>> for Combining<C, R> {
             return;
         }
         let Combining { operator, combine, outlet, overflown } = self;
-        let guard = Guard::new(*operator, ctx);
+        let guard = Guard::new(operator, ctx);
         combine.add(record, ctx.timestamp(), &mut |record, time| *overflown |= !outlet.stage(record, time));
         guard.clear(ctx);
         if *overflown {
