@@ -53,9 +53,9 @@ pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
 pub use join::{AsOfJoin, AsOfJoined, Enrich, Enriched, IntervalJoin, IntervalJoined};
 pub use keyed::{
-    Aggregate, Aggregated, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash, HashOrAll, KeySelector,
-    KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState, Reduce, Rolled, Rolling,
-    RollingPlan,
+    Aggregate, Aggregated, AsAssigned, Assigned, ByHash, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash,
+    HashOrAll, InPlace, KeySelector, KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState,
+    Reduce, Rolled, Rolling, RollingPlan,
 };
 pub use made::Made;
 pub use map::{Map, MapIn};

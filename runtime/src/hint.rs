@@ -1,12 +1,7 @@
-//! What an operator notes of a record before it comes.
+//! Which of the records that are shown ahead a record is.
 
-/// Where an operator will look when a record is processed: made by [`Operator::hint`](crate::Operator::hint) a few
-/// records ahead, so that the memory is there by then, and handed back with the record. Only the operator that
-/// made it knows what the numbers mean.
+/// The number of a record among those that an inlet showed last, from 0 to [`LOOK_AHEAD`](crate::LOOK_AHEAD) - 1: under
+/// it an operator notes at [`Operator::hint`](crate::Operator::hint) where it will look when the record comes, and finds
+/// that again when it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hint {
-    /// The hash of the record's key, so that it is computed once.
-    pub hash: u64,
-    /// In which part of the state the key is.
-    pub part: u32,
-}
+pub struct Hint(pub usize);

@@ -10,12 +10,12 @@ pub trait Output<F: Family> {
     /// Takes one record.
     fn push<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>);
 
-    /// Shows records that will be pushed next, and asks for a hint at each: see [`Operator::hint`].
+    /// Shows records that will be pushed next: see [`Operator::hint`].
     #[inline(always)]
     fn hint<'s, 'r>(
         &mut self,
         _records: impl Iterator<Item = &'r F::Of<'s>>,
-        _hints: &mut [Hint],
+        _first: Hint,
         _ctx: &mut Context<'s>,
     ) where
         Self: Sized,
@@ -50,8 +50,8 @@ pub enum Flow {
 pub const FIRING_BUDGET: usize = 1024;
 
 /// How many records an inlet shows its first operator ([`Operator::hint`]) before it hands them over:
-/// as many as a core can wait for at once, and some more (16 and 64 were slower; PERF.md, keyed).
-pub const LOOK_AHEAD: usize = 32;
+/// as many as a core can wait for at once, and some more (16 and 32 were slower, 128 no faster; PERF.md, keyed).
+pub const LOOK_AHEAD: usize = 64;
 
 /// Turns records into records.
 ///
@@ -94,8 +94,8 @@ pub trait Operator<F: Family>: 'static {
     /// Handles one record.
     fn process<'s>(&mut self, record: F::Of<'s>, ctx: &mut Context<'s>, out: &mut impl Output<Self::Out>);
 
-    /// These records will be processed next, in this order: notes in `hints`, of which there are as many, where the
-    /// state of each is, and lets the core fetch it from memory meanwhile. An inlet shows its first operator up to
+    /// These records will be processed next, in this order; the number of the first is `first`. Whoever has state notes
+    /// where that of each is, and lets the core fetch it from memory meanwhile. An inlet shows its first operator up to
     /// [`LOOK_AHEAD`] records, in one call or in two, before it hands them over to
     /// [`process_hinted`](Operator::process_hinted); other operators are shown none. It must change nothing that
     /// anybody can see. By default nothing is noted.
@@ -103,14 +103,14 @@ pub trait Operator<F: Family>: 'static {
     fn hint<'s, 'r>(
         &mut self,
         _records: impl Iterator<Item = &'r F::Of<'s>>,
-        _hints: &mut [Hint],
+        _first: Hint,
         _ctx: &mut Context<'s>,
     ) where
         F::Of<'s>: 'r,
     {
     }
 
-    /// Handles a record of which [`hint`](Operator::hint) has noted this, if it was shown. The same as
+    /// Handles a record, which was shown to [`hint`](Operator::hint) under this number, if it was. The same as
     /// [`process`](Operator::process), which is the default, only faster.
     #[inline(always)]
     fn process_hinted<'s>(

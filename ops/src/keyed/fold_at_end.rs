@@ -68,7 +68,7 @@ where
 /// The operator of [`KeyedFoldAtEnd`].
 pub struct KeyedFold<T, S: KeySelector<T>, A, G> {
     selector: S,
-    table: Table<S::Stored, A>,
+    table: Table<S::Stored, A, S::Assigned>,
     /// What is left to emit, once the end has come.
     leaving: Option<Drain<S::Stored, A>>,
     init: A,
@@ -90,16 +90,12 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, hints, || ctx.split());
+        self.table.hint(hashes, first, || ctx.split());
     }
 
     #[inline(always)]

@@ -6,7 +6,6 @@ mod fold_at_end;
 mod map_with_state;
 mod reduce;
 mod rolling;
-mod segments;
 mod selector;
 mod table;
 
@@ -21,8 +20,9 @@ pub use fold_at_end::{KeyedFold, KeyedFoldAtEnd};
 pub use map_with_state::MapWithState;
 pub use reduce::Reduce;
 pub use rolling::{Rolled, Rolling, RollingPlan};
-pub(crate) use segments::{Cursor, Segments, Visited};
-pub use selector::{ByKey, ByKeyOrAll, ByReference, ByValue, Hash, HashOrAll, KeySelector};
+pub use selector::{ByKey, ByKeyOrAll, ByReference, ByValue, Hash, HashOrAll, InPlace, KeySelector};
+pub(crate) use slotflow_runtime::segments::{Cursor, Segments, Visited};
+pub use table::{AsAssigned, Assigned, ByHash};
 pub(crate) use table::{Assigner, Round, Table};
 
 use crate::Stream;
@@ -86,12 +86,13 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
 
     /// Groups records that are already where they belong: each key is in one source partition only.
     /// No exchange; the source partition is the key group.
-    pub fn key_by_source_partition<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, AsPlanned>, ByValue<F>>
+    pub fn key_by_source_partition<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, AsPlanned>, InPlace<F>>
     where
         K: Key + Eq + 'static,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
-        KeyedStream { stream: self.forward(), selector: ByValue(key), assigner: Assigner::SourcePartition }
+        let (stream, selector) = (self.forward(), InPlace(ByValue(key)));
+        KeyedStream { stream, selector, assigner: Assigner::SourcePartition }
     }
 
     fn key_by_selector<S: KeySelector<T>>(self, selector: S) -> KeyedStream<'env, Cut<P, ByKey<S>>, S> {

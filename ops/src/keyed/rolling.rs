@@ -71,7 +71,7 @@ where
 /// A rule and the state of one subtask's keys.
 pub struct Rolled<T, S: KeySelector<T>, R: Rolling<T>> {
     selector: S,
-    table: Table<S::Stored, R::State>,
+    table: Table<S::Stored, R::State, S::Assigned>,
     rule: R,
 }
 
@@ -89,16 +89,12 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, hints, || ctx.split());
+        self.table.hint(hashes, first, || ctx.split());
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ use slotflow_runtime::edge::partition::{BuildRoute, Route, RoutePlan};
 use slotflow_runtime::edge::ring::Sender;
 use slotflow_runtime::{Key, KeyGroups, Result, SubtaskContext};
 
+use super::table::{AsAssigned, Assigned, ByHash};
 use crate::Either;
 
 /// Finds the key of a record.
@@ -18,6 +19,8 @@ pub trait KeySelector<T>: Clone + Send + 'static {
     type Key<'r>: Key;
     /// The key as it is kept with state; hashes as the borrowed one does.
     type Stored: Key + 'static;
+    /// What assigns its keys to key groups.
+    type Assigned: Assigned;
     /// Finds the key.
     fn key<'r>(&mut self, record: &'r T) -> Self::Key<'r>;
     /// Whether a kept key is this one.
@@ -37,10 +40,38 @@ where
 {
     type Key<'r> = K;
     type Stored = K;
+    type Assigned = ByHash;
 
     #[inline(always)]
     fn key(&mut self, record: &T) -> K {
         (self.0)(record)
+    }
+    #[inline(always)]
+    fn same(stored: &K, key: &K) -> bool {
+        stored == key
+    }
+    #[inline(always)]
+    fn store(key: K) -> K {
+        key
+    }
+}
+
+/// A closure that gives the key itself, of records that are already where they belong.
+#[derive(Clone)]
+pub struct InPlace<F>(pub(crate) ByValue<F>);
+
+impl<T, K, F> KeySelector<T> for InPlace<F>
+where
+    K: Key + Eq + 'static,
+    F: FnMut(&T) -> K + Clone + Send + 'static,
+{
+    type Key<'r> = K;
+    type Stored = K;
+    type Assigned = AsAssigned;
+
+    #[inline(always)]
+    fn key(&mut self, record: &T) -> K {
+        self.0.key(record)
     }
     #[inline(always)]
     fn same(stored: &K, key: &K) -> bool {
@@ -77,6 +108,7 @@ where
 {
     type Key<'r> = &'r Q;
     type Stored = Q::Owned;
+    type Assigned = ByHash;
 
     #[inline(always)]
     fn key<'r>(&mut self, record: &'r T) -> &'r Q {

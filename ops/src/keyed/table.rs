@@ -2,9 +2,11 @@
 
 mod entries;
 
+use std::marker::PhantomData;
+
 use slotflow_runtime::{Hint, Key, KeyGroups, SubtaskContext};
 
-use super::segments::Segments;
+use super::Segments;
 pub(crate) use entries::Round;
 
 /// Which key group a record's state is kept in.
@@ -28,60 +30,82 @@ impl Assigner {
     }
 }
 
+/// What assigns a selector's keys to key groups, as far as the compiler is told.
+pub trait Assigned: 'static {
+    /// Whether it is the key's hash in any case, so that no record has to ask.
+    const BY_HASH: bool;
+}
+
+/// The key's hash.
+pub struct ByHash;
+
+/// What the [`Assigner`] says.
+pub struct AsAssigned;
+
+impl Assigned for ByHash {
+    const BY_HASH: bool = true;
+}
+
+impl Assigned for AsAssigned {
+    const BY_HASH: bool = false;
+}
+
 /// What [`Table::drain`] takes out.
 pub(crate) type Drain<K, V> = std::iter::Flatten<std::vec::IntoIter<Segments<K, V>>>;
 
 /// The values of the keys of one subtask.
-pub(crate) struct Table<K, V> {
-    parts: Parts<K, V>,
+pub(crate) struct Table<K, V, A = AsAssigned> {
+    /// Those of all key groups, where keys are assigned by their hash.
+    segments: Segments<K, V>,
+    /// Those of each key group, where keys are assigned by their source partition; else none.
+    groups: Vec<Segments<K, V>>,
+    assigned: PhantomData<A>,
 }
 
-/// Where the values are, by what assigns the key group.
-enum Parts<K, V> {
-    Hash(Segments<K, V>),
-    /// One for each key group.
-    SourcePartition(Vec<Segments<K, V>>),
-}
-
-impl<K, V> Parts<K, V> {
+impl<K, V, A: Assigned> Table<K, V, A> {
     #[inline(always)]
     fn of(&mut self, split: impl FnOnce() -> u32) -> &mut Segments<K, V> {
-        match self {
-            Parts::Hash(segments) => segments,
-            Parts::SourcePartition(groups) => {
-                let group = split() as usize % groups.len();
-                &mut groups[group]
+        if A::BY_HASH || self.groups.is_empty() {
+            return &mut self.segments;
+        }
+        let group = split() as usize % self.groups.len();
+        &mut self.groups[group]
+    }
+
+    /// All parts, of which the keys of some key groups are in each.
+    fn parts(&self) -> &[Segments<K, V>] {
+        if self.groups.is_empty() { std::slice::from_ref(&self.segments) } else { &self.groups }
+    }
+}
+
+impl<K: Key, V, A: Assigned> Table<K, V, A> {
+    /// An empty table for the keys of `subtask`.
+    pub(crate) fn new(subtask: &SubtaskContext, assigner: Assigner) -> Self {
+        debug_assert!(!A::BY_HASH || assigner == Assigner::Hash);
+        let groups = subtask.max_parallelism;
+        match assigner {
+            Assigner::Hash => {
+                let hashes = KeyGroups::new(groups, subtask.parallelism).hashes_of(subtask.index);
+                Table { segments: Segments::new(hashes), groups: Vec::new(), assigned: PhantomData }
+            }
+            Assigner::SourcePartition => {
+                let all = || Segments::new((0, u64::MAX));
+                let groups = (0..groups).map(|_| all()).collect();
+                Table { segments: all(), groups, assigned: PhantomData }
             }
         }
     }
-}
 
-impl<K: Key, V> Table<K, V> {
-    /// An empty table for the keys of `subtask`.
-    pub(crate) fn new(subtask: &SubtaskContext, assigner: Assigner) -> Self {
-        let groups = subtask.max_parallelism;
-        let parts = match assigner {
-            Assigner::Hash => {
-                let owners = KeyGroups::new(groups, subtask.parallelism);
-                Parts::Hash(Segments::new(owners.hashes_of(subtask.index)))
-            }
-            Assigner::SourcePartition => {
-                Parts::SourcePartition((0..groups).map(|_| Segments::new((0, u64::MAX))).collect())
-            }
-        };
-        Table { parts }
-    }
-
-    /// Notes where the keys of these hashes are to be looked for, as
+    /// Notes where the keys of these hashes are to be looked for, under numbers from `first` on, as
     /// [`Operator::hint`](slotflow_runtime::Operator::hint) does. `split` gives the records' source partition.
     #[inline(always)]
     pub(crate) fn hint(
         &mut self,
         hashes: impl Iterator<Item = u64>,
-        hints: &mut [Hint],
+        first: Hint,
         split: impl FnOnce() -> u32,
     ) {
-        self.parts.of(split).hint(hashes, hints);
+        self.of(split).hint(hashes, first);
     }
 
     /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new
@@ -95,16 +119,14 @@ impl<K: Key, V> Table<K, V> {
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut (K, V) {
-        self.parts.of(split).entry(hint, key, same, make)
+        self.of(split).entry(hint, key, same, make)
     }
 
     /// Takes all keys and values out, one key group after the other.
     pub(crate) fn drain(&mut self) -> Drain<K, V> {
-        let nothing = Parts::SourcePartition(Vec::new());
-        let parts = match std::mem::replace(&mut self.parts, nothing) {
-            Parts::Hash(segments) => vec![segments],
-            Parts::SourcePartition(groups) => groups,
-        };
+        let Table { segments, groups, .. } = self;
+        let all = std::mem::replace(segments, Segments::new((0, u64::MAX)));
+        let parts: Vec<_> = std::iter::once(all).chain(std::mem::take(groups)).collect();
         parts.into_iter().flatten()
     }
 }
@@ -122,13 +144,11 @@ mod tests {
         let keys: Vec<u64> = keys.collect();
         for (round, stretch) in keys.chunks(LOOK_AHEAD).enumerate() {
             let (first, second) = stretch.split_at(round % stretch.len());
-            let mut hints = [Hint::default(); LOOK_AHEAD];
-            let (before, behind) = hints.split_at_mut(first.len());
-            for (part, hints) in [(first, before), (second, behind)] {
-                table.hint(part.iter().map(Key::hash), hints, || 0);
-            }
-            for (key, hint) in stretch.iter().zip(hints) {
-                table.entry(Some(hint), *key, || 0, |known, key| known == key, |key| (key, 0)).1 += 1;
+            table.hint(first.iter().map(Key::hash), Hint(0), || 0);
+            table.hint(second.iter().map(Key::hash), Hint(first.len()), || 0);
+            for (number, key) in stretch.iter().enumerate() {
+                let (same, make) = (|known: &u64, key: &u64| known == key, |key| (key, 0));
+                table.entry(Some(Hint(number)), *key, || 0, same, make).1 += 1;
             }
         }
     }

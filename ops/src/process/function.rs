@@ -69,6 +69,7 @@ pub struct Unkeyed;
 impl<T> KeySelector<T> for Unkeyed {
     type Key<'r> = ();
     type Stored = ();
+    type Assigned = crate::keyed::ByHash;
 
     #[inline(always)]
     fn key(&mut self, _: &T) {}

@@ -199,13 +199,13 @@ where
     pub(super) fn hint_at<'r>(
         &mut self,
         records: impl Iterator<Item = Option<&'r T>>,
-        hints: &mut [Hint],
+        first: Hint,
         ctx: &Context<'_>,
     ) where
         T: 'r,
     {
         let hashes = records.map(|record| record.map_or(0, |record| self.selector.key(record).hash()));
-        self.state.table.hint(hashes, hints, || ctx.split());
+        self.state.table.hint(hashes, first, || ctx.split());
     }
 
     pub(super) fn function(&mut self) -> &mut F {
@@ -301,15 +301,11 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        self.hint_at(records.map(Some), hints, ctx);
+        self.hint_at(records.map(Some), first, ctx);
     }
 
     #[inline(always)]

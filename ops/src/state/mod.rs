@@ -16,12 +16,13 @@ mod ttl;
 mod value;
 
 pub use aggregating::AggregatingState;
-pub use backend::{StateBackend, StateSize, Stored};
+pub use backend::{StateBackend, Stored};
 pub use column::State;
 pub use descriptor::{StateDescriptor, StateDescriptors};
 pub use list::ListState;
 pub use map::MapState;
 pub use reducing::ReducingState;
+pub use slotflow_runtime::StateSize;
 pub use ttl::{TimeDomain, Ttl};
 pub use value::ValueState;
 

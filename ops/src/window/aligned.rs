@@ -341,12 +341,12 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, hints: &mut [Hint], _: &mut Context<'s>)
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, _: &mut Context<'s>)
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.state.panes.hint(records.map(|record| selector.key(record).hash()), hints);
+        self.state.panes.hint(records.map(|record| selector.key(record).hash()), first);
     }
 
     #[inline(always)]

@@ -116,7 +116,7 @@ where
 pub struct CountWindows<T, S: KeySelector<T>, A: Aggregate<T>> {
     selector: S,
     /// How many records each key's window has, and what they have come to.
-    table: Table<S::Stored, (u64, A::Acc)>,
+    table: Table<S::Stored, (u64, A::Acc), S::Assigned>,
     size: u64,
     aggregate: A,
 }
@@ -135,16 +135,12 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, hints, || ctx.split());
+        self.table.hint(hashes, first, || ctx.split());
     }
 
     #[inline(always)]

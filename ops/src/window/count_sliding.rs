@@ -128,7 +128,7 @@ where
 /// The operator of [`SlidingCountPlan`].
 pub struct SlidingCountWindows<T, S: KeySelector<T>, A: Merge<T>> {
     selector: S,
-    table: Table<S::Stored, Counted<A::Acc>>,
+    table: Table<S::Stored, Counted<A::Acc>, S::Assigned>,
     panes: Panes,
     aggregate: A,
     /// How many panes all keys have in their stacks.
@@ -197,16 +197,12 @@ where
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, hints, || ctx.split());
+        self.table.hint(hashes, first, || ctx.split());
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@ const SPARE: usize = 4;
 /// How many of the newest panes are looked at first (a guess: disorder is mostly around one edge).
 const NEAR: usize = 3;
 
-/// An emptied table is used again if an eighth of its buckets had keys: visiting it costs as much as it is large.
+/// An emptied table is used again if an eighth of its slots had keys: visiting it costs as much as it is large.
 const SPARSE_TABLE: usize = 8;
 
 /// One pane.
@@ -65,10 +65,10 @@ impl<K: Key, A> Panes<K, A> {
 
     /// Notes where the keys of these hashes are to be looked for, most likely: in the current pane.
     #[inline(always)]
-    pub(super) fn hint(&mut self, hashes: impl Iterator<Item = u64>, hints: &mut [Hint]) {
+    pub(super) fn hint(&mut self, hashes: impl Iterator<Item = u64>, first: Hint) {
         self.hinted = (self.length > 0).then_some(self.start);
         if self.hinted.is_some() {
-            self.open[self.current].table.hint(hashes, hints);
+            self.open[self.current].table.hint(hashes, first);
         }
     }
 
@@ -137,7 +137,7 @@ impl<K: Key, A> Panes<K, A> {
 
     /// Keeps a table that has been emptied, in which there were `keys`, for a pane to come.
     pub(super) fn recycle(&mut self, table: Segments<K, A>, keys: usize) {
-        if self.spare.len() < SPARE && keys * SPARSE_TABLE >= table.buckets() {
+        if self.spare.len() < SPARE && keys * SPARSE_TABLE >= table.slots() {
             self.spare.push(table);
         }
     }
@@ -171,15 +171,14 @@ mod tests {
             let (mut panes, mut model) = (panes(), BTreeMap::new());
             let records: Vec<u64> = (0..3 * keys).map(|n| n * 7 % keys).collect();
             for (round, stretch) in records.chunks(LOOK_AHEAD).enumerate() {
-                let mut hints = [Hint::default(); LOOK_AHEAD];
-                panes.hint(stretch.iter().map(Key::hash), &mut hints);
-                for (key, hint) in stretch.iter().zip(hints) {
+                panes.hint(stretch.iter().map(Key::hash), Hint(0));
+                for (number, key) in stretch.iter().enumerate() {
                     // Now and then records of another pane come in between.
                     let start = if key % 50 == 0 && round % 3 == 0 { 20 } else { 0 };
                     if !panes.is_current(start) && !panes.turn_back(start) {
                         panes.turn_to(start);
                     }
-                    *panes.value(Some(hint), *key, |known, key| known == key, |key| (key, 0)) += 1;
+                    *panes.value(Some(Hint(number)), *key, |known, key| known == key, |key| (key, 0)) += 1;
                     *model.entry((start, *key)).or_insert(0) += 1;
                 }
             }

@@ -129,15 +129,11 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
     }
 
     #[inline(always)]
-    fn hint<'s, 'r>(
-        &mut self,
-        records: impl Iterator<Item = &'r T>,
-        hints: &mut [Hint],
-        ctx: &mut Context<'s>,
-    ) where
+    fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r T>, first: Hint, ctx: &mut Context<'s>)
+    where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        self.windows.hint(records, hints, ctx);
+        self.windows.hint(records, first, ctx);
     }
 
     #[inline(always)]
@@ -227,7 +223,7 @@ mod tests {
         check(
             plan,
             "a:1 ~4 a:2 b:8 ~9 ~10 a:4 ~35 ~40",
-            "~4 ~9 b:8[0,10)@9 a:3[0,10)@9 ~10 a:4[10,20)@19 ~35 ~40",
+            "~4 ~9 a:3[0,10)@9 b:8[0,10)@9 ~10 a:4[10,20)@19 ~35 ~40",
         );
     }
 

@@ -280,9 +280,8 @@ pub(super) fn drive<R: 'static, O: Operator<Owned<Pair>, Out = Owned<R>>>(
                     Step::Watermark(_) => None,
                 });
                 let records: Vec<_> = records.collect();
-                let mut hints = vec![Hint::default(); records.len()];
-                operator.hint(records.iter(), &mut hints, ctx);
-                let mut hints = hints.into_iter();
+                operator.hint(records.iter(), Hint(0), ctx);
+                let mut hints = (0..records.len()).map(Hint);
                 part.iter().for_each(|step| feed(operator, *step, &mut hints, ctx, &mut given));
             }
         }

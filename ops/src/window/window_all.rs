@@ -60,6 +60,7 @@ pub struct Whole;
 impl<T> KeySelector<T> for Whole {
     type Key<'r> = ();
     type Stored = ();
+    type Assigned = crate::keyed::ByHash;
 
     #[inline(always)]
     fn key(&mut self, _: &T) {}

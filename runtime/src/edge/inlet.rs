@@ -173,8 +173,8 @@ struct Into<'a, 's, O, M> {
 
 impl<T: 'static, M: Time, O: Output<Owned<T>>> Taker<(T, M::Stamp)> for Into<'_, '_, O, M> {
     #[inline(always)]
-    fn hint(&mut self, records: &[(T, M::Stamp)], hints: &mut [Hint]) {
-        self.out.hint(records.iter().map(|(record, _)| record), hints, self.ctx);
+    fn hint(&mut self, records: &[(T, M::Stamp)], first: Hint) {
+        self.out.hint(records.iter().map(|(record, _)| record), first, self.ctx);
     }
 
     #[inline(always)]

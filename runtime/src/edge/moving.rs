@@ -7,8 +7,6 @@ use std::ptr;
 
 use rtrb::chunks::{ReadChunk, WriteChunkUninit};
 
-use crate::Hint;
-
 /// Fills `chunk` with the first records of `from`, which has at least as many, and publishes it.
 #[inline(always)]
 pub fn publish<R>(mut chunk: WriteChunkUninit<'_, R>, from: &mut Vec<R>) {
@@ -29,20 +27,21 @@ pub fn publish<R>(mut chunk: WriteChunkUninit<'_, R>, from: &mut Vec<R>) {
     }
 }
 
-/// Gives every record of `chunk` to `with`, each with its hint, and frees the slots.
+/// Gives every record of `chunk` to `with`, each with its number, and frees the slots.
 #[inline(always)]
-pub fn take<R>(chunk: ReadChunk<'_, R>, hints: &[Hint], mut with: impl FnMut(R, Hint)) {
+pub fn take<R>(chunk: ReadChunk<'_, R>, mut with: impl FnMut(R, usize)) {
     if needs_drop::<R>() {
-        chunk.into_iter().zip(hints).for_each(|(record, hint)| with(record, *hint));
+        chunk.into_iter().enumerate().for_each(|(number, record)| with(record, number));
         return;
     }
     let (first, second) = chunk.as_slices();
-    let (before, behind) = hints.split_at(first.len());
-    for (part, hints) in [(first, before), (second, behind)] {
-        for (record, hint) in part.iter().zip(hints) {
+    let mut number = 0;
+    for part in [first, second] {
+        for record in part {
             // SAFETY: `record` is a valid, initialised record. It has no destructor, so a bitwise copy
             // is a move: what stays in the slot is never dropped, and the slot is freed below.
-            with(unsafe { ptr::read(record) }, *hint);
+            with(unsafe { ptr::read(record) }, number);
+            number += 1;
         }
     }
     chunk.commit_all();
@@ -68,7 +67,7 @@ mod tests {
             }
             let available = consumer.slots();
             if let Ok(chunk) = consumer.read_chunk(available) {
-                take(chunk, &[Hint::default(); 3], |record, _| seen.push(record));
+                take(chunk, |record, _| seen.push(record));
             }
         }
         seen

@@ -223,7 +223,7 @@ pub enum Next {
 pub trait Taker<R> {
     /// Looks at records that will be taken soon, and notes something of each.
     #[inline(always)]
-    fn hint(&mut self, _records: &[R], _hints: &mut [Hint]) {}
+    fn hint(&mut self, _records: &[R], _first: Hint) {}
     /// Takes the record, with what was noted of it.
     fn take(&mut self, record: R, hint: Hint);
 }
@@ -283,10 +283,10 @@ impl<R> Receiver<R> {
         while left > 0 {
             let part = left.min(LOOK_AHEAD);
             let Ok(chunk) = self.data.read_chunk(part) else { return };
-            let hints = self::hints(&chunk, with);
+            show(&chunk, with);
             // Counted first: if `with` panics the job ends, and nothing is taken twice.
             self.taken += part as u64;
-            take(chunk, &hints, |record, hint| with.take(record, hint));
+            take(chunk, |record, number| with.take(record, Hint(number)));
             left -= part;
         }
     }
@@ -305,15 +305,12 @@ impl<R> Receiver<R> {
 
 /// Shows all the records of `chunk`.
 #[inline(always)]
-fn hints<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) -> [Hint; LOOK_AHEAD] {
-    let mut hints = [Hint::default(); LOOK_AHEAD];
+fn show<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) {
     let (first, second) = chunk.as_slices();
-    let (before, behind) = hints.split_at_mut(first.len());
-    with.hint(first, before);
+    with.hint(first, Hint(0));
     if !second.is_empty() {
-        with.hint(second, behind);
+        with.hint(second, Hint(first.len()));
     }
-    hints
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use slotflow_runtime::{Key, key_group};
 
-use super::{Parts, Segments, Table};
+use super::{Assigned, Segments, Table};
 use crate::StateSize;
-use crate::keyed::segments::Cursor;
+use crate::keyed::Cursor;
 
 /// Where a round over all entries is.
 #[derive(Clone, Copy, Default)]
@@ -20,7 +20,7 @@ impl Round {
     }
 }
 
-impl<K: Key, V> Table<K, V> {
+impl<K: Key, V, A: Assigned> Table<K, V, A> {
     /// The entry among those of `hash` that `is` the one.
     pub(crate) fn find(
         &mut self,
@@ -28,12 +28,12 @@ impl<K: Key, V> Table<K, V> {
         split: u32,
         is: impl Fn(&(K, V)) -> bool,
     ) -> Option<&mut (K, V)> {
-        self.parts.of(|| split).find_by(hash, is)
+        self.of(|| split).find_by(hash, is)
     }
 
     /// Takes out the entry among those of `hash` that `is` the one.
     pub(crate) fn remove(&mut self, hash: u64, split: u32, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
-        self.parts.of(|| split).remove_by(hash, is)
+        self.of(|| split).remove_by(hash, is)
     }
 
     /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.
@@ -44,13 +44,8 @@ impl<K: Key, V> Table<K, V> {
         buckets: usize,
         keep: impl FnMut(&mut (K, V)) -> bool,
     ) -> bool {
-        let (part, parts) = match &mut self.parts {
-            Parts::Hash(segments) => (segments, 1),
-            Parts::SourcePartition(groups) => {
-                let parts = groups.len();
-                (&mut groups[round.part % parts], parts)
-            }
-        };
+        let parts = self.parts().len();
+        let part = self.of(|| round.part as u32);
         if !part.sweep(&mut round.cursor, buckets, keep) {
             *round = Round { part: (round.part + 1) % parts, cursor: Cursor::default() };
             return round.part > 0;
@@ -60,21 +55,15 @@ impl<K: Key, V> Table<K, V> {
 
     /// As [`Segments::size`].
     pub(crate) fn size(&self) -> StateSize {
-        let parts = match &self.parts {
-            Parts::Hash(segments) => std::slice::from_ref(segments),
-            Parts::SourcePartition(groups) => groups,
-        };
-        parts.iter().map(Segments::size).sum()
+        self.parts().iter().map(Segments::size).sum()
     }
 
     /// The entries of key group `group` among `groups`.
     pub(crate) fn group(&self, group: usize, groups: usize) -> impl Iterator<Item = &(K, V)> {
         let first_of = |group: usize| ((group as u128) << 64).div_ceil(groups as u128);
         let (first, last) = (first_of(group) as u64, (first_of(group + 1) - 1) as u64);
-        let (part, by_hash) = match &self.parts {
-            Parts::Hash(segments) => (segments, true),
-            Parts::SourcePartition(parts) => (&parts[group], false),
-        };
+        let by_hash = self.groups.is_empty();
+        let part = if by_hash { &self.segments } else { &self.groups[group] };
         let (first, last) = if by_hash { (first, last) } else { (0, u64::MAX) };
         let within = move |entry: &&(K, V)| !by_hash || key_group(entry.0.hash(), groups) == group;
         part.stretch(first, last).filter(within)

@@ -166,16 +166,16 @@ where
     fn hint<'s, 'r>(
         &mut self,
         records: impl Iterator<Item = &'r Either<A, B>>,
-        hints: &mut [Hint],
+        first: Hint,
         ctx: &mut Context<'s>,
     ) where
         <Owned<Either<A, B>> as Family>::Of<'s>: 'r,
     {
-        let first = |either: &'r Either<A, B>| match either {
+        let own = |either: &'r Either<A, B>| match either {
             Either::First(record) => Some(record),
             Either::Second(_) => None,
         };
-        self.keyed.hint_at(records.map(first), hints, ctx);
+        self.keyed.hint_at(records.map(own), first, ctx);
     }
 
     #[inline(always)]

@@ -42,6 +42,7 @@ pub struct ByPartial<S>(pub(super) S);
 impl<T, A, S: KeySelector<T>> KeySelector<Partial<T, A>> for ByPartial<S> {
     type Key<'r> = S::Key<'r>;
     type Stored = S::Stored;
+    type Assigned = S::Assigned;
 
     #[inline(always)]
     fn key<'r>(&mut self, partial: &'r Partial<T, A>) -> S::Key<'r> {

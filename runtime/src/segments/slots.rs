@@ -1,0 +1,459 @@
+//! A hash table that does not grow: entries side by side, and a tag of one byte for each.
+//!
+//! 1. An entry's hash names its home, one of a power of two of slots. It lies in the first slot that was free from
+//!    there on: in the window of sixteen slots that begins at home, or, if that was full, in one further on. Behind the
+//!    last home there are slots for its window, so a window is never cut in two.
+//! 2. A tag is 0 where there never was an entry, 1 where one is gone, and else has its highest bit and seven bits of the
+//!    hash. So a search compares sixteen tags at once, then the few entries whose tags are alike.
+//! 3. A search ends at the first window with a tag of 0: what it looks for would be there. An entry that goes leaves a 1
+//!    if any window over its slot had no 0, and a 0 otherwise.
+//!
+//! That is the scheme of Abseil's Swiss tables and of hashbrown. What they cannot do is why this is here: a search can be
+//! [begun](Slots::home) while the entry is fetched from memory, and goes on from that without the table's own fields.
+#![allow(unsafe_code)]
+
+use std::ptr::{NonNull, slice_from_raw_parts_mut};
+
+use super::window::{WIDTH, Window};
+
+/// There never was an entry.
+const EMPTY: u8 = 0;
+
+/// There was an entry.
+const GONE: u8 = 1;
+
+/// The fewest homes there are memory for.
+const FEWEST: usize = WIDTH;
+
+/// The tags of a table without memory, and of a search that finds nothing.
+static NOTHING: [u8; WIDTH] = [EMPTY; WIDTH];
+
+/// The bits from which the home is taken are the lowest and the segment's the highest, so these are neither.
+#[inline(always)]
+fn tag(hash: u64) -> u8 {
+    (hash >> 32) as u8 | 0x80
+}
+
+/// The table.
+pub struct Slots<E> {
+    tags: NonNull<u8>,
+    entries: NonNull<E>,
+    /// One less than there are homes; there are [`WIDTH`] - 1 more slots than homes. 0 if there is no memory.
+    mask: u32,
+    len: u32,
+    /// How many slots have or had an entry.
+    used: u32,
+}
+
+/// Where a search begins, and for which tag: a place in a table, or none.
+pub struct Home<E> {
+    tags: NonNull<u8>,
+    entry: NonNull<E>,
+    tag: u8,
+}
+
+impl<E> Clone for Home<E> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Home<E> {}
+
+impl<E> Home<E> {
+    /// Where nothing is found.
+    pub const NOWHERE: Home<E> =
+        Home { tags: NonNull::from_ref(&NOTHING).cast(), entry: NonNull::dangling(), tag: GONE };
+
+    /// Where the entry most likely is: here, or in a slot behind it. For guesses.
+    #[inline(always)]
+    pub fn entry(&self) -> *const E {
+        self.entry.as_ptr()
+    }
+
+    /// Where the tags of the first window are. For guesses.
+    #[inline(always)]
+    pub fn tags(&self) -> *const u8 {
+        self.tags.as_ptr()
+    }
+
+    /// The first slot in the first window that may have the entry. For guesses.
+    ///
+    /// # Safety
+    /// The table is still there.
+    #[inline(always)]
+    pub unsafe fn seems(&self) -> *const E {
+        // SAFETY: the table is there, and so are sixteen tags from each home on.
+        let bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
+        self.entry.as_ptr().wrapping_add(bits.trailing_zeros() as usize % WIDTH)
+    }
+
+    /// The entry that `is` the one in the first window. `None` says nothing of further ones.
+    ///
+    /// # Safety
+    /// The table is still there, and nobody else has it meanwhile.
+    #[inline(always)]
+    pub unsafe fn find<'a>(&self, is: impl Fn(&E) -> bool) -> Option<&'a mut E> {
+        // SAFETY: the table is there, and so are sixteen tags from each home on.
+        let mut bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
+        while bits != 0 {
+            // SAFETY: this slot is in the table, and its tag says that it has an entry.
+            let entry = unsafe { self.entry.add(bits.trailing_zeros() as usize).as_mut() };
+            if is(entry) {
+                return Some(entry);
+            }
+            bits &= bits - 1;
+        }
+        None
+    }
+}
+
+/// What is to be known of a table to begin a search in it.
+pub struct Start<E> {
+    tags: NonNull<u8>,
+    entries: NonNull<E>,
+    mask: u32,
+    /// The table's number among others.
+    pub number: u32,
+}
+
+impl<E> Clone for Start<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Start<E> {}
+
+impl<E> Start<E> {
+    /// Of no table: nothing is found.
+    pub const NOWHERE: Start<E> =
+        Start { tags: Home::<E>::NOWHERE.tags, entries: NonNull::dangling(), mask: 0, number: u32::MAX };
+
+    /// Where the search for `hash` begins.
+    #[inline(always)]
+    pub fn home(&self, hash: u64) -> Home<E> {
+        let home = hash as usize & self.mask as usize;
+        // SAFETY: homes are slots; where there is no memory there is one of them, without entries.
+        unsafe { Home { tags: self.tags.add(home), entry: self.entries.add(home), tag: tag(hash) } }
+    }
+}
+
+impl<E> Slots<E> {
+    /// A table without memory.
+    pub fn none() -> Self {
+        let Home { tags, entry, .. } = Home::NOWHERE;
+        Slots { tags, entries: entry, mask: 0, len: 0, used: 0 }
+    }
+
+    /// A table with so many homes, a power of two from 16 to 2^31.
+    pub fn new(homes: usize) -> Self {
+        let homes = homes.clamp(FEWEST, 1 << 31).next_power_of_two();
+        let slots = homes + WIDTH - 1;
+        let tags = NonNull::from_mut(Box::leak(vec![EMPTY; slots].into_boxed_slice())).cast();
+        let entries = NonNull::from_mut(Box::leak(Box::<[E]>::new_uninit_slice(slots))).cast();
+        Slots { tags, entries, mask: homes as u32 - 1, len: 0, used: 0 }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// How many homes there are.
+    pub fn homes(&self) -> usize {
+        if self.mask == 0 { 0 } else { self.mask as usize + 1 }
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        if self.mask == 0 { 0 } else { self.mask as usize + WIDTH }
+    }
+
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.slots() * (size_of::<E>() + 1)
+    }
+
+    /// What is to be known of it, which is table `number`, to begin a search.
+    pub fn start(&self, number: u32) -> Start<E> {
+        Start { tags: self.tags, entries: self.entries, mask: self.mask, number }
+    }
+
+    #[inline(always)]
+    fn window(&self, home: usize) -> Window {
+        debug_assert!(home <= self.mask as usize);
+        // SAFETY: from each home on there are sixteen tags, also where there is no memory.
+        unsafe { Window::at(self.tags.add(home).as_ptr()) }
+    }
+
+    /// The homes whose windows a search for `hash` looks at, each once.
+    fn windows(&self, hash: u64) -> impl Iterator<Item = usize> + use<E> {
+        let mask = self.mask as usize;
+        let steps = (0..).map(|number| number * WIDTH).take_while(move |step| *step <= mask);
+        steps.scan(hash as usize, move |at, step| {
+            // Further away each time, so that where many homes are close together not all take the same way.
+            *at += step;
+            Some(*at & mask)
+        })
+    }
+
+    /// The slot of the entry that `is` the one among those of `hash`.
+    pub fn find(&self, hash: u64, is: impl Fn(&E) -> bool) -> Option<usize> {
+        for home in self.windows(hash) {
+            let window = self.window(home);
+            let mut bits = window.are(tag(hash));
+            while bits != 0 {
+                let slot = home + bits.trailing_zeros() as usize;
+                if self.at(slot).is_some_and(&is) {
+                    return Some(slot);
+                }
+                bits &= bits - 1;
+            }
+            if window.are(EMPTY) != 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Adds an entry that is not there yet, and says in which slot; gives it back if there is no room for it.
+    ///
+    /// # Errors
+    /// Seven eighths of the homes are used, or all slots where it might be.
+    pub fn insert(&mut self, hash: u64, entry: E) -> Result<usize, E> {
+        if self.used as usize >= self.homes() / 8 * 7 {
+            return Err(entry);
+        }
+        let vacant = |home| (!self.window(home).are_high() & 0xffff, home);
+        let Some((bits, home)) = self.windows(hash).map(vacant).find(|(bits, _)| *bits != 0) else {
+            return Err(entry);
+        };
+        let slot = home + bits.trailing_zeros() as usize;
+        self.len += 1;
+        self.used += u32::from(self.tags()[slot] == EMPTY);
+        self.tags_mut()[slot] = tag(hash);
+        // SAFETY: the slot is in the table, and its tag said that there is nothing which would have to be dropped.
+        unsafe { self.entries.add(slot).write(entry) };
+        Ok(slot)
+    }
+
+    /// Which of the sixteen slots from `slot` on have entries, that one's bit the lowest; `None` behind the last slot.
+    #[inline(always)]
+    pub fn occupied(&self, slot: usize) -> Option<u32> {
+        let slots = self.slots();
+        if slot >= slots {
+            return None;
+        }
+        // The last window ends with the last slot.
+        let from = slot.min(slots - WIDTH);
+        // SAFETY: from there on there are sixteen tags.
+        let high = unsafe { Window::at(self.tags.add(from).as_ptr()) }.are_high();
+        Some(high >> (slot - from))
+    }
+
+    /// The entry in a slot.
+    #[inline(always)]
+    pub fn at(&self, slot: usize) -> Option<&E> {
+        // SAFETY: its tag says that there is an entry.
+        self.has(slot).then(|| unsafe { self.entries.add(slot).as_ref() })
+    }
+
+    /// The entry in a slot, to be changed.
+    #[inline(always)]
+    pub fn at_mut(&mut self, slot: usize) -> Option<&mut E> {
+        // SAFETY: its tag says that there is an entry.
+        self.has(slot).then(|| unsafe { self.entries.add(slot).as_mut() })
+    }
+
+    /// The entry in a slot that has one.
+    ///
+    /// # Safety
+    /// It has.
+    #[inline(always)]
+    pub unsafe fn entry_mut(&mut self, slot: usize) -> &mut E {
+        debug_assert!(self.has(slot));
+        // SAFETY: the caller's word.
+        unsafe { self.entries.add(slot).as_mut() }
+    }
+
+    #[inline(always)]
+    fn has(&self, slot: usize) -> bool {
+        self.tags().get(slot).is_some_and(|tag| *tag >= 0x80)
+    }
+
+    /// Takes the entry of a slot out.
+    pub fn take(&mut self, slot: usize) -> Option<E> {
+        if !self.has(slot) {
+            return None;
+        }
+        let emptied = if self.is_passed(slot) { GONE } else { EMPTY };
+        self.tags_mut()[slot] = emptied;
+        self.len -= 1;
+        self.used -= u32::from(emptied == EMPTY);
+        // SAFETY: there was an entry, and its tag now says that there is none.
+        Some(unsafe { self.entries.add(slot).read() })
+    }
+
+    /// Whether a window over this slot has no empty one, so that a search may have gone on behind it.
+    fn is_passed(&self, slot: usize) -> bool {
+        let (before, behind) = self.tags().split_at(slot);
+        let used = |tag: &&u8| **tag != EMPTY;
+        let run = before.iter().rev().take_while(used).take(WIDTH).count();
+        run + behind.iter().take_while(used).take(WIDTH).count() >= WIDTH
+    }
+
+    /// Drops all entries, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.drop_entries();
+        self.tags_mut().fill(EMPTY);
+        (self.len, self.used) = (0, 0);
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        (0..self.slots()).filter_map(|slot| self.at(slot))
+    }
+
+    fn tags(&self) -> &[u8] {
+        // SAFETY: so many there are, also none.
+        unsafe { NonNull::slice_from_raw_parts(self.tags, self.slots()).as_ref() }
+    }
+
+    fn tags_mut(&mut self) -> &mut [u8] {
+        // SAFETY: so many there are, and they are the table's own: where there is no memory they are none.
+        unsafe { NonNull::slice_from_raw_parts(self.tags, self.slots()).as_mut() }
+    }
+
+    fn drop_entries(&mut self) {
+        if std::mem::needs_drop::<E>() {
+            (0..self.slots()).for_each(|slot| drop(self.take(slot)));
+        }
+    }
+}
+
+impl<E> Drop for Slots<E> {
+    fn drop(&mut self) {
+        self.drop_entries();
+        if self.mask == 0 {
+            return;
+        }
+        // SAFETY: both come from boxes of as many, and the entries have been dropped.
+        unsafe {
+            drop(Box::from_raw(slice_from_raw_parts_mut(self.tags.as_ptr(), self.slots())));
+            let entries = self.entries.cast::<std::mem::MaybeUninit<E>>().as_ptr();
+            drop(Box::from_raw(slice_from_raw_parts_mut(entries, self.slots())));
+        }
+    }
+}
+
+/// The entries of a table, which goes with them.
+pub struct IntoEntries<E> {
+    slots: Slots<E>,
+    next: usize,
+}
+
+impl<E> Iterator for IntoEntries<E> {
+    type Item = E;
+
+    fn next(&mut self) -> Option<E> {
+        while self.next < self.slots.slots() {
+            self.next += 1;
+            if let Some(entry) = self.slots.take(self.next - 1) {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
+impl<E> IntoIterator for Slots<E> {
+    type Item = E;
+    type IntoIter = IntoEntries<E>;
+
+    fn into_iter(self) -> IntoEntries<E> {
+        IntoEntries { slots: self, next: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Doubles the homes.
+    fn grown(slots: Slots<(u64, u64, Rc<()>)>) -> Slots<(u64, u64, Rc<()>)> {
+        let mut larger = Slots::new(2 * slots.homes());
+        for entry in slots {
+            assert!(larger.insert(entry.0, entry).is_ok());
+        }
+        larger
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Keys come and go; few hashes, so that windows are full and searches go on behind them.
+        #[test]
+        fn what_was_put_there_is_found_until_it_is_taken_out(
+            steps in prop::collection::vec((any::<bool>(), 0..200u64), 0..600),
+            hashes in 1..200u64,
+        ) {
+            let (owned, mut slots, mut model) = (Rc::new(()), Slots::none(), HashMap::new());
+            for (number, (puts, key)) in (0..).zip(steps) {
+                let hash = (key % hashes) << 30 | (key % hashes);
+                let found = slots.find(hash, |(_, known, _)| *known == key);
+                prop_assert_eq!(found.is_some(), model.contains_key(&key));
+                match found {
+                    Some(slot) if puts => slots.at_mut(slot).unwrap().0 = hash,
+                    Some(slot) => prop_assert_eq!(slots.take(slot).map(|entry| entry.1), model.remove(&key).map(|_: i32| key)),
+                    None if puts => {
+                        if let Err(entry) = slots.insert(hash, (hash, key, owned.clone())) {
+                            slots = grown(slots);
+                            prop_assert!(slots.insert(hash, entry).is_ok());
+                        }
+                        model.insert(key, number);
+                    }
+                    None => {}
+                }
+                prop_assert_eq!((slots.len(), slots.iter().count()), (model.len(), model.len()));
+                prop_assert_eq!(Rc::strong_count(&owned), model.len() + 1);
+            }
+            slots.clear();
+            prop_assert_eq!((slots.len(), Rc::strong_count(&owned)), (0, 1));
+        }
+    }
+
+    #[test]
+    fn entries_are_dropped_with_the_table_and_with_what_is_left_of_it() {
+        let owned = Rc::new(());
+        let filled = || {
+            (0..14).fold(Slots::new(1), |mut slots, key| {
+                assert!(slots.insert(key, owned.clone()).is_ok());
+                slots
+            })
+        };
+        drop(filled());
+        assert_eq!(Rc::strong_count(&owned), 1);
+        let mut entries = filled().into_iter();
+        let _first = entries.next();
+        drop(entries);
+        assert_eq!(Rc::strong_count(&owned), 2);
+    }
+
+    #[test]
+    fn seven_eighths_of_the_homes_find_room_whatever_their_hashes() {
+        for homes in [16, 64, 1024] {
+            for hash in [0, 5, homes - 1] {
+                let mut slots = Slots::new(homes as usize);
+                (0..homes / 8 * 7).for_each(|key| assert!(slots.insert(hash, key).is_ok()));
+                assert_eq!(slots.insert(hash, 0), Err(0));
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Keys in segments, against the standard library's map.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::LOOK_AHEAD;
+
+/// A key that hashes as it is told.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Chosen(u64, u64);
+
+impl Key for Chosen {
+    fn hash(&self) -> u64 {
+        self.0
+    }
+}
+
+const ALL: (u64, u64) = (0, u64::MAX);
+
+/// How many keys a segment has when it is split.
+fn capacity<K: Key>() -> usize {
+    Segments::<K, u64>::HOMES / 8 * 7
+}
+
+/// Counts each key `rounds` times and compares with the standard library's map.
+fn counts<K: Key + Eq + Clone + std::hash::Hash + std::fmt::Debug>(
+    hashes: (u64, u64),
+    keys: &[K],
+    rounds: usize,
+) -> Segments<K, u64> {
+    let (mut segments, mut model) = (Segments::new(hashes), HashMap::new());
+    for round in 0..rounds {
+        for ahead in keys.chunks(LOOK_AHEAD) {
+            segments.hint(ahead.iter().map(Key::hash), Hint(0));
+            for (number, key) in ahead.iter().enumerate() {
+                let (same, make) = (|known: &K, key: &&K| known == *key, |key: &K| (key.clone(), 0));
+                // Every other round looks keys up as they come.
+                let hint = (round % 2 == 0).then_some(Hint(number));
+                segments.entry(hint, key, same, make).1 += 1;
+                *model.entry(key.clone()).or_insert(0) += 1;
+            }
+        }
+    }
+    let mut seen = HashMap::new();
+    for segment in segments.segments.all() {
+        for (key, count) in segment.iter() {
+            assert_eq!(seen.insert(key.clone(), *count), None);
+        }
+    }
+    assert_eq!(seen, model);
+    segments
+}
+
+#[test]
+fn every_key_has_its_own_value() {
+    for keys in [0, 1, 100, 10_000, 200_000] {
+        counts(ALL, &(0..keys).collect::<Vec<u64>>(), 3);
+    }
+}
+
+#[test]
+fn segments_stay_small_and_a_stretch_of_hashes_is_one_after_the_other() {
+    let segments = counts(ALL, &(0..200_000u64).collect::<Vec<_>>(), 1);
+    let (tables, directory) = (segments.segments.all(), &segments.directory);
+    assert!(tables.iter().all(|segment| segment.homes() == Segments::<u64, u64>::HOMES));
+    let fewest = 200_000 / capacity::<u64>();
+    assert!((fewest..4 * fewest).contains(&tables.len()), "{}", tables.len());
+    for (index, segment) in tables.iter().enumerate() {
+        assert!(segment.iter().all(|(key, _)| directory.segment_of(Key::hash(key)) == index));
+    }
+    assert_eq!(directory.segments(0, u64::MAX).len(), tables.len());
+}
+
+#[test]
+fn a_stretch_of_all_the_hashes_is_divided_as_all_of_them_are() {
+    for (first, more) in [(1 << 63, (1 << 63) - 1), (5 << 58, (3 << 57) + 12_345)] {
+        let spread = |n: u64| {
+            let hash = (u128::from(Key::hash(&n)) * (u128::from(more) + 1)) >> 64;
+            Chosen(first + hash as u64, n)
+        };
+        let segments = counts((first, more), &(0..50_000).map(spread).collect::<Vec<_>>(), 2);
+        let (enough, there_are) = (50_000 / capacity::<Chosen>(), segments.segments.all().len());
+        assert!((enough..=8 * enough).contains(&there_are), "{there_are}");
+    }
+}
+
+#[test]
+fn hashes_that_are_alike_outgrow_a_segment() {
+    let alike: Vec<_> = (0..20_000).map(|n| Chosen(42, n)).collect();
+    counts((7, 0), &alike[..100], 2);
+    // Comparing each key with all others takes its time, so this is once past the capacity.
+    let segments = counts(ALL, &alike[..capacity::<Chosen>() + 10], 1);
+    assert!(segments.directory.stretches().len() < 1000);
+}
+
+#[test]
+fn a_hash_outside_is_served_too() {
+    let outside: Vec<_> = (0..20_000u64).map(|n| Chosen(Key::hash(&n), n)).collect();
+    counts((1 << 60, 1 << 59), &outside, 2);
+}
+#[test]
+fn a_hint_of_another_key_or_another_time_changes_nothing() {
+    let (mut segments, mut model) = (Segments::new(ALL), HashMap::new());
+    for n in 0..100_000u64 {
+        if n % 1000 == 0 {
+            segments.hint((n..).map(|key| Key::hash(&key)), Hint(0));
+        }
+        let (hint, key) = (Hint((n * 7 % 40) as usize), n % 60_000);
+        segments.entry(Some(hint), key, |known, key| known == key, |key| (key, 0)).1 += 1;
+        *model.entry(key).or_insert(0) += 1;
+    }
+    assert_eq!(segments.into_iter().collect::<HashMap<_, _>>(), model);
+}
