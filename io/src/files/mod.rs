@@ -14,5 +14,7 @@ mod sink;
 mod source;
 mod splits;
 
+#[cfg(feature = "shared-memory")]
+pub(crate) use lock::{LEAVE_TIMEOUT, lock};
 pub use sink::FileSink;
 pub use source::{FileSource, Unfinished};

@@ -10,4 +10,6 @@ mod handles;
 mod not_ready;
 #[cfg(all(feature = "avro", feature = "protobuf", feature = "schema-registry"))]
 mod registry;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 mod sockets;
