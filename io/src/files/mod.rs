@@ -1,8 +1,9 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
 //! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `reading`, `positions`; [`sink`](FileSink),
-//! `rolling`; `lock` is of both.
+//! `destination`, `rolling`; `lock` is of both.
 
+mod destination;
 mod failure;
 mod identity;
 mod lock;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use slotflow_runtime::{Error, SplitId};
 
-use super::failure::{replaced, shortened, unlisted, unreadable};
+use super::failure::{replaced, shortened, unreadable};
 use super::identity::Identity;
 use super::pattern;
 use super::positions::Store;
@@ -104,8 +104,7 @@ impl Reading {
                 return Err(Stop::Gone);
             }
             for pattern in &patterns {
-                let files = pattern::files(pattern).map_err(|error| unlisted(pattern, &error))?;
-                self.splits.add_new(files, header);
+                self.splits.add_new(pattern::listed(pattern)?, header);
             }
         }
     }
