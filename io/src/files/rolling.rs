@@ -264,10 +264,13 @@ impl<S: Shape> Rolling<S> {
     }
 
     fn failed(&self, error: &io::Error) -> Error {
+        let remedy = match error.kind() {
+            io::ErrorKind::InvalidData => "mend what makes its records",
+            _ => "make room on its file system, or let this process write the folder",
+        };
         Error::world(
             format!("{} cannot be written: {error}", self.target.hidden().display()),
-            "make room on its file system, or let this process write the folder; what has no name yet is written \
-             again at the next start",
+            format!("{remedy}; what has no name yet is written again at the next start"),
         )
     }
 }

@@ -15,6 +15,7 @@ use super::pattern;
 use super::positions::{FileCommitter, Positions, Reserved, Store};
 use super::reading::{Reading, Watch};
 use super::splits::{FileSplit, FileSplits};
+use super::turns::Turns;
 use crate::frames::{BLOCK_BYTES, Ends, FrameReader, Framing, Silence, feed};
 
 /// How much is read ahead for each subtask unless it is said otherwise (a guess: some milliseconds of a disk's work).
@@ -302,10 +303,9 @@ impl Source for FileSource {
             splits: self.splits.clone(),
             subtask: (subtask.index, subtask.parallelism),
             watch: self.watch(),
-            to,
+            turns: Turns::new(to),
             store: self.store.clone(),
             cutters: HashMap::new(),
-            current: None,
             pause,
         };
         subtask.io.spawn("slotflow-files", move || reading.run())?;

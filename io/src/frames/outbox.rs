@@ -112,13 +112,35 @@ impl<B> Outbox<B> {
         self.waiting.is_empty()
     }
 
-    pub fn order(&mut self, order: Order<B>) {
-        self.ordered += u64::from(matches!(order, Order::Write(_)));
-        self.waiting.push_back(order);
+    /// The end of a step: hands over what the queue takes, and what is staged when there is nothing in front of it.
+    pub fn flush(&mut self, staged: impl FnOnce() -> Option<B>) -> Result<()> {
+        self.settle()?;
+        if self.is_settled() {
+            self.order(staged());
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// A barrier comes, behind what is staged.
+    pub fn barrier(&mut self, barrier: Barrier, staged: Option<B>) {
+        self.order(staged);
+        self.waiting.push_back(Order::Barrier(barrier.id));
+    }
+
+    /// Nothing more is meant to come behind what is staged.
+    pub fn close(&mut self, staged: Option<B>) {
+        self.order(staged);
+        self.waiting.push_back(Order::Close);
+    }
+
+    fn order(&mut self, block: Option<B>) {
+        self.ordered += u64::from(block.is_some());
+        self.waiting.extend(block.map(Order::Write));
     }
 
     /// Hands over what the queue takes, and looks whether the thread has failed.
-    pub fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self) -> Result<()> {
         if let Some(error) = self.progress.failure() {
             return Err(error);
         }
@@ -183,13 +205,11 @@ impl FrameWriter {
         self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
         if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
     }
+}
 
-    /// Puts what is staged in front of what comes next.
-    fn close_block(&mut self) {
-        if !self.staged.is_empty() {
-            self.outbox.order(Order::Write(std::mem::take(&mut self.staged)));
-        }
-    }
+/// What is staged, if anything is.
+pub(crate) fn taken<X>(staged: &mut Vec<X>) -> Option<Vec<X>> {
+    (!staged.is_empty()).then(|| std::mem::take(staged))
 }
 
 impl<F: Family> SinkWriter<F> for FrameWriter
@@ -208,22 +228,15 @@ where
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.outbox.settle()?;
-        if self.outbox.is_settled() {
-            self.close_block();
-            self.outbox.settle()?;
-        }
-        Ok(())
+        self.outbox.flush(|| taken(&mut self.staged))
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        self.close_block();
-        self.outbox.order(Order::Barrier(barrier.id));
+        self.outbox.barrier(barrier, taken(&mut self.staged));
     }
 
     fn close(&mut self) {
-        self.close_block();
-        self.outbox.order(Order::Close);
+        self.outbox.close(taken(&mut self.staged));
     }
 
     fn acknowledged(&mut self) -> Acknowledged {
