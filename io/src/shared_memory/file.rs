@@ -140,6 +140,12 @@ impl RingFile {
     }
 }
 
+/// Makes sure that a ring can be opened, but for who else may have it open: an end that came only to look would be one
+/// that is gone.
+pub(super) fn check(path: &Path, bytes: usize) -> Result<()> {
+    made(path, bytes).map(drop).map_err(|error| unopened(path, &error))
+}
+
 /// The file that says that an end is here.
 fn beside(path: &Path, end: End) -> PathBuf {
     let mut name = OsString::from(".");

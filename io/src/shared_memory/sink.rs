@@ -7,6 +7,7 @@ use slotflow_runtime::{
     Acknowledged, Barrier, Clock, Context, Error, Family, Guarantee, Result, Sink, SinkWriter, SubtaskContext,
 };
 
+use super::file::check;
 use super::{BYTES, LOOK_EVERY_NS, RingWriter, numbered};
 use crate::overflow::Overflow;
 
@@ -84,7 +85,7 @@ where
     }
 
     fn check(&mut self) -> Result<()> {
-        RingWriter::open(numbered(&self.path, 0), self.bytes).map(drop)
+        check(&numbered(&self.path, 0), self.bytes)
     }
 
     fn open(&mut self, subtask: &SubtaskContext) -> Result<SharedMemoryWriter> {
@@ -212,6 +213,22 @@ mod tests {
     use super::*;
 
     type Bytes = Borrowed<[u8]>;
+
+    #[test]
+    fn a_look_before_the_start_is_no_end_that_comes_and_goes() {
+        let folder = std::env::temp_dir().join(format!("slotflow-look-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("ring");
+        let ring = numbered(&path, 0);
+        let (mut writer, mut reader) =
+            (RingWriter::open(&ring, 0).unwrap(), RingReader::open(&ring, 0).unwrap());
+        writer.end();
+        let mut sink = SharedMemorySink::at(&path);
+        Sink::<Bytes>::check(&mut sink).unwrap();
+        slotflow_runtime::Source::splits(&mut super::super::SharedMemorySource::at(&path)).unwrap();
+        assert!(reader.has_ended().unwrap(), "the end stands");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn what_waits_is_in_front_of_the_end_and_has_not_arrived() {

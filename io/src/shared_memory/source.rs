@@ -7,6 +7,7 @@ use slotflow_runtime::{
     Context, Error, Output, Polled, Result, Source, SourceReader, SplitId, Splits, SubtaskContext, Untimed,
 };
 
+use super::file::check;
 use super::{BYTES, LOOK_EVERY_NS, RingReader, numbered};
 use crate::frames::{Frame, Frames};
 
@@ -26,20 +27,18 @@ const POLL_EVERY: Duration = Duration::from_micros(100);
 /// that fails the job, behind its last record; for one that has not come it waits.
 ///
 /// Best effort: what was taken out of a ring and not yet written by the job's sinks is lost when the job fails.
+#[derive(Clone, Debug)]
 pub struct SharedMemorySource {
     path: PathBuf,
     count: u32,
     bytes: usize,
     poll_every: Duration,
-    /// By split, from when it is asked for its splits until they are opened.
-    rings: Vec<Option<Line>>,
 }
 
 impl SharedMemorySource {
     /// The ring of a job with one writing subtask, in the file `PATH-0`.
     pub fn at(path: impl Into<PathBuf>) -> SharedMemorySource {
-        let (path, rings) = (path.into(), Vec::new());
-        SharedMemorySource { path, count: 1, bytes: BYTES, poll_every: POLL_EVERY, rings }
+        SharedMemorySource { path: path.into(), count: 1, bytes: BYTES, poll_every: POLL_EVERY }
     }
 
     /// The rings of a job with so many writing subtasks, in the files from `PATH-0` on (default 1, at least 1).
@@ -70,10 +69,10 @@ impl SharedMemorySource {
         self.poll_every(Duration::ZERO)
     }
 
-    fn line(&self, split: SplitId) -> Result<Option<Line>> {
+    fn line(&self, split: SplitId) -> Result<Line> {
         let path = numbered(&self.path, split as usize);
         let ring = RingReader::open(&path, self.bytes)?;
-        Ok(Some(Line { split, ring, origin: path.to_string_lossy().into(), look_ns: 0 }))
+        Ok(Line { split, ring, origin: path.to_string_lossy().into(), look_ns: 0 })
     }
 }
 
@@ -85,18 +84,14 @@ impl Source for SharedMemorySource {
     }
 
     fn splits(&mut self) -> Result<Splits> {
-        // Whoever is asked again lets go of them first.
-        self.rings.clear();
-        self.rings = (0..self.count).map(|split| self.line(split)).collect::<Result<_>>()?;
+        (0..self.count).try_for_each(|split| check(&numbered(&self.path, split as usize), self.bytes))?;
         Ok(Splits::Count(self.count))
     }
 
     fn open(&mut self, _: &SubtaskContext, splits: &[SplitId]) -> Result<SharedMemoryReader> {
-        let mut take = |split: &SplitId| self.rings.get_mut(*split as usize).and_then(Option::take);
-        let lines =
-            splits.iter().map(|split| take(split).ok_or_else(|| Error::bug("a ring was opened twice")));
+        let lines = splits.iter().map(|split| self.line(*split)).collect::<Result<_>>()?;
         Ok(SharedMemoryReader {
-            lines: lines.collect::<Result<_>>()?,
+            lines,
             turn: 0,
             records: Vec::new(),
             bytes: Vec::new(),
