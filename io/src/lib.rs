@@ -19,6 +19,8 @@ pub mod net;
 mod overflow;
 #[cfg(feature = "schema-registry")]
 pub mod schema_registry;
+#[cfg(feature = "shared-memory")]
+pub mod shared_memory;
 mod stdout;
 
 pub use callback::{Callback, CallbackWith, Called, callback, callback_with};

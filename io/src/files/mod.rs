@@ -1,11 +1,15 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
-//! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `reading`, `positions`; [`sink`](FileSink),
-//! `rolling`; `lock` is of both.
+//! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `turns`, `reading`, `positions`;
+//! [`sink`](FileSink), `destination`, `rolling`; `lock` is of both. `parquet` is another format of files, behind the
+//! feature of that name.
 
+mod destination;
 mod failure;
 mod identity;
 mod lock;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod pattern;
 mod positions;
 mod reading;
@@ -13,6 +17,9 @@ mod rolling;
 mod sink;
 mod source;
 mod splits;
+mod turns;
 
+#[cfg(feature = "shared-memory")]
+pub(crate) use lock::{LEAVE_TIMEOUT, lock};
 pub use sink::FileSink;
 pub use source::{FileSource, Unfinished};

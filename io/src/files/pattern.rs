@@ -4,9 +4,35 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use slotflow_runtime::{Error, Result};
+
+use super::failure::unlisted;
+
+/// The files of all these patterns, each once and sorted, each pattern's as `list` finds them.
+pub(super) fn all(patterns: &[String], list: impl Fn(&str) -> Result<Vec<PathBuf>>) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for pattern in patterns {
+        all.extend(list(pattern)?);
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+/// The files that fit, perhaps none.
+pub(super) fn listed(pattern: &str) -> Result<Vec<PathBuf>> {
+    files(pattern).map_err(|error| unlisted(pattern, &error))
+}
+
+/// The files that fit, at least one.
+pub(super) fn required(pattern: &str, remedy: &str) -> Result<Vec<PathBuf>> {
+    let files = listed(pattern)?;
+    if files.is_empty() { Err(Error::world(format!("no file is {pattern}"), remedy)) } else { Ok(files) }
+}
+
 /// The files that fit, sorted; files whose names begin with a dot only where the pattern says so. A path without a
 /// wildcard is that file.
-pub(super) fn files(pattern: &str) -> io::Result<Vec<PathBuf>> {
+fn files(pattern: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for component in Path::new(pattern).components() {
         found = match component {

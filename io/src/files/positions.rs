@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use slotflow_runtime::{Committer, Error, Offsets, Result};
 
+use super::failure::unreadable;
 use super::identity::Identity;
-use super::lock::lock;
+use super::lock::{LEAVE_TIMEOUT, lock};
+
 use super::splits::FileSplits;
 
 /// The path of a file, and where in it a split begins.
@@ -36,7 +38,7 @@ struct Position {
 
 impl Positions {
     /// Those that are stored in a file; none where there is none yet.
-    pub fn load(path: &Path) -> Result<Positions> {
+    fn load(path: &Path) -> Result<Positions> {
         let text = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Positions::default()),
             text => text.map_err(|error| cannot("read", path, &error))?,
@@ -57,9 +59,20 @@ impl Positions {
     }
 
     /// Whether they are of another file that had this path.
-    pub fn are_of_another(&self, path: &Path, identity: Identity) -> bool {
+    fn are_of_another(&self, path: &Path, identity: Identity) -> bool {
         let mut of = self.0.iter().filter(|((of, _), _)| of == path);
         of.any(|(_, position)| position.identity != identity)
+    }
+
+    /// Opens a file. Positions of another one that had its name are left out: it is a new one.
+    pub fn open(&mut self, path: &Path) -> Result<(File, Metadata)> {
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = opened.map_err(|error| unreadable(path, &error))?;
+        if self.are_of_another(path, Identity::of(&metadata)) {
+            tracing::warn!("{} is another file than the one that was read: it is a new one", path.display());
+            self.forget(path);
+        }
+        Ok((file, metadata))
     }
 
     /// Leaves out one file.
@@ -68,7 +81,7 @@ impl Positions {
     }
 
     /// Leaves out files that are gone.
-    pub fn without_gone(mut self) -> Positions {
+    fn without_gone(mut self) -> Positions {
         self.0.retain(|(path, _), _| path.exists());
         self
     }
@@ -142,7 +155,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
 
 /// Makes sure that no other job uses these positions, as long as what it gives is kept: waits so long for whoever is
 /// still leaving. The lock has a file of its own, hidden from patterns, as that of the positions is replaced.
-pub(super) fn reserve(path: &Path, timeout: Duration) -> Result<File> {
+fn reserve(path: &Path, timeout: Duration) -> Result<File> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".lock");
@@ -153,6 +166,26 @@ pub(super) fn reserve(path: &Path, timeout: Duration) -> Result<File> {
             format!("another source uses the positions {}: it holds {}", path.display(), beside.display());
         Error::world(what, "stop its job, or give `positions` another file")
     })
+}
+
+/// The positions that a source has taken for itself; none where it stores none.
+pub(super) struct Reserved {
+    at: Option<(PathBuf, File)>,
+    pub positions: Positions,
+}
+
+impl Reserved {
+    pub fn take(path: Option<&Path>) -> Result<Reserved> {
+        let Some(path) = path else { return Ok(Reserved { at: None, positions: Positions::default() }) };
+        let lock = reserve(path, LEAVE_TIMEOUT)?;
+        Ok(Reserved { at: Some((path.to_owned(), lock)), positions: Positions::load(path)? })
+    }
+
+    /// Where they are stored from now on.
+    pub fn store(self) -> Result<Option<Store>> {
+        let store = |(path, lock): (PathBuf, File)| Store::open(&path, lock, self.positions.without_gone());
+        self.at.map(store).transpose()
+    }
 }
 
 /// Where the subtasks of a source store their positions together.
@@ -173,7 +206,7 @@ struct Stored {
 
 impl Store {
     /// Makes sure that it can be written.
-    pub fn open(path: &Path, reserved: File, positions: Positions) -> Result<Store> {
+    fn open(path: &Path, reserved: File, positions: Positions) -> Result<Store> {
         positions.save(path).map_err(|error| cannot("written", path, &error))?;
         let stored = Stored { positions, changed: false };
         Ok(Store { path: path.into(), stored: Arc::new(stored.into()), _reserved: Arc::new(reserved) })

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use slotflow_runtime::{Error, SplitId};
+use slotflow_runtime::SplitId;
 
-use super::failure::{replaced, shortened, unlisted, unreadable};
+use super::failure::{replaced, shortened, unreadable};
 use super::identity::Identity;
 use super::pattern;
 use super::positions::Store;
 use super::source::Unfinished;
 use super::splits::{FileSplit, FileSplits};
-use crate::frames::{Cutter, Feeder, Framing, Gone, Piece};
+use super::turns::{Stop, Turns};
+use crate::frames::{Block, Cutter, Framing, Piece};
 
 /// What one thread reads, and how.
 pub(super) struct Reading {
@@ -26,13 +27,11 @@ pub(super) struct Reading {
     /// Which subtask it reads for, of how many.
     pub subtask: (usize, usize),
     pub watch: Option<Watch>,
-    pub to: Feeder<Piece>,
+    pub turns: Turns<Block>,
     /// Where positions are stored, if they are.
     pub store: Option<Store>,
     /// Split by split, how far it is; kept while files may grow.
     pub cutters: HashMap<SplitId, Cutter>,
-    /// The split that was read last, as long as it counts for event time.
-    pub current: Option<SplitId>,
     /// Hangs up when the reader is gone.
     pub pause: Receiver<Infallible>,
 }
@@ -45,36 +44,11 @@ pub(super) struct Watch {
     pub header: u64,
 }
 
-/// Why reading stops.
-enum Stop {
-    /// The reader wants no more.
-    Gone,
-    Failed(Error),
-}
-
-impl From<Gone> for Stop {
-    fn from(_: Gone) -> Stop {
-        Stop::Gone
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Stop {
-        Stop::Failed(error)
-    }
-}
-
 impl Reading {
     /// Reads until there is nothing more, or nobody who wants it.
     pub fn run(mut self) {
         let outcome = if self.watch.is_some() { self.read_and_watch() } else { self.read_once() };
-        let last = match outcome {
-            Ok(()) => Piece::End,
-            Err(Stop::Failed(error)) => Piece::Failed(error),
-            Err(Stop::Gone) => return,
-        };
-        // Who does not want it does not miss it.
-        let _ = self.to.give(last);
+        self.turns.end(outcome);
     }
 
     fn read_once(&mut self) -> Result<(), Stop> {
@@ -89,7 +63,7 @@ impl Reading {
             self.read(split, &mut cutter, file, u64::MAX)?;
             self.finish(&mut cutter)?;
         }
-        self.leave()
+        Ok(self.turns.leave()?)
     }
 
     /// Files that grow are read on, those that come are read, those that go are forgotten.
@@ -98,14 +72,13 @@ impl Reading {
             for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
                 self.look(split, of)?;
             }
-            self.leave()?;
+            self.turns.leave()?;
             let Some(Watch { patterns, every, header }) = self.watch.clone() else { return Ok(()) };
             if self.pause.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
                 return Err(Stop::Gone);
             }
             for pattern in &patterns {
-                let files = pattern::files(pattern).map_err(|error| unlisted(pattern, &error))?;
-                self.splits.add_new(files, header);
+                self.splits.add_new(pattern::listed(pattern)?, header);
             }
         }
     }
@@ -147,7 +120,7 @@ impl Reading {
         if half > 0 {
             tracing::warn!("{} is gone, and with it the rest of a frame of {half} bytes", path.display());
         }
-        Ok(self.to.give(Piece::Forget(split))?)
+        Ok(self.turns.give(Piece::Forget(split))?)
     }
 
     fn begin(&self, split: SplitId, of: FileSplit) -> Cutter {
@@ -156,13 +129,13 @@ impl Reading {
 
     /// Reads a file to its end, to about its length of before, or to where another split begins.
     fn read(&mut self, split: SplitId, cutter: &mut Cutter, mut file: File, to: u64) -> Result<(), Stop> {
-        self.come(split)?;
+        self.turns.come(split)?;
         let origin = cutter.origin().to_owned();
         let failed = |error: io::Error| unreadable(Path::new(&origin), &error);
         file.seek(SeekFrom::Start(cutter.read_to())).map_err(failed)?;
         while !cutter.ended() && cutter.read_to() < to && cutter.read(&mut file).map_err(failed)? > 0 {
             while let Some(block) = cutter.take()? {
-                self.to.give(Piece::Block(block))?;
+                self.turns.give(Piece::Block(block))?;
             }
         }
         Ok(())
@@ -178,25 +151,9 @@ impl Reading {
             Unfinished::Fail => return Err(cutter.torn().into()),
             Unfinished::Record => {
                 let half = cutter.take_half().map(Piece::Block);
-                half.map_or(Ok(()), |half| self.to.give(half))?;
+                half.map_or(Ok(()), |half| self.turns.give(half))?;
             }
         }
         Ok(())
-    }
-
-    /// A split begins to count before the one in front of it ends: event time is not idle in between.
-    fn come(&mut self, split: SplitId) -> Result<(), Stop> {
-        if self.current == Some(split) {
-            return Ok(());
-        }
-        self.to.give(Piece::Come(split))?;
-        self.leave()?;
-        self.current = Some(split);
-        Ok(())
-    }
-
-    fn leave(&mut self) -> Result<(), Stop> {
-        let gone = self.current.take().map(Piece::Go);
-        Ok(gone.map_or(Ok(()), |gone| self.to.give(gone))?)
     }
 }

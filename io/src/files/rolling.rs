@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Error, Result};
 
+use super::destination::refused;
 use super::lock::{LEAVE_TIMEOUT, lock};
 use super::positions::sync_folder;
 use crate::frames::{Order, Progress};
@@ -81,25 +82,67 @@ impl Lock {
     }
 }
 
-/// A folder that cannot be written.
-pub(super) fn refused(folder: &Path, error: &io::Error) -> Error {
-    let remedy = "name a folder that this process may write";
-    Error::world(format!("the folder {} cannot be written: {error}", folder.display()), remedy)
-}
-
 fn in_use(lock: &Path) -> Error {
     let what = format!("another job writes the same files: it holds {}", lock.display());
-    Error::world(what, "stop it, or give FileSink another folder or prefix")
+    Error::world(what, "stop it, or give the sink another folder or prefix")
+}
+
+/// What files are made of.
+pub(super) trait Shape: Send + 'static {
+    /// What is written at once.
+    type Block;
+    /// A file that is not finished.
+    type Making;
+
+    /// Begins a file with its first block.
+    fn begin(&self, file: File, first: Self::Block) -> io::Result<Self::Making>;
+
+    fn write(&self, making: &mut Self::Making, block: Self::Block) -> io::Result<()>;
+
+    /// How large it is, as far as is known.
+    fn bytes(&self, making: &Self::Making) -> u64;
+
+    /// Writes what is still missing.
+    fn finish(&self, making: Self::Making) -> io::Result<File>;
+}
+
+/// Bytes, as they are.
+pub(super) struct AsIs;
+
+impl Shape for AsIs {
+    type Block = Vec<u8>;
+    type Making = (File, u64);
+
+    fn begin(&self, file: File, first: Vec<u8>) -> io::Result<(File, u64)> {
+        let mut making = (file, 0);
+        self.write(&mut making, first)?;
+        Ok(making)
+    }
+
+    fn write(&self, (file, bytes): &mut (File, u64), block: Vec<u8>) -> io::Result<()> {
+        file.write_all(&block)?;
+        *bytes += block.len() as u64;
+        Ok(())
+    }
+
+    fn bytes(&self, (_, bytes): &(File, u64)) -> u64 {
+        *bytes
+    }
+
+    fn finish(&self, (file, _): (File, u64)) -> io::Result<File> {
+        Ok(file)
+    }
 }
 
 /// Writes files, one after the other.
-pub(super) struct Rolling {
+pub(super) struct Rolling<S: Shape> {
     target: Target,
+    shape: S,
     lock: Lock,
     next: u64,
-    orders: Receiver<Order>,
+    orders: Receiver<Order<S::Block>>,
     progress: Arc<Progress>,
-    open: Option<Open>,
+    open: Option<Open<S::Making>>,
     /// How many blocks were written, and the last barrier that came.
     blocks: u64,
     barrier: u64,
@@ -107,28 +150,24 @@ pub(super) struct Rolling {
 }
 
 /// The file in the making.
-struct Open {
-    file: File,
-    bytes: u64,
+struct Open<M> {
+    making: M,
     due: Instant,
 }
 
-impl Open {
-    /// It is large enough or old enough. Its age counts here, too: under load there is always another order, and the
-    /// wait for one never ends.
-    fn is_due(&self, roll_bytes: u64) -> bool {
-        self.bytes >= roll_bytes || self.due <= Instant::now()
-    }
-}
-
-impl Rolling {
+impl<S: Shape> Rolling<S> {
     /// # Errors
     /// The files are another job's, or the folder cannot be written.
-    pub fn new(target: Target, orders: Receiver<Order>, progress: Arc<Progress>) -> Result<Rolling> {
+    pub fn new(
+        target: Target,
+        shape: S,
+        orders: Receiver<Order<S::Block>>,
+        progress: Arc<Progress>,
+    ) -> Result<Rolling<S>> {
         let lock = target.lock(LEAVE_TIMEOUT)?;
         let next = target.next_number(&lock).map_err(|error| refused(&target.folder, &error))?;
         let (open, blocks, barrier, closing) = (None, 0, 0, false);
-        Ok(Rolling { target, lock, next, orders, progress, open, blocks, barrier, closing })
+        Ok(Rolling { target, shape, lock, next, orders, progress, open, blocks, barrier, closing })
     }
 
     /// Writes until nobody gives any more orders. What is not finished then is nobody's.
@@ -155,17 +194,25 @@ impl Rolling {
         }
     }
 
-    fn carry_out(&mut self, order: Order) -> io::Result<()> {
+    fn carry_out(&mut self, order: Order<S::Block>) -> io::Result<()> {
         match order {
-            Order::Write(block) => self.write(&block)?,
+            Order::Write(block) => self.write(block)?,
             Order::Barrier(barrier) => self.barrier = barrier,
             Order::Close => self.closing = true,
         }
-        if self.closing || self.open.as_ref().is_some_and(|open| open.is_due(self.target.roll_bytes)) {
+        if self.closing || self.is_due() {
             self.finish()?;
         }
         self.say();
         Ok(())
+    }
+
+    /// The file is large enough or old enough. Its age counts here, too: under load there is always another order, and
+    /// the wait for one never ends.
+    fn is_due(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            self.shape.bytes(&open.making) >= self.target.roll_bytes || open.due <= Instant::now()
+        })
     }
 
     /// Tells the slot what has arrived, or that there is room.
@@ -176,39 +223,37 @@ impl Rolling {
         }
     }
 
-    fn order(&self) -> std::result::Result<Order, RecvTimeoutError> {
+    fn order(&self) -> std::result::Result<Order<S::Block>, RecvTimeoutError> {
         match &self.open {
             Some(open) => self.orders.recv_timeout(open.due.saturating_duration_since(Instant::now())),
             None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
-    fn write(&mut self, block: &[u8]) -> io::Result<()> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => self.begin()?,
-        };
-        open.file.write_all(block)?;
-        open.bytes += block.len() as u64;
-        self.open = Some(open);
+    fn write(&mut self, block: S::Block) -> io::Result<()> {
+        match &mut self.open {
+            Some(open) => self.shape.write(&mut open.making, block)?,
+            None => self.open = Some(self.begin(block)?),
+        }
         self.blocks += 1;
         Ok(())
     }
 
-    fn begin(&self) -> io::Result<Open> {
+    fn begin(&self, first: S::Block) -> io::Result<Open<S::Making>> {
         // A year is for ever, and can be added to a clock.
         let after = self.target.roll_after.min(Duration::from_secs(365 * 24 * 3600));
-        Ok(Open { file: File::create(self.target.hidden())?, bytes: 0, due: Instant::now() + after })
+        let making = self.shape.begin(File::create(self.target.hidden())?, first)?;
+        Ok(Open { making, due: Instant::now() + after })
     }
 
     /// Gives the file its name.
     fn finish(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let name = self.target.finished(self.next);
+        let (file, name) = (self.shape.finish(open.making)?, self.target.finished(self.next));
         self.lock.note(self.next)?;
         if self.target.fsync {
             self.lock.0.sync_data()?;
-            open.file.sync_all()?;
+            file.sync_all()?;
         }
         fs::rename(self.target.hidden(), &name)?;
         if self.target.fsync {
@@ -219,10 +264,13 @@ impl Rolling {
     }
 
     fn failed(&self, error: &io::Error) -> Error {
+        let remedy = match error.kind() {
+            io::ErrorKind::InvalidData => "mend what makes its records",
+            _ => "make room on its file system, or let this process write the folder",
+        };
         Error::world(
             format!("{} cannot be written: {error}", self.target.hidden().display()),
-            "make room on its file system, or let this process write the folder; what has no name yet is written \
-             again at the next start",
+            format!("{remedy}; what has no name yet is written again at the next start"),
         )
     }
 }
@@ -243,13 +291,13 @@ mod tests {
         }
     }
 
-    fn rolling(test: &str) -> (Folder, Rolling, Arc<Progress>) {
+    fn rolling(test: &str) -> (Folder, Rolling<AsIs>, Arc<Progress>) {
         let folder = std::env::temp_dir().join(format!("slotflow-{}-{test}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (stem, suffix, roll_after) = ("f-0".into(), ".txt".into(), Duration::from_secs(3_600));
         let target = Target { folder: folder.clone(), stem, suffix, roll_bytes: 4, roll_after, fsync: true };
         let (_, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
-        (Folder(folder), Rolling::new(target, orders, progress.clone()).unwrap(), progress)
+        (Folder(folder), Rolling::new(target, AsIs, orders, progress.clone()).unwrap(), progress)
     }
 
     #[test]
@@ -286,7 +334,7 @@ mod tests {
         let target = rolling.target.clone();
         drop(rolling);
         let (_, orders) = std::sync::mpsc::sync_channel(1);
-        assert_eq!(Rolling::new(target.clone(), orders, progress).unwrap().next, 3);
+        assert_eq!(Rolling::new(target.clone(), AsIs, orders, progress).unwrap().next, 3);
         // Without what is in the lock, such as that of an older version, the names there are count.
         fs::write(folder.0.join(".f-0.lock"), "").unwrap();
         assert_eq!(target.next_number(&target.lock(Duration::ZERO).unwrap()).unwrap(), 2);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,13 +9,13 @@ use std::time::Duration;
 use slotflow_runtime::error::Problem;
 use slotflow_runtime::{Committer, Error, Result, Source, SplitId, Splits, SubtaskContext};
 
-use super::failure::{shortened, unlisted, unreadable};
+use super::failure::shortened;
 use super::identity::Identity;
-use super::lock::LEAVE_TIMEOUT;
 use super::pattern;
-use super::positions::{FileCommitter, Positions, Store, reserve};
+use super::positions::{FileCommitter, Positions, Reserved, Store};
 use super::reading::{Reading, Watch};
 use super::splits::{FileSplit, FileSplits};
+use super::turns::Turns;
 use crate::frames::{BLOCK_BYTES, Ends, FrameReader, Framing, Silence, feed};
 
 /// How much is read ahead for each subtask unless it is said otherwise (a guess: some milliseconds of a disk's work).
@@ -197,32 +196,17 @@ impl FileSource {
 
     /// The files there are, each once.
     fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut all: Vec<PathBuf> = Vec::new();
-        for pattern in &self.patterns {
-            let files = pattern::files(pattern);
-            let files = files.map_err(|error| unlisted(pattern, &error))?;
-            if files.is_empty() && self.watch_every.is_none() {
-                return Err(Error::world(
-                    format!("no file is {pattern}"),
-                    "mend the path, or say watch_every to wait for files",
-                ));
-            }
-            all.extend(files);
+        let remedy = "mend the path, or say watch_every to wait for files";
+        match self.watch_every {
+            Some(_) => pattern::all(&self.patterns, pattern::listed),
+            None => pattern::all(&self.patterns, |pattern| pattern::required(pattern, remedy)),
         }
-        all.sort();
-        all.dedup();
-        Ok(all)
     }
 
     /// The splits of one file. Positions of another that had its name are left out.
     fn divide(&self, path: &Path, positions: &mut Positions) -> Result<Vec<FileSplit>> {
-        let metadata = File::open(path).and_then(|file| file.metadata());
-        let metadata = metadata.map_err(|error| unreadable(path, &error))?;
+        let (_, metadata) = positions.open(path)?;
         let (length, identity) = (metadata.len(), Identity::of(&metadata));
-        if positions.are_of_another(path, identity) {
-            tracing::warn!("{} is another file than the one that was read: it is a new one", path.display());
-            positions.forget(path);
-        }
         let size = self.range_bytes.unwrap_or(u64::MAX);
         if length / size > SPLITS {
             let what = format!("{} would be more than {SPLITS} ranges of {size} bytes", path.display());
@@ -295,17 +279,15 @@ impl Source for FileSource {
         let files = self.files()?;
         // Whoever is asked again lets go of them first.
         self.store = None;
-        let reserved = self.positions.as_deref().map(|path| reserve(path, LEAVE_TIMEOUT)).transpose()?;
-        let mut positions = self.positions.as_deref().map(Positions::load).transpose()?.unwrap_or_default();
+        let mut reserved = Reserved::take(self.positions.as_deref())?;
         let mut splits = Vec::new();
         for file in files {
-            splits.extend(self.divide(&file, &mut positions)?);
+            splits.extend(self.divide(&file, &mut reserved.positions)?);
         }
         let count = splits.len() as u32;
         // New ones: a clone of this source has its own.
         self.splits = FileSplits::new(splits);
-        let store = |(path, reserved)| Store::open(path, reserved, positions.without_gone());
-        self.store = self.positions.as_deref().zip(reserved).map(store).transpose()?;
+        self.store = reserved.store()?;
         Ok(Splits::Count(count))
     }
 
@@ -321,10 +303,9 @@ impl Source for FileSource {
             splits: self.splits.clone(),
             subtask: (subtask.index, subtask.parallelism),
             watch: self.watch(),
-            to,
+            turns: Turns::new(to),
             store: self.store.clone(),
             cutters: HashMap::new(),
-            current: None,
             pause,
         };
         subtask.io.spawn("slotflow-files", move || reading.run())?;

@@ -27,11 +27,11 @@ impl Block {
 
 /// One thing a reading thread tells its slot, in the order in which it happened.
 #[derive(Debug)]
-pub(crate) enum Piece {
+pub(crate) enum Piece<B = Block> {
     /// A split is read from here on.
     Come(SplitId),
     /// Some of it.
-    Block(Block),
+    Block(B),
     /// It is not read any more, for now or for ever; how far it was read stays to be stored.
     Go(SplitId),
     /// Nothing of it will ever be asked for again.

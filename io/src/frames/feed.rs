@@ -10,12 +10,23 @@ use slotflow_runtime::{Context, Output, Owned, Polled, Waker};
 /// What goes in.
 pub(crate) struct Feeder<X> {
     to: SyncSender<X>,
-    waker: Waker,
+    /// Dropped behind the queue's end, so that a slot that is woken finds it closed.
+    slot: Slot,
+}
+
+/// The slot that reads: woken for each piece, and when nobody is left to give any.
+#[derive(Clone)]
+struct Slot(Waker);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 impl<X> Clone for Feeder<X> {
     fn clone(&self) -> Self {
-        Feeder { to: self.to.clone(), waker: self.waker.clone() }
+        Feeder { to: self.to.clone(), slot: self.slot.clone() }
     }
 }
 
@@ -37,14 +48,14 @@ pub(crate) enum Taken<X> {
 /// A queue for `capacity` pieces (at least 1) in front of the slot of `waker`.
 pub(crate) fn feed<X>(capacity: usize, waker: Waker) -> (Feeder<X>, Fed<X>) {
     let (to, from) = sync_channel(capacity.max(1));
-    (Feeder { to, waker }, Fed(from))
+    (Feeder { to, slot: Slot(waker) }, Fed(from))
 }
 
 impl<X> Feeder<X> {
     /// Waits for room, and wakes the slot.
     pub fn give(&self, piece: X) -> Result<(), Gone> {
         self.to.send(piece).map_err(|_| Gone)?;
-        self.waker.wake();
+        self.slot.0.wake();
         Ok(())
     }
 }
@@ -76,6 +87,28 @@ impl<X> Fed<X> {
             Ok(piece) => Taken::One(piece),
             Err(TryRecvError::Empty) => Taken::Nothing,
             Err(TryRecvError::Disconnected) => Taken::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use slotflow_runtime::slot::Park;
+
+    use super::*;
+
+    #[test]
+    fn the_last_who_goes_wakes_the_slot_which_finds_nobody() {
+        let park = Arc::new(Park::default());
+        let (first, fed) = feed::<u8>(1, Waker::new(park.clone()));
+        let last = first.clone();
+        for (feeder, is_closed) in [(first, false), (last, true)] {
+            park.prepare();
+            drop(feeder);
+            assert!(!park.is_asleep());
+            assert_eq!(matches!(fed.take(), Taken::Closed), is_closed);
         }
     }
 }

@@ -13,6 +13,7 @@ mod cutter;
 mod feed;
 mod frame;
 mod framing;
+mod incoming;
 mod outbox;
 mod reader;
 
@@ -21,7 +22,10 @@ pub(crate) use cutter::{BLOCK_BYTES, Cutter, Range};
 pub(crate) use feed::{Fed, Feeder, Gone, Taken, drain, feed};
 pub use frame::{Frame, Frames};
 pub use framing::Framing;
+pub(crate) use incoming::{Incoming, Next, Silence};
 pub use outbox::FrameWriter;
 pub(crate) use outbox::{Order, Progress};
+#[cfg(feature = "parquet")]
+pub(crate) use outbox::{Outbox, taken};
+pub(crate) use reader::Ends;
 pub use reader::FrameReader;
-pub(crate) use reader::{Ends, Silence};

@@ -30,9 +30,9 @@ const RECORDS: usize = 1024;
 
 /// What a writing thread is told.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Write these frames.
-    Write(Vec<u8>),
+pub(crate) enum Order<B = Vec<u8>> {
+    /// Write this block of records.
+    Write(B),
     /// Everything before this has to arrive before the barrier of this number has.
     Barrier(u64),
     /// Nothing more is meant to come: wait no longer for anything.
@@ -82,28 +82,19 @@ impl Progress {
     }
 }
 
-/// Writes one subtask's records through a thread of its own.
-pub struct FrameWriter {
-    framing: Framing,
-    to: SyncSender<Order>,
-    /// Frames that no order holds yet.
-    staged: Vec<u8>,
-    /// Orders that found the queue full, in front of what is staged.
-    waiting: VecDeque<Order>,
+/// The slot's end of the way to a thread: blocks and barriers, in order.
+pub(crate) struct Outbox<B> {
+    to: SyncSender<Order<B>>,
+    /// Orders that found the queue full.
+    waiting: VecDeque<Order<B>>,
     /// How many blocks have been ordered.
     ordered: u64,
-    overflow: Overflow,
     progress: Arc<Progress>,
-    /// What ends the thread, beside a queue that nobody fills, when it goes.
-    _ends: Option<Box<dyn Send>>,
 }
 
-impl FrameWriter {
-    /// A writer, and both of the thread's ends.
-    pub(crate) fn new(
-        framing: Framing,
-        subtask: &SubtaskContext,
-    ) -> (FrameWriter, Receiver<Order>, Arc<Progress>) {
+impl<B> Outbox<B> {
+    /// An outbox, and both of the thread's ends.
+    pub fn new(subtask: &SubtaskContext) -> (Outbox<B>, Receiver<Order<B>>, Arc<Progress>) {
         let (to, orders) = sync_channel(BLOCKS);
         let progress = Arc::new(Progress {
             arrived: AtomicU64::new(0),
@@ -112,40 +103,47 @@ impl FrameWriter {
             failure: Mutex::default(),
             waker: subtask.waker.clone(),
         });
-        let writer = FrameWriter {
-            framing,
-            to,
-            staged: Vec::new(),
-            waiting: VecDeque::new(),
-            ordered: 0,
-            overflow: Overflow::new(subtask.overflow_bytes),
-            progress: progress.clone(),
-            _ends: None,
-        };
-        (writer, orders, progress)
+        let outbox = Outbox { to, waiting: VecDeque::new(), ordered: 0, progress: progress.clone() };
+        (outbox, orders, progress)
     }
 
-    /// Drops `ends` with itself.
-    pub(crate) fn ending(self, ends: impl Send + 'static) -> FrameWriter {
-        FrameWriter { _ends: Some(Box::new(ends)), ..self }
+    /// Whether the queue has taken all orders.
+    pub fn is_settled(&self) -> bool {
+        self.waiting.is_empty()
     }
 
-    fn stage(&mut self, frame: &[u8]) -> Result<()> {
-        self.overflow.count();
-        self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
-        if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
-    }
-
-    /// Puts what is staged in front of what comes next.
-    fn close_block(&mut self) {
-        if !self.staged.is_empty() {
-            self.ordered += 1;
-            self.waiting.push_back(Order::Write(std::mem::take(&mut self.staged)));
+    /// The end of a step: hands over what the queue takes, and what is staged when there is nothing in front of it.
+    pub fn flush(&mut self, staged: impl FnOnce() -> Option<B>) -> Result<()> {
+        self.settle()?;
+        if self.is_settled() {
+            self.order(staged());
+            self.settle()?;
         }
+        Ok(())
     }
 
-    /// Hands over what the queue takes.
+    /// A barrier comes, behind what is staged.
+    pub fn barrier(&mut self, barrier: Barrier, staged: Option<B>) {
+        self.order(staged);
+        self.waiting.push_back(Order::Barrier(barrier.id));
+    }
+
+    /// Nothing more is meant to come behind what is staged.
+    pub fn close(&mut self, staged: Option<B>) {
+        self.order(staged);
+        self.waiting.push_back(Order::Close);
+    }
+
+    fn order(&mut self, block: Option<B>) {
+        self.ordered += u64::from(block.is_some());
+        self.waiting.extend(block.map(Order::Write));
+    }
+
+    /// Hands over what the queue takes, and looks whether the thread has failed.
     fn settle(&mut self) -> Result<()> {
+        if let Some(error) = self.progress.failure() {
+            return Err(error);
+        }
         while let Some(order) = self.waiting.pop_front() {
             match self.to.try_send(order) {
                 Ok(()) => {}
@@ -163,6 +161,55 @@ impl FrameWriter {
         let gone = || Error::bug("the thread that writes for a sink has ended without a word");
         self.progress.failure().unwrap_or_else(gone)
     }
+
+    /// What has arrived for good, where so much has no order yet.
+    pub fn acknowledged(&self, staged: usize) -> Acknowledged {
+        match self.progress.arrived() {
+            (blocks, _) if staged == 0 && self.is_settled() && blocks == self.ordered => {
+                Acknowledged::Everything
+            }
+            (_, barrier) => Acknowledged::UpTo(barrier),
+        }
+    }
+}
+
+/// Writes one subtask's records through a thread of its own.
+pub struct FrameWriter {
+    framing: Framing,
+    /// Frames that no order holds yet.
+    staged: Vec<u8>,
+    outbox: Outbox<Vec<u8>>,
+    overflow: Overflow,
+    /// What ends the thread, beside a queue that nobody fills, when it goes.
+    _ends: Option<Box<dyn Send>>,
+}
+
+impl FrameWriter {
+    /// A writer, and both of the thread's ends.
+    pub(crate) fn new(
+        framing: Framing,
+        subtask: &SubtaskContext,
+    ) -> (FrameWriter, Receiver<Order>, Arc<Progress>) {
+        let (outbox, orders, progress) = Outbox::new(subtask);
+        let (staged, overflow) = (Vec::new(), Overflow::new(subtask.overflow_bytes));
+        (FrameWriter { framing, staged, outbox, overflow, _ends: None }, orders, progress)
+    }
+
+    /// Drops `ends` with itself.
+    pub(crate) fn ending(self, ends: impl Send + 'static) -> FrameWriter {
+        FrameWriter { _ends: Some(Box::new(ends)), ..self }
+    }
+
+    fn stage(&mut self, frame: &[u8]) -> Result<()> {
+        self.overflow.count();
+        self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
+        if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
+    }
+}
+
+/// What is staged, if anything is.
+pub(crate) fn taken<X>(staged: &mut Vec<X>) -> Option<Vec<X>> {
+    (!staged.is_empty()).then(|| std::mem::take(staged))
 }
 
 impl<F: Family> SinkWriter<F> for FrameWriter
@@ -176,38 +223,24 @@ where
     }
 
     fn room(&mut self) -> usize {
-        let has_room = self.waiting.is_empty() && self.staged.len() < BLOCK_BYTES;
+        let has_room = self.outbox.is_settled() && self.staged.len() < BLOCK_BYTES;
         self.overflow.promise(if has_room { RECORDS } else { 0 })
     }
 
     fn flush(&mut self) -> Result<()> {
-        if let Some(error) = self.progress.failure() {
-            return Err(error);
-        }
-        self.settle()?;
-        if self.waiting.is_empty() {
-            self.close_block();
-            self.settle()?;
-        }
-        Ok(())
+        self.outbox.flush(|| taken(&mut self.staged))
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        self.close_block();
-        self.waiting.push_back(Order::Barrier(barrier.id));
+        self.outbox.barrier(barrier, taken(&mut self.staged));
     }
 
     fn close(&mut self) {
-        self.close_block();
-        self.waiting.push_back(Order::Close);
+        self.outbox.close(taken(&mut self.staged));
     }
 
     fn acknowledged(&mut self) -> Acknowledged {
-        let all_ordered = self.staged.is_empty() && self.waiting.is_empty();
-        match self.progress.arrived() {
-            (blocks, _) if all_ordered && blocks == self.ordered => Acknowledged::Everything,
-            (_, barrier) => Acknowledged::UpTo(barrier),
-        }
+        self.outbox.acknowledged(self.staged.len())
     }
 }
 

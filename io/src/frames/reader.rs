@@ -1,56 +1,28 @@
 //! Lends the frames of blocks, on the slot.
 
-use std::collections::BTreeMap;
-
 use slotflow_runtime::{
     Committer, Context, Error, Offset, Offsets, Output, Polled, Result, SourceReader, SplitId, Untimed,
 };
 
 use super::frame::{Frame, Frames};
-use super::{Block, Fed, Framing, Piece, Taken};
+use super::{Block, Fed, Framing, Incoming, Next, Piece, Silence};
 
 /// Reads the frames that the threads of one subtask have read ahead.
 pub struct FrameReader {
     framing: Framing,
-    /// None where there is nothing to read, and never will be.
-    fed: Option<Fed<Piece>>,
-    silence: Silence,
+    incoming: Incoming<Block>,
     block: Block,
     /// Where the next frame begins in it.
     at: usize,
     /// The number of its line, if that is known.
     line: Option<u64>,
-    /// By split, as there may be thousands: of files that were read, of connections.
-    places: BTreeMap<SplitId, Place>,
-    /// How many of them are here.
-    here: usize,
-    /// How often splits have come or gone.
-    state: u64,
-    ended: bool,
     committer: Option<Box<dyn Committer>>,
     /// What ends its threads, when it goes.
     _ends: Option<Ends>,
 }
 
-/// What it means that nothing comes of a split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Silence {
-    /// It has nothing.
-    IsIdle,
-    /// It has more, and is slow.
-    IsBehind,
-}
-
 /// What lets the reading threads go when it is dropped, beside a queue that nobody reads.
 pub(crate) type Ends = Box<dyn Send>;
-
-/// A split as far as it was read.
-#[derive(Default)]
-struct Place {
-    /// Known once something of it has come.
-    next: Option<Offset>,
-    here: bool,
-}
 
 impl FrameReader {
     pub(crate) fn new(
@@ -60,66 +32,26 @@ impl FrameReader {
         committer: Option<Box<dyn Committer>>,
         ends: Ends,
     ) -> FrameReader {
-        let reader = FrameReader::without_splits(framing);
-        // A file that waits for its turn is behind; of a connection that is not there nobody knows.
-        let state = u64::from(silence == Silence::IsIdle);
-        FrameReader { fed: Some(fed), silence, state, committer, _ends: Some(ends), ..reader }
+        let (incoming, reader) = (Incoming::new(fed, silence), FrameReader::without_splits(framing));
+        FrameReader { incoming, committer, _ends: Some(ends), ..reader }
     }
 
     /// Of a subtask that has nothing to read.
     pub(crate) fn without_splits(framing: Framing) -> FrameReader {
-        FrameReader {
-            framing,
-            fed: None,
-            silence: Silence::IsIdle,
-            block: Block::empty(),
-            at: 0,
-            line: None,
-            places: BTreeMap::new(),
-            here: 0,
-            state: 1,
-            ended: false,
-            committer: None,
-            _ends: None,
-        }
+        let (incoming, block) = (Incoming::without_splits(), Block::empty());
+        FrameReader { framing, incoming, block, at: 0, line: None, committer: None, _ends: None }
     }
 
     /// The next block, once the one before is used up, or what to say instead.
     fn advance(&mut self, now_ns: u64) -> Result<Option<Polled>> {
-        let Some(fed) = self.fed.as_ref().filter(|_| !self.ended) else { return Ok(Some(Polled::End)) };
-        let piece = match fed.take() {
-            Taken::One(piece) => piece,
-            Taken::Nothing => return Ok(Some(Polled::Idle)),
-            Taken::Closed => {
-                return Err(Error::bug("the thread that reads for a source has ended without a word"));
-            }
-        };
-        match piece {
-            Piece::Block(block) => {
+        match self.incoming.next(now_ns)? {
+            Next::Polled(polled) => Ok(Some(polled)),
+            Next::Block(block) => {
                 self.line = block.line;
                 (self.block, self.at) = (block, 0);
-                return Ok(None);
+                Ok(None)
             }
-            Piece::Come(split) => self.set_here(split, true),
-            Piece::Go(split) => self.set_here(split, false),
-            Piece::Forget(split) => self.forget(split),
-            Piece::Failed(error) => return Err(error),
-            Piece::End => self.ended = true,
         }
-        self.state += 1;
-        // Event time hears of it before the next record.
-        Ok(Some(Polled::Until(now_ns)))
-    }
-
-    fn set_here(&mut self, split: SplitId, here: bool) {
-        let place = self.places.entry(split).or_default();
-        let was_here = std::mem::replace(&mut place.here, here);
-        self.here = self.here + usize::from(here) - usize::from(was_here);
-    }
-
-    fn forget(&mut self, split: SplitId) {
-        let gone = self.places.remove(&split);
-        self.here -= usize::from(gone.is_some_and(|place| place.here));
     }
 }
 
@@ -159,33 +91,28 @@ impl SourceReader for FrameReader {
         {
             return Ok(polled);
         }
-        let FrameReader { framing, block, at, line, places, .. } = self;
+        let FrameReader { framing, block, at, line, incoming, .. } = self;
         let block: &'s Block = block;
         ctx.set_split(block.split);
         let pushed = lend((*framing, block), (at, line), budget, ctx, out)?;
-        if let Some(place) = places.get_mut(&block.split) {
-            place.next = Some((block.offset + *at as u64).min(block.end) as Offset);
-        }
+        incoming.read_to(block.split, (block.offset + *at as u64).min(block.end) as Offset);
         Ok(Polled::Records(pushed))
     }
 
     fn offsets(&self) -> Offsets {
-        self.places.iter().filter_map(|(split, place)| Some((*split, place.next?))).collect()
+        self.incoming.offsets()
     }
 
-    /// Before the first split has come, nobody knows.
     fn idle(&self) -> bool {
-        self.state > 0 && self.here == 0
+        self.incoming.idle()
     }
 
     fn is_behind(&self, split: SplitId) -> bool {
-        self.silence == Silence::IsBehind
-            && (self.state == 0 || self.places.get(&split).is_some_and(|place| place.here))
+        self.incoming.is_behind(split)
     }
 
     fn splits_since(&self, state: u64) -> Option<(u64, Vec<SplitId>)> {
-        let here = || self.places.iter().filter(|(_, place)| place.here).map(|(split, _)| *split);
-        (self.state != state).then(|| (self.state, here().collect()))
+        self.incoming.splits_since(state)
     }
 
     fn committer(&mut self) -> Option<Box<dyn Committer>> {

@@ -8,6 +8,10 @@ mod folder;
 mod formats;
 mod handles;
 mod not_ready;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(all(feature = "avro", feature = "protobuf", feature = "schema-registry"))]
 mod registry;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 mod sockets;
