@@ -1,7 +1,8 @@
 //! Which of the records that are shown ahead a record is.
 
-/// The number of a record among those that an inlet showed last, from 0 to [`LOOK_AHEAD`](crate::LOOK_AHEAD) - 1: under
-/// it an operator notes at [`Operator::hint`](crate::Operator::hint) where it will look when the record comes, and finds
-/// that again when it does.
+/// The number of a record among those that an inlet showed last, from 0 to [`LOOK_AHEAD`](crate::LOOK_AHEAD) - 1.
+///
+/// Under it an operator notes at [`Operator::hint`](crate::Operator::hint) where it will look when the record comes,
+/// and finds that again when it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hint(pub usize);

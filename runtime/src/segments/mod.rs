@@ -36,7 +36,18 @@ const TAGS_CACHED_BYTES: usize = 8 * 1024 * 1024;
 /// How much memory a core fetches at once: 64 bytes on all that we know.
 const CACHE_LINE: usize = 64;
 
-/// Values by key.
+/// Values by key, of one subtask.
+///
+/// ```
+/// use slotflow_runtime::segments::Segments;
+///
+/// let mut counts = Segments::new((0, u64::MAX));
+/// for word in ["a", "b", "a"] {
+///     *counts.value(word, |known, word| known == word, |word| (word, 0)) += 1;
+/// }
+/// assert_eq!(counts.find(&"a"), Some(&2));
+/// assert_eq!(counts.size().keys, 2);
+/// ```
 pub struct Segments<K, V> {
     directory: Directory,
     segments: Tables<(K, V)>,
@@ -57,8 +68,8 @@ impl<K: Key, V> Segments<K, V> {
         Segments { segments: Tables::new(directory.stretches().len()), directory }
     }
 
-    /// Notes where the keys of these hashes are to be looked for, under numbers from `first` on; what is there is asked for
-    /// meanwhile, as far as it pays. A note is of use until the next one of its number.
+    /// Notes where the keys of these hashes are to be looked for, under numbers from `first` on; what is there is asked
+    /// for meanwhile, as far as it pays. A note is of use until the next one of its number.
     #[inline(always)]
     pub fn hint(&mut self, hashes: impl Iterator<Item = u64>, first: Hint) {
         let Segments { directory, segments } = self;
@@ -151,8 +162,8 @@ fn prefetch_near<E>(home: &Home<E>) {
     prefetch(home.entry().wrapping_byte_add(CACHE_LINE));
 }
 
-/// Makes room in the segment of `hash`, and says which that is then: gives it twice as many homes while it is small, and
-/// then splits it. Where entries have gone it keeps its size.
+/// Makes room in the segment of `hash`, and says which that is then: gives it twice as many homes while it is small,
+/// and then splits it. Where half of what there is room for has gone it keeps its size.
 #[cold]
 fn grow<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, hash: u64) -> usize {
     let number = directory.segment_of(hash);

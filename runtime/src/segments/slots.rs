@@ -1,15 +1,15 @@
 //! A hash table that does not grow: entries side by side, and a tag of one byte for each.
 //!
 //! 1. An entry's hash names its home, one of a power of two of slots. It lies in the first slot that was free from
-//!    there on: in the window of sixteen slots that begins at home, or, if that was full, in one further on. Behind the
-//!    last home there are slots for its window, so a window is never cut in two.
-//! 2. A tag is 0 where there never was an entry, 1 where one is gone, and else has its highest bit and seven bits of the
-//!    hash. So a search compares sixteen tags at once, then the few entries whose tags are alike.
-//! 3. A search ends at the first window with a tag of 0: what it looks for would be there. An entry that goes leaves a 1
-//!    if any window over its slot had no 0, and a 0 otherwise.
+//!    there on: in the window of sixteen slots that begins at home, or, if that was full, in one further on. Behind
+//!    the last home there are slots for its window, so a window is never cut in two.
+//! 2. A tag is 0 where there never was an entry, 1 where one is gone, and else has its highest bit and seven bits of
+//!    the hash. So a search compares sixteen tags at once, then the few entries whose tags are alike.
+//! 3. A search ends at the first window with a tag of 0: what it looks for would be there. An entry that goes leaves
+//!    a 1 if any window over its slot had no 0, and a 0 otherwise.
 //!
-//! That is the scheme of Abseil's Swiss tables and of hashbrown. What they cannot do is why this is here: a search can be
-//! [begun](Slots::home) while the entry is fetched from memory, and goes on from that without the table's own fields.
+//! That is the scheme of Abseil's Swiss tables and of hashbrown. What they cannot do is why this is here: a search can
+//! be [begun](Start::home) while the entry is fetched from memory, and goes on without the table's own fields.
 #![allow(unsafe_code)]
 
 use std::ptr::{NonNull, slice_from_raw_parts_mut};
@@ -411,7 +411,10 @@ mod tests {
                 prop_assert_eq!(found.is_some(), model.contains_key(&key));
                 match found {
                     Some(slot) if puts => slots.at_mut(slot).unwrap().0 = hash,
-                    Some(slot) => prop_assert_eq!(slots.take(slot).map(|entry| entry.1), model.remove(&key).map(|_: i32| key)),
+                    Some(slot) => {
+                        let taken = slots.take(slot).map(|entry| entry.1);
+                        prop_assert_eq!(taken, model.remove(&key).map(|_: i32| key));
+                    }
                     None if puts => {
                         if let Err(entry) = slots.insert(hash, (hash, key, owned.clone())) {
                             slots = grown(slots);
