@@ -47,7 +47,7 @@ impl SchemaRegistry {
 
     fn referenced(&self, Reference { name, subject, version }: &Reference) -> Result<Schema> {
         let found: Option<Registered> =
-            self.get(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
+            self.get_once(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
         let missing = || {
             let what =
                 format!("schema registry {} has no version {version} of subject {subject:?}", self.url);
