@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Error, Family, Result, SinkWriter, SubtaskContext, Waker,
+    Acknowledged, Barrier, Context, Error, Family, Measures, Result, SinkWriter, SubtaskContext, Waker,
 };
 
 use super::{BLOCK_BYTES, Framing};
@@ -92,6 +92,9 @@ pub struct FrameWriter {
     waiting: VecDeque<Order>,
     /// How many blocks have been ordered.
     ordered: u64,
+    /// How many records are staged, and how many each block has that has not arrived.
+    staged_records: usize,
+    under_way: VecDeque<usize>,
     overflow: Overflow,
     progress: Arc<Progress>,
     /// What ends the thread, beside a queue that nobody fills, when it goes.
@@ -118,6 +121,8 @@ impl FrameWriter {
             staged: Vec::new(),
             waiting: VecDeque::new(),
             ordered: 0,
+            staged_records: 0,
+            under_way: VecDeque::new(),
             overflow: Overflow::new(subtask.overflow_bytes),
             progress: progress.clone(),
             _ends: None,
@@ -133,6 +138,7 @@ impl FrameWriter {
     fn stage(&mut self, frame: &[u8]) -> Result<()> {
         self.overflow.count();
         self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
+        self.staged_records += 1;
         if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
     }
 
@@ -140,6 +146,7 @@ impl FrameWriter {
     fn close_block(&mut self) {
         if !self.staged.is_empty() {
             self.ordered += 1;
+            self.under_way.push_back(std::mem::take(&mut self.staged_records));
             self.waiting.push_back(Order::Write(std::mem::take(&mut self.staged)));
         }
     }
@@ -203,11 +210,19 @@ where
     }
 
     fn acknowledged(&mut self) -> Acknowledged {
+        let (blocks, barrier) = self.progress.arrived();
+        self.under_way.drain(..self.under_way.len() - (self.ordered - blocks) as usize);
         let all_ordered = self.staged.is_empty() && self.waiting.is_empty();
-        match self.progress.arrived() {
-            (blocks, _) if all_ordered && blocks == self.ordered => Acknowledged::Everything,
-            (_, barrier) => Acknowledged::UpTo(barrier),
+        if all_ordered && self.under_way.is_empty() {
+            Acknowledged::Everything
+        } else {
+            Acknowledged::UpTo(barrier)
         }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        let records = self.staged_records + self.under_way.iter().sum::<usize>();
+        measures.waiting(records, || "the thread that writes, or the other side".into());
     }
 }
 

@@ -146,6 +146,42 @@ fn a_job_whose_registry_does_not_answer_can_be_left_and_is_drained_behind_the_an
 }
 
 #[test]
+fn subtasks_share_an_answer_and_a_job_that_waits_for_it_names_the_registry_and_counts_what_it_leaves() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let server = Server::start(move |_| {
+        let _gone = held.recv();
+        schema(FIRST, "")
+    });
+    let start = |payloads: usize| {
+        let (env, read) = (environment(), Collected::new());
+        env.source(from_iterator(std::iter::repeat_n(&*payload(1, b"\x02a").leak(), payloads)))
+            .rebalance()
+            .then("avro", decode(avro_confluent::<Trade>(&server.client())))
+            .parallelism(4)
+            .sink(read.sink());
+        (env.start("trades").unwrap(), read)
+    };
+    let (job, _read) = start(usize::MAX);
+    let waits = format!("waits for schema registry http://{} with ", server.address);
+    // It cannot end meanwhile, and a reason that is not found within a minute never is.
+    let named = (0..6_000).any(|_| {
+        assert!(!job.ends_within(Duration::from_millis(10)));
+        job.why_slow().contains(&waits)
+    });
+    assert!(named, "{}", job.why_slow());
+    let report = job.drain(Duration::from_millis(1)).unwrap();
+    let held: Vec<_> =
+        report.left.iter().filter(|left| left.operator == "avro" && left.records > 0).collect();
+    assert!(!held.is_empty(), "{report}");
+
+    let (job, read) = start(1_000);
+    drop(let_go);
+    let report = job.wait().unwrap();
+    assert_eq!((read.take().len(), report.left), (1_000, Vec::new()));
+    assert_eq!(server.lines(), ["GET /schemas/ids/1"; 2], "once for each client");
+}
+
+#[test]
 fn what_is_not_the_payloads_fault_fails_the_job_however_malformed_ones_are_treated() {
     let server = server();
     let failed = |id| {
