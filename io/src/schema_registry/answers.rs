@@ -59,17 +59,16 @@ mod tests {
     /// What each of eight threads is told of "/a" where one who asks waits until all the others have come.
     fn told_at_once(answers: &Answers, said: Option<&str>) -> (usize, Vec<Option<String>>) {
         let asked = AtomicUsize::new(0);
+        let ask = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            while Arc::strong_count(&locked(&answers.0)["/a"]) < 9 {
+                thread::yield_now();
+            }
+            Ok(said.map(String::from))
+        };
         let told = thread::scope(|scope| {
-            let ask = || {
-                asked.fetch_add(1, Ordering::Relaxed);
-                while Arc::strong_count(&locked(&answers.0)["/a"]) < 9 {
-                    thread::yield_now();
-                }
-                Ok(said.map(String::from))
-            };
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| answers.get_or_ask("/a", ask).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            let threads = [(); 8].map(|()| scope.spawn(|| answers.get_or_ask("/a", ask).unwrap()));
+            threads.map(|thread| thread.join().unwrap()).into()
         });
         (asked.load(Ordering::Relaxed), told)
     }

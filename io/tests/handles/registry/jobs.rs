@@ -152,6 +152,8 @@ fn subtasks_share_an_answer_and_a_job_that_waits_for_it_names_the_registry_and_c
         let _gone = held.recv();
         schema(FIRST, "")
     });
+    // Goes before the server, or that would wait for it when the test fails.
+    let let_go = let_go;
     let start = |payloads: usize| {
         let (env, read) = (environment(), Collected::new());
         env.source(from_iterator(std::iter::repeat_n(&*payload(1, b"\x02a").leak(), payloads)))
