@@ -256,14 +256,17 @@ fn a_schema_is_read_with_all_that_it_uses() {
     assert!(endless.contains("schema 3 of the schema registry cannot be read as Avro"), "{endless}");
 }
 
-/// The subject `n` has a record in which the record of subject `n + 1` stands; where they end, `last` says.
-fn chain_of_schemas(last: usize) -> Server {
+/// The subject `n` has a record in which the record of subject `n + 1` stands, within so many arrays; where they end,
+/// `last` says.
+fn chain_of_schemas(last: usize, arrays: usize) -> Server {
     Server::start(move |line| {
         let number = line.split('/').nth(2).and_then(|part| part.parse::<usize>().ok()).unwrap_or(0);
         let next = number + 1;
-        let field = if number < last { format!("a.N{next}") } else { "int".into() };
+        let innermost = if number < last { format!(r#""a.N{next}""#) } else { r#""int""#.into() };
+        let array = |items, _| format!(r#"{{"type": "array", "items": {items}}}"#);
+        let field = (0..arrays).fold(innermost, array);
         let text = format!(
-            r#"{{"type": "record", "name": "a.N{number}", "fields": [{{"name": "x", "type": "{field}"}}]}}"#
+            r#"{{"type": "record", "name": "a.N{number}", "fields": [{{"name": "x", "type": {field}}}]}}"#
         );
         let reference = format!(r#"{{"name": "a.N{next}", "subject": "{next}", "version": 1}}"#);
         let references = if number < last { reference } else { String::new() };
@@ -273,8 +276,14 @@ fn chain_of_schemas(last: usize) -> Server {
 
 #[test]
 fn schemas_that_use_ever_new_ones_fail_the_job_and_no_stack_overflows() {
-    for (last, reason) in [(300, "cannot be read as Avro"), (usize::MAX, "uses more than 1000 others")] {
-        let (server, env) = (chain_of_schemas(last), environment());
+    let refused = [
+        (44, 0, "cannot be read as Avro"),
+        (70, 0, "is nested more than 128 deep with those that it uses"),
+        (100, 90, "is nested more than 128 deep with those that it uses"),
+        (usize::MAX, 0, "uses more than 1000 others"),
+    ];
+    for (last, arrays, reason) in refused {
+        let (server, env) = (chain_of_schemas(last, arrays), environment());
         env.source(from_iterator(lent(vec![payload(1, b"\x02")])))
             .then("avro", decode(avro_confluent::<Trade>(&server.client())))
             .sink(callback(|_| ()));
