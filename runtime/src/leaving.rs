@@ -21,7 +21,11 @@ impl<'s> Leaving<'s> {
 
     /// Drops what belongs to the operator of this number. The first that panics counts; the others go all the same.
     pub fn part<X>(&mut self, operator: u32, part: X) {
-        let Err(error) = Error::caught(|| Ok(drop(part))) else { return };
+        let dropped = Error::caught(|| {
+            drop(part);
+            Ok(())
+        });
+        let Err(error) = dropped else { return };
         let name = self.names.get(operator as usize).map_or("", |name| name);
         self.failed.get_or_insert(error.at(name, self.index));
     }
