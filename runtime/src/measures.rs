@@ -243,8 +243,8 @@ pub(crate) fn measure<F: Family, C: Consumer<F>>(
     measures.check(budget_bytes, blame)
 }
 
-/// When the operators of a subtask are asked: before it idles or is blocked, at its end, and while it is busy after 16 Ki records
-/// or a tenth of a second.
+/// When the operators of a subtask are asked: before it idles or is blocked, at its end, and while it is busy after
+/// 16 Ki records or a tenth of a second.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     /// Records since they were asked.

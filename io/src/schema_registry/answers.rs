@@ -1,7 +1,7 @@
 //! What the registry has said of things that never change: asked once, however many want to know.
 //!
-//! 1. Each path has a place with a lock of its own. Whoever asks holds it until the answer has come, and all others wait
-//!    there: the host's threads and those on the I/O cores, never a slot.
+//! 1. Each path has a place with a lock of its own. Whoever asks holds it until the answer has come, and all others
+//!    wait there: the host's threads and those on the I/O cores, never a slot.
 //! 2. An answer stays in its place for good.
 //! 3. What is missing may come to be. Its place is forgotten, so that only those who waited there are told; and ids of
 //!    garbage, which may be any number, take no memory.
@@ -24,7 +24,7 @@ impl Answers {
     ///
     /// # Errors
     /// Those of `ask`.
-    pub fn get_or_ask(
+    pub fn known_or_asked(
         &self,
         path: &str,
         ask: impl FnOnce() -> Result<Option<String>>,
@@ -67,7 +67,7 @@ mod tests {
             Ok(said.map(String::from))
         };
         let told = thread::scope(|scope| {
-            let threads = [(); 8].map(|()| scope.spawn(|| answers.get_or_ask("/a", ask).unwrap()));
+            let threads = [(); 8].map(|()| scope.spawn(|| answers.known_or_asked("/a", ask).unwrap()));
             threads.map(|thread| thread.join().unwrap()).into()
         });
         (asked.load(Ordering::Relaxed), told)
@@ -79,13 +79,17 @@ mod tests {
         assert_eq!(told_at_once(&answers, None), (1, vec![None; 8]));
         assert!(locked(&answers.0).is_empty(), "what is missing is not remembered");
         assert_eq!(told_at_once(&answers, Some("long")), (1, vec![Some("long".into()); 8]));
-        assert_eq!(answers.get_or_ask("/a", || Ok(None)).unwrap(), Some("long".into()), "it never changes");
+        assert_eq!(
+            answers.known_or_asked("/a", || Ok(None)).unwrap(),
+            Some("long".into()),
+            "it never changes"
+        );
     }
 
     #[test]
     fn who_could_not_ask_leaves_it_to_the_next() {
         let answers = Answers::default();
-        assert!(answers.get_or_ask("/a", || Err(Error::world("away", "start it"))).is_err());
-        assert_eq!(answers.get_or_ask("/a", || Ok(Some("long".into()))).unwrap(), Some("long".into()));
+        assert!(answers.known_or_asked("/a", || Err(Error::world("away", "start it"))).is_err());
+        assert_eq!(answers.known_or_asked("/a", || Ok(Some("long".into()))).unwrap(), Some("long".into()));
     }
 }

@@ -12,7 +12,8 @@ use super::answers::Answers;
 use super::schema::{Registered, Schema};
 
 /// A client of a Confluent Schema Registry. Its clones share what it knows: the schema of an id never changes, so none
-/// is asked for twice, also when several threads, and the subtasks of a job, want to know at once. Its methods that ask wait for the answer: call them before a job starts, never on a slot.
+/// is asked for twice, also when several threads, and the subtasks of a job, want to know at once. Its methods that ask
+/// wait for the answer: call them before a job starts, never on a slot.
 ///
 /// An attempt may take 10 s, and 5 are made in 6 s and more when the registry cannot be reached, answers nothing, or
 /// says that it is not well or has too much to do (408, 429, 5xx). The defaults are guesses: a registry that is
@@ -124,7 +125,7 @@ impl SchemaRegistry {
     /// # Errors
     /// The registry does not answer, or refuses to; so for all that is asked.
     pub fn schema(&self, id: u32) -> Result<Option<Schema>> {
-        self.get_once(&format!("/schemas/ids/{id}"))
+        self.asked_once(&format!("/schemas/ids/{id}"))
     }
 
     /// Registers a schema under a subject, which for the values of a topic is `TOPIC-value`, and gives its id. One that

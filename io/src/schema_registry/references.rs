@@ -15,7 +15,8 @@ use super::schema::{Reference, Registered, Schema};
 /// No schema uses more others (a guess, so that a registry that names ever new ones comes to an end).
 const MOST_REFERENCES: usize = 1000;
 
-/// No type is deeper within others: what reads the whole as JSON goes no further, and each level takes some of the stack.
+/// No type is deeper within others: what reads the whole as JSON goes no further, and each level takes some of the
+/// stack.
 const MOST_DEPTH: usize = 128;
 
 /// A type is deeper within others than that.
@@ -59,7 +60,7 @@ impl SchemaRegistry {
 
     fn referenced(&self, Reference { name, subject, version }: &Reference) -> Result<Schema> {
         let found: Option<Registered> =
-            self.get_once(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
+            self.asked_once(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
         let missing = || {
             let what =
                 format!("schema registry {} has no version {version} of subject {subject:?}", self.url);

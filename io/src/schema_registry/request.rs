@@ -52,8 +52,8 @@ impl SchemaRegistry {
     }
 
     /// What stands at a path where nothing ever changes: asked for once by all clones together.
-    pub(super) fn get_once<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let answer = self.answers.get_or_ask(path, || {
+    pub(super) fn asked_once<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let answer = self.answers.known_or_asked(path, || {
             if self.nobody_waits() {
                 Err(self.away("whoever wanted to know has gone"))
             } else {

@@ -120,8 +120,8 @@ impl<'j> View<'j> {
 }
 
 /// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and
-/// clears what is left below (ECMA-48 sequences). It is cut to the columns and rows that there are; gives how many lines
-/// it has. A drawing that was higher than a terminal that has become lower is covered as far as it can be seen.
+/// clears what is left below (ECMA-48 sequences). It is cut to the columns and rows that there are; gives how many
+/// lines it has. A drawing that was higher than a terminal that has become lower is covered as far as it can be seen.
 fn draw_over(
     out: &mut impl Write,
     drawn: usize,

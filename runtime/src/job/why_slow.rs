@@ -351,8 +351,8 @@ mod tests {
             let subtasks = vec![subtask(0, 0, 0, [5, 90, 0]), asks, subtask(2, 0, 1, [1, 0, 0])];
             job(subtasks, vec![ring((0, 0), (1, 0), 90), ring((1, 0), (2, 0), 0)], [0, 0]).why_slow()
         };
-        let said = "the outside: \"ask\" of \"c1\" subtask 0 waits for the registry with 7 records, and took nothing for \
-                    92 % of the time";
+        let said = "the outside: \"ask\" of \"c1\" subtask 0 waits for the registry with 7 records, and took \
+                    nothing for 92 % of the time";
         assert_eq!(named(7), said);
         assert!(!named(0).starts_with("the outside"), "{}", named(0));
     }
