@@ -255,6 +255,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Something has happened, whatever its step comes to.
+    pub(crate) fn freshen(&mut self) {
+        self.fresh = true;
+    }
+
     /// Whether to ask now, after a step.
     #[inline(always)]
     pub(crate) fn is_due(&mut self, step: &Step, now_ns: u64) -> bool {

@@ -267,6 +267,8 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// running clock stands still.
     fn waiting(&mut self, turn: Turn) -> Result<Step> {
         self.blocked_since_ns = turn.now_ns;
+        // The records that wait may have come in this very step.
+        self.asked.freshen();
         let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
         let due_ns = self.due_ns();
         let due_ns = if due_ns > turn.now_ns { due_ns } else { u64::MAX };

@@ -403,6 +403,9 @@ impl Operator<Owned<u64>> for HeldUp {
         self.held.drain(..).for_each(|record| out.push(record, ctx));
         Flow::Done
     }
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.waiting(self.held.len(), || "an answer".into());
+    }
 }
 
 #[test]
@@ -427,9 +430,16 @@ fn a_latency_mark_waits_behind_the_records_that_an_operator_has_held_back() {
     let noted = Noted::default();
     let chain = Chain { operator: 0, head: HeldUp::default(), rest: noted.clone() };
     let says = Says(Event::Mark(LatencyMark { sent_ns: 1 }));
-    let mut subtask = ChainSubtask::new(says, chain, subtask(), Arc::new([]), Arc::default());
+    let meter = Arc::<SubtaskMeter>::default();
+    let mut subtask = ChainSubtask::new(says, chain, subtask(), Arc::new([]), meter.clone());
     let mut step = || subtask.step(Turn { now_ns: 1, budget: 2 });
     assert!(matches!(step(), Step::Blocked(u64::MAX)));
+    let told = &meter.operators.snapshot(|_| String::new())[0];
+    assert_eq!(
+        (told.waiting_records, &*told.waits_for),
+        (2, "an answer"),
+        "told in the step that took them in"
+    );
     assert!(matches!(step(), Step::Blocked(u64::MAX)));
     assert!(matches!(step(), Step::Progress(0)));
     let noted = noted.0.lock().unwrap();
