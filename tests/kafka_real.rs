@@ -5,6 +5,8 @@
 #[path = "kafka_real/faults.rs"]
 mod faults;
 mod kafka;
+#[path = "kafka_real/process.rs"]
+mod process;
 #[path = "kafka_real/scale_out.rs"]
 mod scale_out;
 #[path = "kafka_real/security.rs"]
@@ -12,13 +14,13 @@ mod security;
 
 use std::future::Future;
 use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::task::{self, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka::{PARTITIONS, Topics};
+use process::Process;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -222,10 +224,10 @@ impl Topics {
         Some(Topics { brokers, input, output, fetch_wait_ms: 10 })
     }
 
-    /// Writes so many bytes, spread over the partitions.
-    fn fill_bytes(&self, bytes: usize) {
-        let line = "x".repeat(10_000);
-        let lines = (0..(bytes / line.len()) as u32).map(|n| (n % PARTITIONS, &line));
+    /// Writes so many bytes in lines of this length, spread over the partitions.
+    fn fill_bytes(&self, bytes: usize, line_bytes: usize) {
+        let line = "x".repeat(line_bytes);
+        let lines = (0..(bytes / line_bytes) as u32).map(|n| (n % PARTITIONS, &line));
         fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
     }
 }
@@ -242,11 +244,8 @@ fn member(topics: &Topics) -> Job {
     topics.uppercase(topics.source().spread_by_group().setting("session.timeout.ms", 6_000))
 }
 
-fn start_member(topics: &Topics) -> Child {
-    let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--exact", "a_member_in_a_process_of_its_own"]).stdout(Stdio::null());
-    process.env("MEMBER_OF_TEST", format!("{} {} {}", topics.brokers, topics.input, topics.output));
-    process.spawn().unwrap()
+fn start_member(topics: &Topics) -> Process {
+    Process::start("a_member_in_a_process_of_its_own", topics)
 }
 
 /// Writes lines, a thousand at a time, and waits until all have arrived, until `done`; gives how many there are.
@@ -270,22 +269,20 @@ fn two_processes_share_a_topic_and_one_that_is_killed_loses_nothing() {
     with_topics("shared", |topics| {
         let job = member(topics);
         let written = fill_until(topics, 0, |lines| job.metrics().records_in() == u64::from(lines));
-        let mut other = start_member(topics);
+        let other = start_member(topics);
         // What this process has not read, the other one has.
         let all_by_this = |lines| job.metrics().records_in() >= u64::from(lines);
         let written = fill_until(topics, written, |lines| !all_by_this(lines));
         topics.fill(written..written + 2_000);
-        other.kill().unwrap();
-        other.wait().unwrap();
+        other.kill();
         let written = fill_until(topics, written + 2_000, |_| true);
-        let mut other = start_member(topics);
+        let other = start_member(topics);
         let read = job.metrics().records_in();
         // It reads a part of what comes again.
         let shared = |lines: u32| job.metrics().records_in() - read < u64::from(lines - written);
         let written = fill_until(topics, written, shared);
         topics.fill(written..written + 2_000);
-        other.kill().unwrap();
-        other.wait().unwrap();
+        other.kill();
         fill_until(topics, written + 2_000, |_| true);
         job.drain(PATIENCE).unwrap();
     });

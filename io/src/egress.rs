@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Error, Owned, Result, Sink, SinkWriter, SubtaskContext, Waker,
+    Acknowledged, Barrier, Context, Error, Measures, Owned, Result, Sink, SinkWriter, SubtaskContext, Waker,
 };
 
 use crate::doorbell::Doorbell;
@@ -268,6 +268,10 @@ impl<T: Send + 'static> SinkWriter<Owned<T>> for EgressWriter<T> {
 
     fn acknowledged(&mut self) -> Acknowledged {
         if self.waiting.is_empty() { Acknowledged::Everything } else { Acknowledged::UpTo(self.arrived) }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.waiting(self.waiting.len(), || "whoever takes from its egress".into());
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slotflow::prelude::*;
 use slotflow::runtime::job::JobMetrics;
+use slotflow::runtime::{Ending, JobReport, Left};
 
 /// Runs a job to its end, and gives its last metrics.
 fn ended(env: Environment) -> JobMetrics {
@@ -80,6 +81,57 @@ fn each_operator_tells_its_keys_and_bytes() {
         sizes,
         [("pairs", 0, true), ("fold", 2, true)],
         "time has ended, and with it what pairs are kept for"
+    );
+}
+
+/// What is left of a job that is drained within `deadline`, once it has come so far.
+fn left_by(env: &Environment, deadline: Duration, so_far: impl Fn(&JobMetrics) -> bool) -> JobReport {
+    let job = env.start("cut off").unwrap();
+    while !so_far(&job.metrics()) {
+        assert!(!job.has_ended());
+        std::thread::yield_now();
+    }
+    job.drain(deadline).unwrap()
+}
+
+#[test]
+fn a_drained_job_counts_the_windows_that_never_fired_and_one_that_ends_waits_for_nothing() {
+    let minutes = |env: &Environment, records| {
+        let timed =
+            env.source(generate(records, |n| n as i64)).with_timestamps(|_| 7, Watermarks::monotonous());
+        let windows = timed.key_by(|n| n % 10).window(Tumbling::of(Duration::from_secs(60)));
+        let sums = windows.reduce(|a, b| a + b).name("sums").map(|sum| sum.value);
+        sums.key_by(|_| 0).fold(0, |sum, n| *sum += n).name("all").sink(callback(|_: i64| ()));
+    };
+    let env = Environment::with(Config::default());
+    minutes(&env, u64::MAX);
+    let report = left_by(&env, Duration::from_secs(60), |metrics| metrics.records_in() > 100);
+    let sums = Left { operator: "sums".into(), subtask: 0, records: 0, state_keys: 10 };
+    assert_eq!((report.ending, &report.left[..]), (Ending::Drained, &[sums][..]));
+    assert!(report.to_string().ends_with("; left in \"sums\" subtask 0: the state of 10 keys"), "{report}");
+    let env = Environment::with(Config::default());
+    minutes(&env, 1_000);
+    assert_eq!(env.run("ended").unwrap().left, []);
+}
+
+#[test]
+fn a_job_that_is_cut_off_counts_the_records_that_wait_in_it() {
+    let env = Environment::with(Config::from_toml("[edges]\ncapacity = 64").unwrap());
+    // A request that was dropped would have failed.
+    let never = AsyncIo::unordered(std::mem::forget::<Request>).capacity(16);
+    let numbers = env.source(generate(u64::MAX, |n| n)).map(|n| n).start_new_chain();
+    numbers.map_async(never, |n: &u64| std::future::ready(Ok::<_, String>(*n))).sink(callback(|_| ()));
+    let full = |metrics: &JobMetrics| {
+        let operators = metrics.subtasks.iter().flat_map(|subtask| &subtask.operators);
+        operators.map(|operator| operator.waiting_records).sum::<u64>() == 16
+            && metrics.edges.iter().all(|edge| edge.ring.blocked_ns > 0)
+    };
+    let report = left_by(&env, Duration::from_millis(1), full);
+    let [in_front, held] = &report.left[..] else { panic!("{report}") };
+    assert_eq!((&*held.operator, held.records), ("map_async", 16));
+    assert!(
+        in_front.operator.starts_with("map -> map_async") && (1..=64).contains(&in_front.records),
+        "{report}"
     );
 }
 

@@ -78,7 +78,7 @@ fn a_destructor_that_panics_fails_its_job_only() {
     };
     env.source(generate(10, |i| i)).map_with(made).sink(callback(|_: u64| {}));
     let error = env.run("cracked").unwrap_err().to_string();
-    assert_eq!(error, "operator \"generate\", subtask 0: panicked: cracked");
+    assert_eq!(error, "operator \"map\", subtask 0: panicked: cracked");
     still_works(&pool);
 }
 

@@ -12,8 +12,8 @@ use crate::install::Installer;
 use crate::pipe::Pipe;
 use crate::plan::Graph;
 use crate::{
-    Barrier, Consumer, Context, Downstream, Family, Flow, Flush, LatencyMark, Measures, Output, Result,
-    SubtaskContext, Tail, Time, Timestamp,
+    Barrier, Consumer, Context, Downstream, Family, Flow, Flush, LatencyMark, Leaving, Measures, Output,
+    Result, SubtaskContext, Tail, Time, Timestamp,
 };
 
 /// A pipeline of which only the records and their time are known.
@@ -113,6 +113,9 @@ impl<F: Family> Consumer<F> for Box<dyn Consumer<F>> {
     }
     fn measure(&self, measures: &mut Measures<'_>) {
         (**self).measure(measures);
+    }
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        (*self).leave(leaving);
     }
 }
 

@@ -7,7 +7,8 @@
 use crate::context::Blame;
 use crate::control::{Barrier, LatencyMark};
 use crate::{
-    Build, Context, Family, Flow, Hint, Measures, Operator, Output, Result, SubtaskContext, Timestamp,
+    Build, Context, Family, Flow, Hint, Leaving, Measures, Operator, Output, Result, SubtaskContext,
+    Timestamp,
 };
 
 /// Where a chain ends: a sink's writer, or the outlets towards other subtasks.
@@ -85,6 +86,8 @@ pub trait Consumer<F: Family>: Output<F> + Tail {
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow;
     /// Asks every operator what it has to tell; see [`Operator::measure`].
     fn measure(&self, _measures: &mut Measures<'_>) {}
+    /// The subtask goes: drops each operator under its number. The default drops everything as it is.
+    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {}
 }
 
 /// How the rest of a chain comes to be; the counterpart of [`Build`].
@@ -263,6 +266,12 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
     fn measure(&self, measures: &mut Measures<'_>) {
         measures.by(self.operator, |measures| self.head.measure(measures));
         self.rest.measure(measures);
+    }
+
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        let Chain { operator, head, rest } = *self;
+        leaving.part(operator, head);
+        Box::new(rest).leave(leaving);
     }
 }
 

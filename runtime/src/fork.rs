@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::control::{Barrier, LatencyMark};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Owned, Result, SubtaskContext,
-    Tail, Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Leaving, Measures, Output, Owned, Result,
+    SubtaskContext, Tail, Timestamp,
 };
 
 /// Where a record goes.
@@ -187,6 +187,10 @@ where
     fn measure(&self, measures: &mut Measures<'_>) {
         self.first.measure(measures);
         self.second.measure(measures);
+    }
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        Box::new(self.first).leave(leaving);
+        Box::new(self.second).leave(leaving);
     }
 }
 

@@ -24,10 +24,12 @@ const EVERY_NS: u64 = 100_000_000;
 struct Told {
     operator: u32,
     what: What,
-    /// Keys that have state, or records left out.
+    /// Keys that have state, records left out, or records that wait.
     count: Count,
     /// Of state.
     bytes: Count,
+    /// For whom records wait.
+    whom: OnceLock<String>,
 }
 
 /// What a count is of.
@@ -35,6 +37,7 @@ struct Told {
 enum What {
     State,
     Dropped(&'static str),
+    Waiting,
 }
 
 /// A list that one thread appends to while others read it.
@@ -71,7 +74,10 @@ impl Default for OperatorMeters {
 
 impl OperatorMeters {
     fn told(&self, operator: u32, what: What) -> &Told {
-        let make = || Told { operator, what, count: Count::default(), bytes: Count::default() };
+        let make = || {
+            let (count, bytes, whom) = Default::default();
+            Told { operator, what, count, bytes, whom }
+        };
         self.0.find_or_append(|told| told.operator == operator && told.what == what, make)
     }
 
@@ -111,6 +117,10 @@ pub struct OperatorMetrics {
     pub state_bytes: usize,
     /// What it has left out, by reason.
     pub dropped: Vec<Dropped>,
+    /// Records that have come in and have not gone on, because they wait for somebody outside.
+    pub waiting_records: u64,
+    /// For whom they wait, or did the first time; empty if none ever had to.
+    pub waits_for: String,
 }
 
 /// How many records an operator has left out for a reason.
@@ -134,6 +144,10 @@ impl OperatorMetrics {
                     (told.count.value() as usize, told.bytes.value() as usize);
             }
             What::Dropped(reason) => self.dropped.push(Dropped { reason, records: told.count.value() }),
+            What::Waiting => {
+                self.waiting_records = told.count.value();
+                self.waits_for = told.whom.get().cloned().unwrap_or_default();
+            }
         }
     }
 
@@ -142,7 +156,7 @@ impl OperatorMetrics {
         self.dropped.iter().filter(|dropped| dropped.reason == reason).map(|dropped| dropped.records).sum()
     }
 
-    /// What came since an earlier look; state is that of now.
+    /// What came since an earlier look; state, and what waits, is that of now.
     pub(crate) fn subtract(&mut self, earlier: &OperatorMetrics) {
         for dropped in &mut self.dropped {
             dropped.records = dropped.records.saturating_sub(earlier.dropped(dropped.reason));
@@ -185,6 +199,16 @@ impl<'m> Measures<'m> {
         }
     }
 
+    /// So many records have come in and have not gone on, because they wait for `whom`, somebody outside: a server, the
+    /// other side of a sink. Told as long as the operator lives, also when it is 0 again.
+    pub fn waiting(&mut self, records: usize, whom: impl FnOnce() -> String) {
+        let told = self.meters.told(self.operator, What::Waiting);
+        told.count.set(records as u64);
+        if records > 0 {
+            told.whom.get_or_init(whom);
+        }
+    }
+
     fn check(self, budget_bytes: Option<usize>, blame: &Blame) -> Result<()> {
         let (keys, bytes) = self.meters.state();
         match budget_bytes {
@@ -219,8 +243,8 @@ pub(crate) fn measure<F: Family, C: Consumer<F>>(
     measures.check(budget_bytes, blame)
 }
 
-/// When the operators of a subtask are asked: before it idles, at its end, and while it is busy after 16 Ki records
-/// or a tenth of a second.
+/// When the operators of a subtask are asked: before it idles or is blocked, at its end, and while it is busy after
+/// 16 Ki records or a tenth of a second.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     /// Records since they were asked.
@@ -231,6 +255,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Something has happened, whatever its step comes to.
+    pub(crate) fn freshen(&mut self) {
+        self.fresh = true;
+    }
+
     /// Whether to ask now, after a step.
     #[inline(always)]
     pub(crate) fn is_due(&mut self, step: &Step, now_ns: u64) -> bool {
@@ -240,8 +269,8 @@ impl Asked {
                 self.records += records;
                 self.records >= EVERY_RECORDS || now_ns >= self.next_ns
             }
-            Step::Idle(_) | Step::Done => self.fresh,
-            Step::Blocked(_) | Step::Failed(_) => false,
+            Step::Idle(_) | Step::Blocked(_) | Step::Done => self.fresh,
+            Step::Failed(_) => false,
         };
         if due {
             *self = Asked { records: 0, fresh: false, next_ns: now_ns + EVERY_NS };
@@ -295,14 +324,15 @@ mod tests {
     }
 
     #[test]
-    fn they_are_asked_now_and_then_while_busy_and_before_it_idles() {
+    fn they_are_asked_now_and_then_while_busy_and_before_it_rests() {
         let mut asked = Asked::default();
         assert!(asked.is_due(&Step::Progress(1), 1), "at the first step, or a short job would never tell");
         assert!(!asked.is_due(&Step::Progress(EVERY_RECORDS - 1), 2));
-        assert!(!asked.is_due(&Step::Blocked(9), 2));
         assert!(asked.is_due(&Step::Progress(1), 2));
         assert!(!asked.is_due(&Step::Idle(9), 3), "nothing has happened since");
-        assert!(!asked.is_due(&Step::Progress(0), 3) && asked.is_due(&Step::Idle(9), 3));
+        for rests in [Step::Idle(9), Step::Blocked(9)] {
+            assert!(!asked.is_due(&Step::Progress(0), 3) && asked.is_due(&rests, 3));
+        }
         assert!(asked.is_due(&Step::Progress(0), 3 + EVERY_NS));
     }
 }

@@ -143,14 +143,18 @@ pub struct SubtaskMeter {
     pub records: Count,
     /// Time in steps that made progress.
     pub busy_ns: Count,
-    /// Time between a step that found no room and the next.
+    /// Time between a step that took no input, for want of room or because an operator waits, and the next.
     pub blocked_ns: Count,
+    /// When the last such step was, if there was none since; 0 otherwise.
+    pub blocked_since_ns: Count,
     /// Time in which it had input waiting while its slot stepped others.
     pub waited_ns: Count,
     /// The longest step.
     pub step_max_ns: Count,
     /// Event time at its input.
     pub watermark: Count,
+    /// Records that lay in its rings when it was dropped.
+    pub unread: Count,
     /// What its operators tell of themselves.
     pub operators: OperatorMeters,
 }

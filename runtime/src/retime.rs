@@ -14,8 +14,8 @@ use crate::chain::Guard;
 use crate::control::{Barrier, LatencyMark};
 use crate::time::{MAX_TIMESTAMP, MIN_TIMESTAMP};
 use crate::{
-    Consumer, Context, Downstream, Family, Flow, Flush, Measures, Output, Result, SubtaskContext, Tail,
-    Timestamp,
+    Consumer, Context, Downstream, Family, Flow, Flush, Leaving, Measures, Output, Result, SubtaskContext,
+    Tail, Timestamp,
 };
 
 /// What there is to say about event time between two records.
@@ -204,6 +204,12 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
 
     fn measure(&self, measures: &mut Measures<'_>) {
         self.rest.measure(measures);
+    }
+
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        let Retime { operator, assigner, rest, .. } = *self;
+        leaving.part(operator, assigner);
+        Box::new(rest).leave(leaving);
     }
 }
 

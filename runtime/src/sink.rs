@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::control::{Barrier, LatencyMark};
-use crate::{Context, Family, Result, SubtaskContext};
+use crate::{Context, Family, Measures, Result, SubtaskContext};
 
 /// What a sink promises about records that were read before a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,10 @@ pub trait SinkWriter<F: Family>: Send + 'static {
     fn acknowledged(&mut self) -> Acknowledged {
         Acknowledged::Everything
     }
+
+    /// Tells how many records have not been acknowledged, and by whom ([`Measures::waiting`]); asked as
+    /// [`Operator::measure`](crate::Operator::measure) is. The default has nothing to tell.
+    fn measure(&self, _measures: &mut Measures<'_>) {}
 }
 
 /// Counts what is under way between barriers, for writers whose acknowledgements come later and in

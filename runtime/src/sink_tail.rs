@@ -8,8 +8,8 @@ use crate::control::{Barrier, LatencyMark};
 use crate::job::Arrivals;
 use crate::metrics::LatencyMeter;
 use crate::{
-    Acknowledged, Consumer, Context, Error, Family, Flow, Flush, Output, Result, SinkWriter, SubtaskContext,
-    Tail, Timestamp,
+    Acknowledged, Consumer, Context, Error, Family, Flow, Flush, Leaving, Measures, Output, Result,
+    SinkWriter, SubtaskContext, Tail, Timestamp,
 };
 
 /// A sink's writer, and its word to the job about what has arrived.
@@ -115,5 +115,13 @@ impl<F: Family, W: SinkWriter<F>> Consumer<F> for SinkTail<F, W> {
 
     fn end(&mut self, _: &mut Context<'_>) -> Flow {
         Flow::Done
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.by(self.operator, |measures| self.writer.measure(measures));
+    }
+
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        leaving.part(self.operator, self.writer);
     }
 }

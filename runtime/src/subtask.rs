@@ -16,7 +16,10 @@ use crate::head::{Drive, Event, Head};
 use crate::measures::{Asked, measure};
 use crate::metrics::SubtaskMeter;
 use crate::time::MIN_TIMESTAMP;
-use crate::{Arena, Consumer, Context, Error, Family, Flow, Flush, Result, SubtaskContext};
+use crate::{
+    Arena, Consumer, Context, Error, Family, Flow, Flush, LatencyMark, Leaving, Measures, Result,
+    SubtaskContext,
+};
 
 /// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
 /// answer takes, and a thousandth of a core).
@@ -30,7 +33,7 @@ pub enum Step {
     Progress(usize),
     /// There was nothing to do; ask again at this time of the host's clock, or when woken.
     Idle(u64),
-    /// There was no room; ask again at this time, or when woken.
+    /// There was no room, or an operator waits for somebody outside; ask again at this time, or when woken.
     Blocked(u64),
     /// It has ended and everything it sent has arrived.
     Done,
@@ -67,6 +70,14 @@ pub trait Subtask {
     /// its stead, until the time that it named.
     fn ready(&self) -> bool {
         true
+    }
+
+    /// It will not be stepped again: counts what it has in hand, and drops its operators.
+    ///
+    /// # Errors
+    /// A destructor has panicked, of the operator that the error names.
+    fn leave(&mut self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -228,10 +239,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             Event::Noted => Flow::Done,
             Event::Idle => settled(chain, &mut ctx, |chain| chain.forward_idle()),
             Event::Barrier(barrier) => settled(chain, &mut ctx, |chain| chain.barrier(barrier)),
-            Event::Mark(mark) => {
-                chain.mark(mark, turn.now_ns);
-                Flow::Done
-            }
+            Event::Mark(mark) => marked(chain, &mut ctx, mark),
         };
         if let Some(error) = ctx.into_error() {
             return Err(error);
@@ -247,7 +255,7 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             }
             (Flow::Done, _) => Phase::Running,
         };
-        if let Event::Mark(_) = event {
+        if let (Flow::Done, Event::Mark(_)) = (flow, event) {
             // It goes out together with the records behind it, whose way it measures.
             return Ok(Step::Progress(0));
         }
@@ -259,10 +267,12 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     /// running clock stands still.
     fn waiting(&mut self, turn: Turn) -> Result<Step> {
         self.blocked_since_ns = turn.now_ns;
+        // The records that wait may have come in this very step.
+        self.asked.freshen();
         let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
         let due_ns = self.due_ns();
         let due_ns = if due_ns > turn.now_ns { due_ns } else { u64::MAX };
-        let step = Step::Idle(self.poll_ns(turn).min(due_ns));
+        let step = Step::Blocked(self.poll_ns(turn).min(due_ns));
         Ok(if flushed.moved { step.after_a_move() } else { step })
     }
 
@@ -327,6 +337,15 @@ fn settled<F: Family, C: Consumer<F>>(
     flow
 }
 
+/// Sends a latency mark on. What waits in front of it came before, and is let go first, or waited for.
+fn marked<F: Family, C: Consumer<F>>(chain: &mut C, ctx: &mut Context<'_>, mark: LatencyMark) -> Flow {
+    let flow = if chain.due_ns() <= ctx.now_ns() { chain.tick(ctx) } else { Flow::Done };
+    if flow == Flow::Done && !ctx.failed() {
+        chain.mark(mark, ctx.now_ns());
+    }
+    flow
+}
+
 impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
     fn step(&mut self, turn: Turn) -> Step {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -350,6 +369,18 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
     fn ready(&self) -> bool {
         // A head that waits for a time is asked when it has come.
         !matches!(self.phase, Phase::Running) || (self.head.due_ns() == u64::MAX && self.head.ready())
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.meter.unread.set(self.head.fill() as u64);
+        let Some(chain) = self.chain.take() else { return Ok(()) };
+        let (mut measures, mut leaving) =
+            (Measures::of(&self.meter.operators), Leaving::new(&self.names, self.context.index));
+        if !matches!(self.phase, Phase::Done) {
+            chain.measure(&mut measures);
+        }
+        Box::new(chain).leave(&mut leaving);
+        leaving.outcome()
     }
 }
 

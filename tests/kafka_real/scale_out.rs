@@ -11,8 +11,8 @@ use slotflow::io::kafka::{OwnedMessage, fill_topic, read_topic};
 use slotflow::runtime::IoCores;
 
 use self::stages::{Instance, payment};
-use crate::faults::start;
 use crate::kafka::{PARTITIONS, Topics};
+use crate::process::Process;
 use crate::{PATIENCE, make_topics, with_topics};
 
 /// The topic between the stages.
@@ -75,8 +75,8 @@ fn producers(topics: &Topics) -> BTreeSet<Vec<u8>> {
 fn two_stages_in_two_processes_lose_nothing_when_one_is_killed_and_comes_back() {
     with_topics("scale-out", |topics| {
         make_topics(&topics.brokers, &[(&between(topics), 4)], "1000000");
-        let (this, mut other) =
-            (instance(topics), start("scale_out::an_instance_in_a_process_of_its_own", topics));
+        let (this, other) =
+            (instance(topics), Process::start("scale_out::an_instance_in_a_process_of_its_own", topics));
         let began = Instant::now();
         let mut paid = 0;
         // Each subtask of stage one is a producer, and this process has two.
@@ -86,14 +86,12 @@ fn two_stages_in_two_processes_lose_nothing_when_one_is_killed_and_comes_back() 
             assert!(began.elapsed() < PATIENCE, "the other process writes nothing");
         }
         pay(topics, paid..paid + 3_000);
-        other.kill().unwrap();
-        other.wait().unwrap();
+        other.kill();
         pay(topics, paid + 3_000..paid + 5_000);
-        let mut other = start("scale_out::an_instance_in_a_process_of_its_own", topics);
+        let other = Process::start("scale_out::an_instance_in_a_process_of_its_own", topics);
         pay(topics, paid + 5_000..paid + 7_000);
         all_are_seen(topics, paid + 7_000);
-        other.kill().unwrap();
-        other.wait().unwrap();
+        other.kill();
         // A user is in one partition, whoever has written.
         let written = written(topics);
         let of_users = written.iter().map(|of| of.iter().map(|it| it.key.clone()).collect::<BTreeSet<_>>());

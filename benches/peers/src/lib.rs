@@ -9,6 +9,7 @@ pub mod due;
 pub mod keyed;
 pub mod nexmark;
 pub mod panes;
+pub mod quantiles;
 pub mod reading;
 pub mod report;
 

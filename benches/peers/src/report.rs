@@ -5,6 +5,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::args::Args;
+use crate::quantiles::quantiles;
 
 /// What a thread came to, and when it worked.
 #[derive(Clone, Copy)]
@@ -36,20 +37,8 @@ pub fn report(peer: &str, args: &Args, seconds: f64, checksum: u64) {
 
 /// Prints the line with latencies, which are in nanoseconds.
 pub fn report_latency(peer: &str, args: &Args, seconds: f64, checksum: u64, latency: &Histogram<u64>) {
-    let us = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;
-    println!(
-        "{},\"rate\":{},\"samples\":{},\"p50_us\":{:.3},\"p90_us\":{:.3},\"p99_us\":{:.3},\"p999_us\":{:.3},\
-         \"p9999_us\":{:.3},\"max_us\":{:.3}}}",
-        head(peer, args, seconds, checksum),
-        args.rate,
-        latency.len(),
-        us(0.5),
-        us(0.9),
-        us(0.99),
-        us(0.999),
-        us(0.9999),
-        latency.max() as f64 / 1000.0
-    );
+    let head = head(peer, args, seconds, checksum);
+    println!("{head},\"rate\":{},{}}}", args.rate, quantiles(latency));
 }
 
 fn head(peer: &str, args: &Args, seconds: f64, checksum: u64) -> String {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Error, Owned, Result, Sink, SinkWriter, SubtaskContext,
+    Acknowledged, Barrier, Context, Error, Measures, Owned, Result, Sink, SinkWriter, SubtaskContext,
 };
 
 use crate::Refused;
@@ -133,5 +133,9 @@ impl<T: Send + 'static, Q: Queue<T>> SinkWriter<Owned<T>> for SenderWriter<T, Q>
 
     fn acknowledged(&mut self) -> Acknowledged {
         if self.waiting.is_empty() { Acknowledged::Everything } else { Acknowledged::UpTo(self.arrived) }
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.waiting(self.waiting.len(), || "its receiver".into());
     }
 }

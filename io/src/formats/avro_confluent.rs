@@ -85,6 +85,10 @@ where
         // What has no id is malformed whatever the registry says.
         split_schema_id(payload).map_or(Ok(true), |(id, _)| self.known.ready(id))
     }
+
+    fn waits_for(&self) -> String {
+        self.known.whom()
+    }
 }
 
 /// Nobody's payloads are malformed because this build cannot read their schema, so that fails the job.

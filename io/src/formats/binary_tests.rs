@@ -218,3 +218,13 @@ proptest! {
         prop_assert_eq!(decoded(protobuf::<Order>(), &payload), Ok(order));
     }
 }
+
+#[test]
+fn a_schema_that_is_nested_too_deep_is_refused_and_no_stack_overflows() {
+    for depth in [200, 100_000] {
+        let arrays = (0..depth).map(|_| r#"{"type": "array", "items": "#);
+        let schema = arrays.collect::<String>() + r#""int""# + &"}".repeat(depth);
+        let refused = avro::<i64>(&schema).err().unwrap().to_string();
+        assert!(refused.contains("recursion limit exceeded"), "{refused}");
+    }
+}

@@ -245,6 +245,7 @@ where
 
     fn measure(&self, measures: &mut Measures<'_>) {
         measures.dropped("malformed", self.on_malformed.left_out());
+        measures.waiting(self.held.len(), || self.format.waits_for());
     }
 }
 

@@ -50,6 +50,10 @@ impl HeldBack {
         self.queue.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     #[cold]
     pub fn push<'s>(&mut self, record: &impl Payload<'s>, ctx: &Context<'s>) -> Result<()> {
         let (payload, place) = (record.payload().into(), record.place());

@@ -121,6 +121,11 @@ pub trait Decode: Clone + Send + 'static {
     fn ready(&mut self, _payload: &[u8]) -> Result<bool, Error> {
         Ok(true)
     }
+
+    /// For whom payloads wait that it is not ready for: what a job's `why_slow` says. By default nobody is named.
+    fn waits_for(&self) -> String {
+        "what its format has asked for".into()
+    }
 }
 
 /// Makes a payload of a record. Cloned for each subtask; may keep buffers.

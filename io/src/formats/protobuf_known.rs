@@ -80,6 +80,10 @@ impl<M: Message + Default + 'static> Decode for ProtobufKnown<M> {
         // What has no id is malformed whatever the registry says.
         split_schema_id(payload).map_or(Ok(true), |(id, _)| self.known.ready(id))
     }
+
+    fn waits_for(&self) -> String {
+        self.known.whom()
+    }
 }
 
 /// The message brings its own fields, so that its type is all that is asked for.

@@ -24,8 +24,8 @@ pub use frame::{Frame, Frames};
 pub use framing::Framing;
 pub(crate) use incoming::{Incoming, Next, Silence};
 pub use outbox::FrameWriter;
-pub(crate) use outbox::{Order, Progress};
 #[cfg(feature = "parquet")]
-pub(crate) use outbox::{Outbox, taken};
+pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Order, Progress};
 pub(crate) use reader::Ends;
 pub use reader::FrameReader;

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Error, Family, Result, SinkWriter, SubtaskContext, Waker,
+    Acknowledged, Barrier, Context, Error, Family, Measures, Result, SinkWriter, SubtaskContext, Waker,
 };
 
 use super::{BLOCK_BYTES, Framing};
@@ -89,6 +89,8 @@ pub(crate) struct Outbox<B> {
     waiting: VecDeque<Order<B>>,
     /// How many blocks have been ordered.
     ordered: u64,
+    /// How many records each block has that has not arrived.
+    under_way: VecDeque<usize>,
     progress: Arc<Progress>,
 }
 
@@ -103,7 +105,8 @@ impl<B> Outbox<B> {
             failure: Mutex::default(),
             waker: subtask.waker.clone(),
         });
-        let outbox = Outbox { to, waiting: VecDeque::new(), ordered: 0, progress: progress.clone() };
+        let (waiting, under_way) = (VecDeque::new(), VecDeque::new());
+        let outbox = Outbox { to, waiting, ordered: 0, under_way, progress: progress.clone() };
         (outbox, orders, progress)
     }
 
@@ -112,8 +115,9 @@ impl<B> Outbox<B> {
         self.waiting.is_empty()
     }
 
-    /// The end of a step: hands over what the queue takes, and what is staged when there is nothing in front of it.
-    pub fn flush(&mut self, staged: impl FnOnce() -> Option<B>) -> Result<()> {
+    /// The end of a step: hands over what the queue takes, and what is staged, with how many records
+    /// there are in it, when there is nothing in front of it.
+    pub fn flush(&mut self, staged: impl FnOnce() -> Option<(B, usize)>) -> Result<()> {
         self.settle()?;
         if self.is_settled() {
             self.order(staged());
@@ -123,20 +127,22 @@ impl<B> Outbox<B> {
     }
 
     /// A barrier comes, behind what is staged.
-    pub fn barrier(&mut self, barrier: Barrier, staged: Option<B>) {
+    pub fn barrier(&mut self, barrier: Barrier, staged: Option<(B, usize)>) {
         self.order(staged);
         self.waiting.push_back(Order::Barrier(barrier.id));
     }
 
     /// Nothing more is meant to come behind what is staged.
-    pub fn close(&mut self, staged: Option<B>) {
+    pub fn close(&mut self, staged: Option<(B, usize)>) {
         self.order(staged);
         self.waiting.push_back(Order::Close);
     }
 
-    fn order(&mut self, block: Option<B>) {
-        self.ordered += u64::from(block.is_some());
-        self.waiting.extend(block.map(Order::Write));
+    fn order(&mut self, block: Option<(B, usize)>) {
+        let Some((block, records)) = block else { return };
+        self.ordered += 1;
+        self.under_way.push_back(records);
+        self.waiting.push_back(Order::Write(block));
     }
 
     /// Hands over what the queue takes, and looks whether the thread has failed.
@@ -163,13 +169,20 @@ impl<B> Outbox<B> {
     }
 
     /// What has arrived for good, where so much has no order yet.
-    pub fn acknowledged(&self, staged: usize) -> Acknowledged {
-        match self.progress.arrived() {
-            (blocks, _) if staged == 0 && self.is_settled() && blocks == self.ordered => {
-                Acknowledged::Everything
-            }
-            (_, barrier) => Acknowledged::UpTo(barrier),
+    pub fn acknowledged(&mut self, staged: usize) -> Acknowledged {
+        let (blocks, barrier) = self.progress.arrived();
+        self.under_way.drain(..self.under_way.len() - (self.ordered - blocks) as usize);
+        if staged == 0 && self.is_settled() && self.under_way.is_empty() {
+            Acknowledged::Everything
+        } else {
+            Acknowledged::UpTo(barrier)
         }
+    }
+
+    /// Tells how many records wait: these, which are staged, and those of blocks that have not arrived.
+    pub fn measure(&self, staged: usize, measures: &mut Measures<'_>) {
+        let records = staged + self.under_way.iter().sum::<usize>();
+        measures.waiting(records, || "the thread that writes, or the other side".into());
     }
 }
 
@@ -178,6 +191,8 @@ pub struct FrameWriter {
     framing: Framing,
     /// Frames that no order holds yet.
     staged: Vec<u8>,
+    /// How many records they are of.
+    records: usize,
     outbox: Outbox<Vec<u8>>,
     overflow: Overflow,
     /// What ends the thread, beside a queue that nobody fills, when it goes.
@@ -192,7 +207,7 @@ impl FrameWriter {
     ) -> (FrameWriter, Receiver<Order>, Arc<Progress>) {
         let (outbox, orders, progress) = Outbox::new(subtask);
         let (staged, overflow) = (Vec::new(), Overflow::new(subtask.overflow_bytes));
-        (FrameWriter { framing, staged, outbox, overflow, _ends: None }, orders, progress)
+        (FrameWriter { framing, staged, records: 0, outbox, overflow, _ends: None }, orders, progress)
     }
 
     /// Drops `ends` with itself.
@@ -203,13 +218,14 @@ impl FrameWriter {
     fn stage(&mut self, frame: &[u8]) -> Result<()> {
         self.overflow.count();
         self.framing.write(frame, &mut self.staged).map_err(Error::user)?;
+        self.records += 1;
         if self.staged.len() > BLOCK_BYTES { self.overflow.wait(frame.len()) } else { Ok(()) }
     }
 }
 
-/// What is staged, if anything is.
-pub(crate) fn taken<X>(staged: &mut Vec<X>) -> Option<Vec<X>> {
-    (!staged.is_empty()).then(|| std::mem::take(staged))
+/// The frames that are staged, if any are, and of how many records.
+fn taken(staged: &mut Vec<u8>, records: &mut usize) -> Option<(Vec<u8>, usize)> {
+    (!staged.is_empty()).then(|| (std::mem::take(staged), std::mem::take(records)))
 }
 
 impl<F: Family> SinkWriter<F> for FrameWriter
@@ -228,19 +244,23 @@ where
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.outbox.flush(|| taken(&mut self.staged))
+        self.outbox.flush(|| taken(&mut self.staged, &mut self.records))
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        self.outbox.barrier(barrier, taken(&mut self.staged));
+        self.outbox.barrier(barrier, taken(&mut self.staged, &mut self.records));
     }
 
     fn close(&mut self) {
-        self.outbox.close(taken(&mut self.staged));
+        self.outbox.close(taken(&mut self.staged, &mut self.records));
     }
 
     fn acknowledged(&mut self) -> Acknowledged {
         self.outbox.acknowledged(self.staged.len())
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.outbox.measure(self.records, measures);
     }
 }
 

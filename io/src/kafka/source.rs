@@ -220,8 +220,10 @@ impl KafkaSource {
     }
 
     /// How much may be fetched ahead of the job, in bytes over all partitions of the source (default 64 MiB, at least
-    /// 64 KiB for each partition). Each partition has an equal share. librdkafka may hold about twice as much, as a
-    /// fetch that is under way when the share is full is not thrown away.
+    /// 64 KiB for each partition). Each partition has an equal share. It is what librdkafka takes, all in all:
+    /// payloads, some 400 bytes besides for each message, and the fetch that is under way when the rest is full.
+    /// Records of far less than 100 bytes, or that a batch holds compressed, may take more: what they come to is seen
+    /// when they are here.
     #[must_use]
     pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
         self.prefetch = Prefetch { bytes };

@@ -22,8 +22,8 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use slotflow_runtime::{
-    Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, LatencyMark, Result, SinkWriter,
-    SubtaskContext,
+    Acknowledged, Barrier, Clock, Context, Error, Family, InFlight, LatencyMark, Measures, Result,
+    SinkWriter, SubtaskContext,
 };
 
 use super::dead_letter::{Letters, Undelivered};
@@ -260,5 +260,10 @@ where
 
     fn acknowledged(&mut self) -> Acknowledged {
         self.in_flight.acknowledged()
+    }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        let whom = || format!("acknowledgements of Kafka topic {}", self.topics.name(0));
+        measures.waiting(self.in_flight.total(), whom);
     }
 }

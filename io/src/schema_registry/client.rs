@@ -1,18 +1,19 @@
 //! The client: settings, and what can be asked.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use slotflow_runtime::{Error, Result};
 
+use super::answers::Answers;
 use super::schema::{Registered, Schema};
 
 /// A client of a Confluent Schema Registry. Its clones share what it knows: the schema of an id never changes, so none
-/// is asked for twice. Its methods that ask wait for the answer: call them before a job starts, never on a slot.
+/// is asked for twice, also when several threads, and the subtasks of a job, want to know at once. Its methods that ask
+/// wait for the answer: call them before a job starts, never on a slot.
 ///
 /// An attempt may take 10 s, and 5 are made in 6 s and more when the registry cannot be reached, answers nothing, or
 /// says that it is not well or has too much to do (408, 429, 5xx). The defaults are guesses: a registry that is
@@ -49,7 +50,7 @@ pub struct SchemaRegistry {
     pub(super) backoff_ms: u64,
     /// Whoever waits for the answers, if that may go.
     waiting: Option<Weak<()>>,
-    schemas: Arc<Mutex<HashMap<u32, Schema>>>,
+    pub(super) answers: Arc<Answers>,
 }
 
 /// No password.
@@ -80,7 +81,7 @@ impl SchemaRegistry {
             attempts: 5,
             backoff_ms: 400,
             waiting: None,
-            schemas: Arc::default(),
+            answers: Arc::default(),
         }
     }
 
@@ -124,12 +125,7 @@ impl SchemaRegistry {
     /// # Errors
     /// The registry does not answer, or refuses to; so for all that is asked.
     pub fn schema(&self, id: u32) -> Result<Option<Schema>> {
-        if let Some(schema) = self.known().get(&id) {
-            return Ok(Some(schema.clone()));
-        }
-        let schema: Option<Schema> = self.get(&format!("/schemas/ids/{id}"))?;
-        schema.iter().for_each(|schema| drop(self.known().insert(id, schema.clone())));
-        Ok(schema)
+        self.asked_once(&format!("/schemas/ids/{id}"))
     }
 
     /// Registers a schema under a subject, which for the values of a topic is `TOPIC-value`, and gives its id. One that
@@ -173,10 +169,6 @@ impl SchemaRegistry {
 
     pub(super) fn nobody_waits(&self) -> bool {
         self.waiting.as_ref().is_some_and(|who| who.strong_count() == 0)
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Schema>> {
-        self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

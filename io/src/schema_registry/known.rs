@@ -18,6 +18,7 @@ use slotflow_runtime::error::Cause;
 use slotflow_runtime::slot::Waker;
 use slotflow_runtime::{Error, IoCores, Result, SubtaskContext};
 
+use super::request::without_user;
 use super::{Schema, SchemaRegistry};
 
 /// After this an id that is unknown is asked for again (a guess: longer than one registry is behind another).
@@ -122,6 +123,11 @@ impl<S> Known<S> {
 
     fn is_latest(&self, id: u32) -> bool {
         self.latest.as_ref().is_some_and(|(latest, _)| *latest == id)
+    }
+
+    /// Whom it asks.
+    pub fn whom(&self) -> String {
+        format!("schema registry {}", without_user(&self.registry.url))
     }
 
     #[cold]

@@ -6,8 +6,9 @@
 //!
 //! A slot never waits for the network. A payload with an id that is not known is held back, with all that follow, and
 //! its subtask takes no input; a thread on the I/O cores asks, and wakes the slot with the answer. That is once for
-//! each id and subtask at the most, so the thread lives for one question (`known.rs`). To fetch all versions of a
-//! subject before the start would not spare this: the next version comes while the job runs.
+//! each id and subtask at the most, so the thread lives for one question (`known.rs`); the registry hears it once,
+//! however many subtasks ask (`answers.rs`). To fetch all versions of a subject before the start would not spare this:
+//! the next version comes while the job runs.
 //!
 //! So a registry that is not there is seen at the first payload; a job that is to be sure before it starts asks for the
 //! [`latest`](SchemaRegistry::latest) schema of its subject first.
@@ -19,6 +20,7 @@
 //! | is away | waits as long as [`retry`](SchemaRegistry::retry) says, then the job fails |
 //! | refuses the user, or has an address that is none | the job fails |
 
+mod answers;
 mod client;
 #[cfg(any(feature = "avro", feature = "protobuf"))]
 mod known;

@@ -15,6 +15,13 @@ use super::schema::{Reference, Registered, Schema};
 /// No schema uses more others (a guess, so that a registry that names ever new ones comes to an end).
 const MOST_REFERENCES: usize = 1000;
 
+/// No type is deeper within others: what reads the whole as JSON goes no further, and each level takes some of the
+/// stack.
+const MOST_DEPTH: usize = 128;
+
+/// A type is deeper within others than that.
+struct TooDeep;
+
 impl SchemaRegistry {
     /// The text of a schema of Avro with all that it uses.
     pub(crate) fn whole(&self, schema: Schema) -> Result<String> {
@@ -23,7 +30,13 @@ impl SchemaRegistry {
         }
         let mut whole = parsed(&schema.text)?;
         let mut used = Used { definitions: self.definitions(schema.references)?, defined: HashSet::new() };
-        used.put_into(&mut whole, "");
+        used.put_into(&mut whole, "", 0).map_err(|TooDeep| {
+            let what = format!(
+                "a schema of {} is nested more than {MOST_DEPTH} deep with those that it uses",
+                self.url
+            );
+            Error::world(what, "mend it, or read its payloads with a format of your own")
+        })?;
         Ok(whole.to_string())
     }
 
@@ -47,7 +60,7 @@ impl SchemaRegistry {
 
     fn referenced(&self, Reference { name, subject, version }: &Reference) -> Result<Schema> {
         let found: Option<Registered> =
-            self.get(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
+            self.asked_once(&format!("/subjects/{}/versions/{version}", encoded(subject)))?;
         let missing = || {
             let what =
                 format!("schema registry {} has no version {version} of subject {subject:?}", self.url);
@@ -71,27 +84,33 @@ struct Used {
 }
 
 impl Used {
-    /// Puts definitions where names are first met in a type that stands in this namespace.
-    fn put_into(&mut self, avro: &mut Value, namespace: &str) {
+    /// Puts definitions where names are first met in a type that stands in this namespace, so deep within others.
+    fn put_into(&mut self, avro: &mut Value, namespace: &str, depth: usize) -> Result<(), TooDeep> {
+        if depth > MOST_DEPTH {
+            return Err(TooDeep);
+        }
         match avro {
             Value::String(name) => {
                 let name = full_name(name, namespace);
                 if self.defined.contains(&name) {
-                    return;
+                    return Ok(());
                 }
                 // Taken out, so that one that names itself, whatever it defines, comes to an end.
-                if let Some(definition) = self.definitions.remove(&name) {
-                    *avro = definition;
-                    self.put_into(avro, "");
+                match self.definitions.remove(&name) {
+                    Some(definition) => *avro = definition,
+                    None => return Ok(()),
                 }
+                self.put_into(avro, "", depth + 1)
             }
-            Value::Array(union) => union.iter_mut().for_each(|one| self.put_into(one, namespace)),
-            Value::Object(_) => self.put_into_object(avro, namespace),
-            _ => {}
+            Value::Array(union) => {
+                union.iter_mut().try_for_each(|one| self.put_into(one, namespace, depth + 1))
+            }
+            Value::Object(_) => self.put_into_object(avro, namespace, depth + 1),
+            _ => Ok(()),
         }
     }
 
-    fn put_into_object(&mut self, avro: &mut Value, namespace: &str) {
+    fn put_into_object(&mut self, avro: &mut Value, namespace: &str, depth: usize) -> Result<(), TooDeep> {
         let text = |key: &str| avro.get(key).and_then(Value::as_str);
         let mut namespace = text("namespace").unwrap_or(namespace).to_owned();
         if let Some(name) = text("name") {
@@ -100,11 +119,11 @@ impl Used {
             self.defined.insert(name);
         }
         for key in ["type", "items", "values"] {
-            avro.get_mut(key).into_iter().for_each(|inner| self.put_into(inner, &namespace));
+            avro.get_mut(key).into_iter().try_for_each(|inner| self.put_into(inner, &namespace, depth))?;
         }
         let fields = avro.get_mut("fields").and_then(Value::as_array_mut);
-        let types = fields.into_iter().flatten().filter_map(|field| field.get_mut("type"));
-        types.for_each(|avro| self.put_into(avro, &namespace));
+        let mut types = fields.into_iter().flatten().filter_map(|field| field.get_mut("type"));
+        types.try_for_each(|avro| self.put_into(avro, &namespace, depth))
     }
 }
 

@@ -48,22 +48,34 @@ struct Complaint {
 
 impl SchemaRegistry {
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        self.ask(path, None)
+        self.ask(path, None)?.map(|text| self.parsed(path, &text)).transpose()
+    }
+
+    /// What stands at a path where nothing ever changes: asked for once by all clones together.
+    pub(super) fn asked_once<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let answer = self.answers.known_or_asked(path, || {
+            if self.nobody_waits() {
+                Err(self.away("whoever wanted to know has gone"))
+            } else {
+                self.ask(path, None)
+            }
+        })?;
+        answer.map(|text| self.parsed(path, &text)).transpose()
     }
 
     pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<Option<T>> {
         let body = serde_json::to_string(body);
         let body = body.map_err(|error| Error::bug(format!("a schema has no form in JSON: {error}")))?;
-        self.ask(path, Some(&body))
+        self.ask(path, Some(&body))?.map(|text| self.parsed(path, &text)).transpose()
     }
 
     /// Asks as often as it may. `None` where there is no such thing.
-    fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<&str>) -> Result<Option<T>> {
+    fn ask(&self, path: &str, body: Option<&str>) -> Result<Option<String>> {
         let agent = self.agent()?;
         let mut attempt = 1;
         loop {
             match self.attempt(&agent, path, body) {
-                Outcome::Answer(text) => return self.parsed(path, &text).map(Some),
+                Outcome::Answer(text) => return Ok(Some(text)),
                 Outcome::Missing => return Ok(None),
                 Outcome::Refused(why) => return Err(self.refused(path, &why)),
                 Outcome::Away(why) if attempt >= self.attempts || self.nobody_waits() => {

@@ -8,8 +8,8 @@ use std::future::Future;
 
 use slotflow_runtime::plan::OperatorId;
 use slotflow_runtime::{
-    Barrier, Consumer, Context, Downstream, FIRING_BUDGET, Flow, Flush, Guard, LatencyMark, MIN_TIMESTAMP,
-    Measures, Output, Owned, Result, SubtaskContext, Tail, Timestamp,
+    Barrier, Consumer, Context, Downstream, FIRING_BUDGET, Flow, Flush, Guard, LatencyMark, Leaving,
+    MIN_TIMESTAMP, Measures, Output, Owned, Result, SubtaskContext, Tail, Timestamp,
 };
 
 use super::answers::{Answer, Answers};
@@ -134,6 +134,7 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
                     ctx.set_timestamp(timestamp);
                     self.behind(ctx, |rest, ctx| rest.push(outcome, ctx));
                 }
+                Next::Mark(mark) => self.rest.mark(mark, ctx.now_ns()),
                 Next::Boundary(boundary) => self.crossing = Some(boundary),
                 Next::Nothing => return Flow::Done,
             }
@@ -197,8 +198,11 @@ impl<T: 'static, U: Send + 'static, S: 'static, F: 'static, B: Tail> Tail for As
     fn barrier(&mut self, barrier: Barrier) {
         self.caller.under_way.close(Boundary::Barrier(barrier));
     }
+    /// Goes the way of the record in front of it, if that is still here.
     fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
-        self.rest.mark(mark, now_ns);
+        if !self.caller.under_way.mark(mark) {
+            self.rest.mark(mark, now_ns);
+        }
     }
     fn forward_watermark(&mut self, watermark: Timestamp) {
         self.caller.under_way.close(Boundary::Watermark(watermark));
@@ -266,7 +270,17 @@ where
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {
+        let held = self.caller.under_way.held();
+        measures.by(self.caller.operator, |measures| {
+            measures.waiting(held, || "answers to its requests".into());
+        });
         self.rest.measure(measures);
+    }
+
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        let AsyncLink { caller, rest, .. } = *self;
+        leaving.part(caller.operator, caller);
+        Box::new(rest).leave(leaving);
     }
 }
 
@@ -376,7 +390,9 @@ mod tests {
         fn barrier(&mut self, barrier: Barrier) {
             self.text.push(format!("#{}", barrier.id));
         }
-        fn mark(&mut self, _: LatencyMark, _: u64) {}
+        fn mark(&mut self, mark: LatencyMark, now_ns: u64) {
+            self.text.push(format!("mark {}-{now_ns}", mark.sent_ns));
+        }
         fn forward_watermark(&mut self, _: Timestamp) {}
         fn forward_idle(&mut self) {
             self.text.push("idle".into());
@@ -418,13 +434,16 @@ mod tests {
         Idle,
         /// An operator behind holds something back.
         Hold,
+        Mark(u64),
         Answer(usize, std::result::Result<u64, String>),
         Drop(usize),
         /// The clock, in milliseconds.
         At(u64),
         End,
     }
-    use Do::{Answer as Reply, At, Barrier as Line, Drop as Lose, End, Hold, Idle, Push, Watermark as Time};
+    use Do::{
+        Answer as Reply, At, Barrier as Line, Drop as Lose, End, Hold, Idle, Mark, Push, Watermark as Time,
+    };
 
     /// Does all of it, lets the link be called whenever it is due, and gives what has come out.
     fn run<S: Fn(Request) + Clone + Send + 'static>(
@@ -449,6 +468,7 @@ mod tests {
                 Line(id) => link.barrier(Barrier { id }),
                 Idle => link.forward_idle(),
                 Hold => link.rest.holds = true,
+                Mark(sent_ns) => link.mark(LatencyMark { sent_ns }, now_ns),
                 Reply(number, outcome) => by_hand.answer(number, outcome),
                 Lose(number) => by_hand.drop_request(number),
                 At(now_ms) => now_ns = now_ms * 1_000_000,
@@ -528,6 +548,14 @@ mod tests {
         let once = AsyncIo::unordered(by_hand.spawn()).timeout_ms(99);
         let seen = run(once, &ByHand::default(), vec![Push(7, 0), At(100)]);
         assert_eq!(seen, "!7x1 no answer within timeout_ms = 99");
+    }
+
+    #[test]
+    fn a_latency_mark_takes_as_long_as_the_record_in_front_of_it() {
+        let by_hand = ByHand::default();
+        let script = vec![Push(1, 0), Mark(1), At(5), Reply(0, Ok(11)), Mark(6)];
+        let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
+        assert_eq!(seen, "11@0>- mark 1-5000000 mark 6-5000000");
     }
 
     #[test]

@@ -7,13 +7,15 @@
 //! 2. Answers of the first section go on as they come. Those of a later one wait in it.
 //! 3. When the first section is closed and all of it has gone on, its boundary does, and the next one is the first.
 //!
+//! 4. A latency mark measures the way of one record: that in front of it, with which it goes on.
+//!
 //! So no answer passes a watermark, and a barrier goes on when everything in front of it has: what is committed has
 //! arrived.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use slotflow_runtime::{Barrier, Timestamp};
+use slotflow_runtime::{Barrier, LatencyMark, Timestamp};
 
 use super::settings::Order;
 
@@ -29,6 +31,7 @@ pub(super) enum Boundary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next<R> {
     Record(R, Timestamp),
+    Mark(LatencyMark),
     Boundary(Boundary),
     /// Nothing until an answer comes.
     Nothing,
@@ -37,7 +40,8 @@ pub(super) enum Next<R> {
 struct Section<R> {
     /// How many of its records have no answer yet.
     open: usize,
-    answered: VecDeque<(R, Timestamp)>,
+    /// Records and marks.
+    answered: VecDeque<Next<R>>,
     closed: bool,
     boundary: Option<Boundary>,
 }
@@ -63,6 +67,7 @@ struct Waiting<T> {
     tries: u32,
     /// Waits for its next attempt, not for an answer.
     resting: bool,
+    mark: Option<LatencyMark>,
 }
 
 /// Whose time has come.
@@ -87,12 +92,15 @@ pub(super) struct UnderWay<T, R> {
     first: u64,
     /// How many records came in and have not gone on.
     held: usize,
+    /// The place of the record that came last.
+    latest: usize,
 }
 
 impl<T, R> UnderWay<T, R> {
     pub(super) fn new(order: Order) -> Self {
         let (places, free, times) = (Vec::new(), Vec::new(), BinaryHeap::new());
-        UnderWay { order, places, free, times, attempts: 0, sections: VecDeque::new(), first: 0, held: 0 }
+        let sections = VecDeque::new();
+        UnderWay { order, places, free, times, attempts: 0, sections, first: 0, held: 0, latest: 0 }
     }
 
     /// How many records came in and have not gone on.
@@ -113,17 +121,14 @@ impl<T, R> UnderWay<T, R> {
         section.closed = order == Order::Ordered;
         let section = self.first + self.sections.len() as u64 - 1;
         self.held += 1;
-        let waiting = Waiting { record, timestamp, section, attempt: 0, tries: 0, resting: false };
-        match self.free.pop() {
-            Some(place) => {
-                self.places[place] = Some(waiting);
-                place
-            }
-            None => {
-                self.places.push(Some(waiting));
-                self.places.len() - 1
-            }
-        }
+        let (attempt, tries) = (0, 0);
+        let waiting = Waiting { record, timestamp, section, attempt, tries, resting: false, mark: None };
+        self.latest = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[self.latest] = Some(waiting);
+        self.latest
     }
 
     fn last_open(&mut self) -> &mut Section<R> {
@@ -182,15 +187,28 @@ impl<T, R> UnderWay<T, R> {
         self.free.push(place);
         let section = &mut self.sections[(waiting.section - self.first) as usize];
         section.open -= 1;
-        section.answered.push_back((make(waiting.record), waiting.timestamp));
+        section.answered.push_back(Next::Record(make(waiting.record), waiting.timestamp));
+        section.answered.extend(waiting.mark.map(Next::Mark));
+    }
+
+    /// Takes a mark in, unless nothing is in front of it: `false`. Of two behind one record, the first says it all.
+    pub(super) fn mark(&mut self, mark: LatencyMark) -> bool {
+        let waiting = self.places.get_mut(self.latest).and_then(Option::as_mut);
+        let answered = self.sections.back_mut().filter(|section| !section.answered.is_empty());
+        match (waiting, answered) {
+            (Some(waiting), _) => drop(waiting.mark.get_or_insert(mark)),
+            (None, Some(section)) => section.answered.push_back(Next::Mark(mark)),
+            (None, None) => return false,
+        }
+        true
     }
 
     /// What goes on next.
     pub(super) fn next(&mut self) -> Next<R> {
         while let Some(first) = self.sections.front_mut() {
-            if let Some((record, timestamp)) = first.answered.pop_front() {
-                self.held -= 1;
-                return Next::Record(record, timestamp);
+            if let Some(next) = first.answered.pop_front() {
+                self.held -= usize::from(matches!(next, Next::Record(..)));
+                return next;
             }
             if first.open > 0 || !first.closed {
                 return Next::Nothing;
@@ -243,6 +261,7 @@ mod tests {
             assert!(has_next || next == Next::Nothing);
             match next {
                 Next::Record(record, at) => text.push(format!("{record}@{at}")),
+                Next::Mark(mark) => text.push(format!("mark {}", mark.sent_ns)),
                 Next::Boundary(Boundary::Watermark(at)) => text.push(format!("|{at}")),
                 Next::Boundary(Boundary::Barrier(barrier)) => text.push(format!("#{}", barrier.id)),
                 Next::Boundary(Boundary::Idle) => text.push("idle".into()),
@@ -289,6 +308,25 @@ mod tests {
         under_way.close(Boundary::Idle);
         assert_eq!(under_way.sections.len(), 5);
         assert_eq!(answer(&mut under_way, late), "10@0 |0 |999 #1 #2 idle");
+    }
+
+    #[test]
+    fn a_mark_goes_on_with_the_record_in_front_of_it_whose_way_it_measures() {
+        let mark = |sent_ns| LatencyMark { sent_ns };
+        for order in [Order::Ordered, Order::Unordered] {
+            let mut under_way = UnderWay::new(order);
+            assert!(!under_way.mark(mark(1)), "there is nothing in front of it");
+            let [a, b] = [1, 2].map(|n| under_way.admit(n, 0));
+            assert!(under_way.mark(mark(2)) && under_way.mark(mark(3)));
+            assert_eq!(answer(&mut under_way, a), "10@0", "{order:?}");
+            assert_eq!(answer(&mut under_way, b), "20@0 mark 2", "{order:?}");
+            assert!(!under_way.mark(mark(4)) && under_way.is_empty());
+            let [c, d] = [3, 4].map(|n| under_way.admit(n, 0));
+            under_way.answer(d, |record| record * 10);
+            assert!(under_way.mark(mark(5)), "its record has an answer, and has not gone on");
+            let all = answer(&mut under_way, c);
+            assert_eq!(all, if order == Order::Ordered { "30@0 40@0 mark 5" } else { "40@0 mark 5 30@0" });
+        }
     }
 
     #[test]

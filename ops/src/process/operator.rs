@@ -147,6 +147,14 @@ pub struct ProcessPlan<S, M> {
     pub(super) open: M,
 }
 
+impl<S, M> ProcessPlan<S, M> {
+    /// With state by source partition, as behind `key_by_source_partition`: give records by `Harness::push_from`.
+    #[must_use]
+    pub fn by_source_partition(self) -> Self {
+        ProcessPlan { assigner: Assigner::SourcePartition, ..self }
+    }
+}
+
 impl<T, S, F, M> Build<Owned<T>> for ProcessPlan<S, M>
 where
     T: 'static,

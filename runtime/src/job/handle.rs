@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{JobControl, Phase};
+use super::left::Left;
 use super::shares::SlotMetrics;
 use super::snapshot::JobMetrics;
 use super::view::View;
@@ -55,17 +56,19 @@ pub struct JobReport {
     /// Subtasks that were not done when the job was cut off, with their slot; or a commit that had no answer yet, and
     /// goes on without the handle.
     pub unfinished: Vec<String>,
+    /// What was still in hand when the job ended; see [`Left`].
+    pub left: Vec<Left>,
 }
 
 impl fmt::Display for JobReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let JobReport { job, ending, took, records, unfinished } = self;
+        let JobReport { job, ending, took, records, unfinished, left } = self;
         let ending = format!("{ending:?}").to_lowercase();
         write!(f, "job \"{job}\" {ending} after {:.3} s with {records} records", took.as_secs_f64())?;
         if !unfinished.is_empty() {
             write!(f, "; not done: {}", unfinished.join(", "))?;
         }
-        Ok(())
+        left.iter().try_for_each(|left| write!(f, "; {left}"))
     }
 }
 
@@ -109,9 +112,9 @@ impl Job {
 
     /// What the job has measured so far.
     pub fn metrics(&self) -> JobMetrics {
-        let since_ns = self.clock.now_ns() - self.started_ns;
         let Parts { plan, installed, slots, lease, .. } = &self.parts;
-        let mut metrics = JobMetrics::new(plan, installed, slots, lease, since_ns);
+        let now_ns = self.clock.now_ns();
+        let mut metrics = JobMetrics::new(plan, installed, slots, lease, self.started_ns, now_ns);
         metrics.slots.iter_mut().zip(&self.slots_before).for_each(|(now, then)| *now = now.since(then));
         metrics
     }
@@ -210,12 +213,14 @@ impl Job {
         // Looked at first: what has ended meanwhile is not named.
         let unfinished = self.unfinished();
         let unfinished = if self.control.is_closed() { Vec::new() } else { unfinished };
+        let metrics = self.metrics();
         Ok(JobReport {
             job: self.control.name.clone(),
             ending,
             took: self.started.elapsed(),
-            records: self.metrics().records_in(),
+            records: metrics.records_in(),
             unfinished,
+            left: Left::all(&metrics, ending),
         })
     }
 

@@ -3,6 +3,7 @@
 mod control;
 mod coordinator;
 mod handle;
+mod left;
 mod run;
 mod shares;
 mod snapshot;
@@ -12,6 +13,7 @@ mod why_slow;
 pub use control::{Arrivals, JobControl, Phase, Report};
 pub use coordinator::Coordinator;
 pub use handle::{Ending, Job, JobReport};
+pub use left::Left;
 pub use run::start;
 pub(crate) use run::{Assembled, assemble, finish, tick};
 pub use shares::SlotMetrics;

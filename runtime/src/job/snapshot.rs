@@ -2,7 +2,7 @@
 
 use super::shares::SlotMetrics;
 use crate::install::Installed;
-use crate::metrics::{Latencies, OperatorMetrics, RingSnapshot, Stall};
+use crate::metrics::{Latencies, OperatorMetrics, RingSnapshot, Stall, SubtaskMeter};
 use crate::plan::{Partitioner, Plan};
 use crate::slot::Slots;
 
@@ -40,7 +40,7 @@ pub struct SubtaskMetrics {
     pub records: u64,
     /// Time in steps that made progress.
     pub busy_ns: u64,
-    /// Time without room.
+    /// Time in which it took no input, for want of room or because an operator waits for somebody outside.
     pub blocked_ns: u64,
     /// Time in which it was ready and its slot stepped others.
     pub waited_ns: u64,
@@ -50,6 +50,8 @@ pub struct SubtaskMetrics {
     pub state_keys: usize,
     /// What all its state takes, which `state.budget_bytes` bounds.
     pub state_bytes: usize,
+    /// Records that lay in its rings when it was dropped, of a job that has ended.
+    pub unread_records: u64,
     /// Of each operator that has told of itself: its state, and what it has left out. Some milliseconds old, a tenth
     /// of a second while the subtask is busy.
     pub operators: Vec<OperatorMetrics>,
@@ -76,14 +78,15 @@ impl JobMetrics {
         installed: &Installed,
         slots: &Slots,
         lease: &[usize],
-        since_ns: u64,
+        began_ns: u64,
+        now_ns: u64,
     ) -> Self {
         let names: Vec<String> = (0..plan.chains.len()).map(|chain| plan.chain_name(chain)).collect();
         let mut latency = Latencies::default();
         installed.latencies.iter().for_each(|meter| latency.merge(&meter.snapshot()));
         JobMetrics {
-            since_ns,
-            subtasks: subtasks(plan, installed, lease, &names),
+            since_ns: now_ns - began_ns,
+            subtasks: subtasks(plan, installed, lease, &names, now_ns),
             edges: edges(plan, installed, &names),
             slots: lease.iter().map(|slot| slots.slot_metrics(*slot)).collect(),
             stalls: slots.stalls(lease),
@@ -143,7 +146,13 @@ impl SubtaskMetrics {
     }
 }
 
-fn subtasks(plan: &Plan, installed: &Installed, lease: &[usize], names: &[String]) -> Vec<SubtaskMetrics> {
+fn subtasks(
+    plan: &Plan,
+    installed: &Installed,
+    lease: &[usize],
+    names: &[String],
+    now_ns: u64,
+) -> Vec<SubtaskMetrics> {
     let of = |subtask: &crate::install::SubtaskMeters| SubtaskMetrics {
         chain: names[subtask.chain].clone(),
         is_source: plan.chains[subtask.chain].depth == 0,
@@ -152,14 +161,24 @@ fn subtasks(plan: &Plan, installed: &Installed, lease: &[usize], names: &[String
         slot: lease[plan.slot(subtask.chain, subtask.index)],
         records: subtask.meter.records.value(),
         busy_ns: subtask.meter.busy_ns.value(),
-        blocked_ns: subtask.meter.blocked_ns.value(),
+        blocked_ns: blocked_ns(&subtask.meter, now_ns),
         waited_ns: subtask.meter.waited_ns.value(),
         step_max_ns: subtask.meter.step_max_ns.value(),
         state_keys: subtask.meter.operators.state().0,
         state_bytes: subtask.meter.operators.state().1,
+        unread_records: subtask.meter.unread.value(),
         operators: subtask.meter.operators.snapshot(|it| plan.graph.operators[it as usize].name.to_string()),
     };
     installed.subtasks.iter().map(of).collect()
+}
+
+/// What is booked, and the time since the last step if that was blocked: a core that sleeps books nothing.
+fn blocked_ns(meter: &SubtaskMeter, now_ns: u64) -> u64 {
+    let open_ns = match meter.blocked_since_ns.value() {
+        0 => 0,
+        since_ns => now_ns.saturating_sub(since_ns),
+    };
+    meter.blocked_ns.value() + open_ns
 }
 
 fn edges(plan: &Plan, installed: &Installed, names: &[String]) -> Vec<EdgeMetrics> {

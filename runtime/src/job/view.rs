@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::handle::Job;
 use super::shares::SlotMetrics;
 use super::snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
-use crate::machine::terminal_columns;
+use crate::machine::terminal_size;
 
 /// How often `stop` is asked between two drawings (a guess: sooner than a person can tell).
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
@@ -28,11 +28,12 @@ pub struct View<'j> {
     earlier: JobMetrics,
     every: Duration,
     columns: Option<usize>,
+    rows: Option<usize>,
 }
 
 impl<'j> View<'j> {
     pub(super) fn new(job: &'j Job) -> View<'j> {
-        View { job, earlier: job.metrics(), every: Duration::from_secs(1), columns: None }
+        View { job, earlier: job.metrics(), every: Duration::from_secs(1), columns: None, rows: None }
     }
 
     /// Sets the time from one drawing to the next; default 1 s.
@@ -48,6 +49,15 @@ impl<'j> View<'j> {
     #[must_use]
     pub fn columns(mut self, columns: usize) -> View<'j> {
         self.columns = Some(columns);
+        self
+    }
+
+    /// Cuts a drawing on a terminal to this many rows, at least 2, of which the last is the cursor's; by default to as
+    /// many as the terminal at the standard output has at each drawing. What scrolled out at the top could not be drawn
+    /// over. The last line says how many are left out.
+    #[must_use]
+    pub fn rows(mut self, rows: usize) -> View<'j> {
+        self.rows = Some(rows);
         self
     }
 
@@ -77,8 +87,7 @@ impl<'j> View<'j> {
             let last = self.is_over(&mut stop);
             let lately = self.look();
             if terminal {
-                let columns = self.columns.or_else(terminal_columns).unwrap_or(usize::MAX);
-                drawn = draw_over(out, drawn, &lately.to_string(), columns)?;
+                drawn = draw_over(out, drawn, &lately.to_string(), self.size())?;
             } else {
                 writeln!(out, "{}", lately.line())?;
             }
@@ -87,6 +96,11 @@ impl<'j> View<'j> {
                 return Ok(());
             }
         }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let (columns, rows) = terminal_size().unwrap_or((usize::MAX, usize::MAX));
+        (self.columns.unwrap_or(columns), self.rows.unwrap_or(rows))
     }
 
     /// Waits for the next drawing; `true` when it is the last.
@@ -106,18 +120,32 @@ impl<'j> View<'j> {
 }
 
 /// Draws over what stands there: up by the lines of the last drawing, then each line after clearing it, and
-/// clears what is left below (ECMA-48 sequences). A line is cut to the columns there are, which may be more than a
-/// precision of `write!` can be.
-fn draw_over(out: &mut impl Write, drawn: usize, text: &str, columns: usize) -> io::Result<usize> {
+/// clears what is left below (ECMA-48 sequences). It is cut to the columns and rows that there are; gives how many
+/// lines it has. A drawing that was higher than a terminal that has become lower is covered as far as it can be seen.
+fn draw_over(
+    out: &mut impl Write,
+    drawn: usize,
+    text: &str,
+    (columns, rows): (usize, usize),
+) -> io::Result<usize> {
+    let room = rows.max(2) - 1;
     if drawn > 0 {
-        write!(out, "\x1b[{drawn}A")?;
+        write!(out, "\x1b[{}A", drawn.min(room))?;
     }
-    for line in text.lines() {
-        let end = line.char_indices().nth(columns).map_or(line.len(), |(end, _)| end);
-        writeln!(out, "\x1b[2K{}", &line[..end])?;
+    let lines = text.lines().count();
+    let shown = if lines > room { room - 1 } else { lines };
+    text.lines().take(shown).try_for_each(|line| draw(out, line, columns))?;
+    if shown < lines {
+        draw(out, &format!("  {} lines more than the terminal has rows for", lines - shown), columns)?;
     }
     write!(out, "\x1b[J")?;
-    Ok(text.lines().count())
+    Ok(lines.min(room))
+}
+
+/// Draws a line, cut to the columns that there are: these may be more than a precision of `write!` can be.
+fn draw(out: &mut impl Write, line: &str, columns: usize) -> io::Result<()> {
+    let end = line.char_indices().nth(columns).map_or(line.len(), |(end, _)| end);
+    writeln!(out, "\x1b[2K{}", &line[..end])
 }
 
 impl JobMetrics {
@@ -240,8 +268,8 @@ mod tests {
     #[test]
     fn a_drawing_covers_the_one_before() {
         let mut out = Vec::new();
-        let drawn = draw_over(&mut out, 0, "a\nb\n", 80).unwrap();
-        draw_over(&mut out, drawn, "c\n", 80).unwrap();
+        let drawn = draw_over(&mut out, 0, "a\nb\n", (80, 24)).unwrap();
+        draw_over(&mut out, drawn, "c\n", (80, 24)).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "\x1b[2Ka\n\x1b[2Kb\n\x1b[J\x1b[2A\x1b[2Kc\n\x1b[J");
     }
@@ -249,14 +277,32 @@ mod tests {
     #[test]
     fn a_line_is_cut_to_the_terminal_and_stays_one() {
         let mut out = Vec::new();
-        assert_eq!(draw_over(&mut out, 0, "übers\nab\n", 3).unwrap(), 2);
+        assert_eq!(draw_over(&mut out, 0, "übers\nab\n", (3, 24)).unwrap(), 2);
         assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2Kübe\n\x1b[2Kab\n\x1b[J");
     }
 
     #[test]
-    fn a_terminal_that_does_not_say_how_wide_it_is_gets_whole_lines() {
+    fn a_drawing_is_no_higher_than_the_terminal_and_tells_what_it_leaves_out() {
         let mut out = Vec::new();
-        draw_over(&mut out, 0, "übers\n", usize::MAX).unwrap();
+        let drawn = draw_over(&mut out, 0, "a\nb\nc\nd\n", (80, 4)).unwrap();
+        draw_over(&mut out, drawn, "a\nb\nc\n", (80, 4)).unwrap();
+        let first = "\x1b[2Ka\n\x1b[2Kb\n\x1b[2K  2 lines more than the terminal has rows for\n\x1b[J";
+        let second = "\x1b[3A\x1b[2Ka\n\x1b[2Kb\n\x1b[2Kc\n\x1b[J";
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{first}{second}"));
+    }
+
+    #[test]
+    fn a_drawing_goes_up_no_further_than_a_terminal_that_has_become_lower() {
+        let mut out = Vec::new();
+        let drawn = draw_over(&mut out, 9, "a\nb\nc\n", (80, 3)).unwrap();
+        let text = "\x1b[2A\x1b[2Ka\n\x1b[2K  2 lines more than the terminal has rows for\n\x1b[J";
+        assert_eq!((&*String::from_utf8(out).unwrap(), drawn), (text, 2));
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_say_how_large_it_is_gets_whole_lines() {
+        let mut out = Vec::new();
+        draw_over(&mut out, 0, "übers\n", (usize::MAX, usize::MAX)).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "\x1b[2Kübers\n\x1b[J");
     }
 

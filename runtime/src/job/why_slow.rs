@@ -4,12 +4,12 @@
 //! 1. a step that does not return;
 //! 2. the reader at the end of the way over full rings: a hot key, a busy neighbour that keeps it waiting, or
 //!    the operator itself;
-//! 3. a sink whose other side does not keep up;
+//! 3. somebody outside whom an operator waits for, or a sink whose other side does not keep up;
 //! 4. a busy neighbour that keeps a subtask waiting, though no ring is full;
 //! 5. the machine, if it gave a slot's core to others.
 
 use super::snapshot::{EdgeMetrics, JobMetrics, SubtaskMetrics};
-use crate::metrics::Stall;
+use crate::metrics::{OperatorMetrics, Stall};
 use crate::plan::Partitioner;
 
 /// What takes less of the time is not worth naming (a guess: a tenth is what a person would look for).
@@ -106,24 +106,31 @@ impl JobMetrics {
         )
     }
 
-    /// The subtask that had no room although no ring was full.
+    /// The subtask that the outside holds up for longest. Where all wait for it, nobody books what the rings in front
+    /// of it hold up.
     fn full_sink(&self) -> Option<String> {
-        self.subtasks
-            .iter()
-            .max_by_key(|subtask| subtask.blocked_ns)
-            .and_then(|subtask| self.refused(subtask))
+        let refused = self.subtasks.iter().filter_map(|it| Some((it.blocked_ns, self.refused(it)?)));
+        refused.max_by_key(|(blocked_ns, _)| *blocked_ns).map(|(_, said)| said)
     }
 
     fn refused(&self, subtask: &SubtaskMetrics) -> Option<String> {
-        let writes = |edge: &EdgeMetrics| edge.chains.0 == subtask.chain_number;
         let refused = self.share(subtask.blocked_ns) >= SHARE && subtask.blocked_ns > subtask.busy_ns;
-        (refused && !self.edges.iter().any(writes)).then(|| {
-            format!(
-                "the outside: what is behind the sink of {} took nothing for {} of the time",
-                named(subtask),
-                self.percent(subtask.blocked_ns)
-            )
-        })
+        if !refused {
+            return None;
+        }
+        let (who, share) = (named(subtask), self.percent(subtask.blocked_ns));
+        let waits = subtask.operators.iter().filter(|operator| operator.waiting_records > 0);
+        if let Some(waits) = waits.max_by_key(|operator| operator.waiting_records) {
+            let OperatorMetrics { operator, waiting_records, waits_for, .. } = waits;
+            return Some(format!(
+                "the outside: \"{operator}\" of {who} waits for {waits_for} with {waiting_records} records, and took \
+                 nothing for {share} of the time"
+            ));
+        }
+        let writes = |edge: &EdgeMetrics| edge.chains.0 == subtask.chain_number;
+        let behind =
+            || format!("the outside: what is behind the sink of {who} took nothing for {share} of the time");
+        (!self.edges.iter().any(writes)).then(behind)
     }
 
     /// The subtask that waited longest for its turn, if that is worth naming.
@@ -235,6 +242,7 @@ mod tests {
             step_max_ns: 0,
             state_keys: 0,
             state_bytes: 0,
+            unread_records: 0,
             operators: Vec::new(),
         }
     }
@@ -326,6 +334,27 @@ mod tests {
             job.why_slow(),
             "the outside: what is behind the sink of \"c1\" subtask 0 took nothing for 92 % of the time"
         );
+    }
+
+    #[test]
+    fn an_operator_that_waits_says_for_whom_although_there_is_a_ring_behind_it() {
+        let waits = |waiting_records| OperatorMetrics {
+            operator: "ask".into(),
+            waiting_records,
+            waits_for: "the registry".into(),
+            ..OperatorMetrics::default()
+        };
+        let named = |waiting_records, full| {
+            let mut asks = subtask(1, 0, 1, [5, 92, 0]);
+            asks.operators = vec![OperatorMetrics::default(), waits(waiting_records)];
+            let subtasks = vec![subtask(0, 0, 0, [5, 95, 0]), asks, subtask(2, 0, 1, [1, 0, 0])];
+            job(subtasks, vec![ring((0, 0), (1, 0), full), ring((1, 0), (2, 0), 0)], [0, 0]).why_slow()
+        };
+        let said = "the outside: \"ask\" of \"c1\" subtask 0 waits for the registry with 7 records, and took \
+                    nothing for 92 % of the time";
+        assert_eq!(named(7, 90), said);
+        assert_eq!(named(7, 0), said, "the core in front sleeps, and books nothing");
+        assert!(!named(0, 90).starts_with("the outside"), "{}", named(0, 90));
     }
 
     #[test]

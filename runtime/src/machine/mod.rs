@@ -23,7 +23,7 @@ pub use cpus::Cpus;
 pub use placement::{CoreThread, Placement};
 pub use prefetch::prefetch;
 pub use probe::{Driver, Probe};
-pub(crate) use sys::terminal_columns;
+pub(crate) use sys::terminal_size;
 pub use topology::{Crossing, Topology};
 
 /// A file's text below `root` without the last newline; `None` where it is absent or not readable, as many

@@ -57,16 +57,17 @@ pub(super) fn set_mask(_: &Cpus) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// How many columns the terminal at the standard output has; `None` where there is no terminal.
+/// How many columns and rows the terminal at the standard output has; `None` where there is none or it does not say.
 #[cfg(target_os = "linux")]
-pub(crate) fn terminal_columns() -> Option<usize> {
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel writes one `winsize`, which lives until the call returns.
     let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
-    (asked == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+    let told = asked == 0 && size.ws_col > 0 && size.ws_row > 0;
+    told.then_some((size.ws_col.into(), size.ws_row.into()))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn terminal_columns() -> Option<usize> {
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     None
 }

@@ -3,7 +3,6 @@
 //! A core is a plain state machine. A driver calls [`Core::turn`] again and again and does what the
 //! answer says; the glommio driver, the thread driver and the simulation all call the same code.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -282,7 +281,6 @@ impl Core {
             meter,
             pace: Pace::new(self.settings.budget_ns, self.settings.min_records),
             neighbours,
-            blocked_since_ns: 0,
             ready_since_ns: 0,
         });
     }
@@ -367,14 +365,13 @@ impl Core {
     /// round, and then no longer.
     fn remove(&mut self, index: usize) {
         self.neighbours_left = true;
-        let seated = self.subtasks.remove(index);
+        let mut seated = self.subtasks.remove(index);
         let (job, operator, subtask) = (seated.job.clone(), seated.operator.clone(), seated.index);
         self.seat_changed(seated.slot, false);
         self.pulse.forget(seated.label);
         // The user's destructors run in there; a panic of theirs must not take the core along.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(seated))) {
-            job.fail(Error::panicked(panic).at(&operator, subtask));
-        }
+        let gone = Error::caught(move || seated.subtask.leave());
+        gone.unwrap_or_else(|error| job.fail(error.at(&operator, subtask)));
         job.subtask_gone();
     }
 }

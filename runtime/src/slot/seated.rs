@@ -26,7 +26,6 @@ pub(super) struct Seated {
     pub(super) operator: Arc<str>,
     /// Its number within the chain.
     pub(super) index: usize,
-    pub(super) blocked_since_ns: u64,
     /// When its last step ended, if that step made progress; 0 otherwise.
     pub(super) ready_since_ns: u64,
 }
@@ -34,7 +33,7 @@ pub(super) struct Seated {
 impl Seated {
     /// What it is doing, for somebody who waits for the job in vain.
     pub(super) fn describe(&self, pulse: &Pulse) -> String {
-        let state = match (self.blocked_since_ns, self.ready_since_ns) {
+        let state = match (self.meter.blocked_since_ns.value(), self.ready_since_ns) {
             (0, 0) => "idle",
             (0, _) => "ready",
             _ => "blocked",
@@ -45,9 +44,10 @@ impl Seated {
     /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
     pub(super) fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
         let began_ns = *now_ns;
-        if self.blocked_since_ns != 0 {
-            self.meter.blocked_ns.add(began_ns - self.blocked_since_ns);
-            self.blocked_since_ns = 0;
+        let blocked_since_ns = self.meter.blocked_since_ns.value();
+        if blocked_since_ns != 0 {
+            self.meter.blocked_since_ns.set(0);
+            self.meter.blocked_ns.add(began_ns - blocked_since_ns);
         }
         let step = self.subtask.step(Turn { now_ns: began_ns, budget: self.pace.budget() });
         match step {
@@ -63,7 +63,7 @@ impl Seated {
                 self.pace.learn(records, took_ns);
             }
             Step::Blocked(_) => {
-                self.blocked_since_ns = began_ns;
+                self.meter.blocked_since_ns.set(began_ns);
                 self.ready_since_ns = 0;
             }
             _ => self.ready_since_ns = 0,

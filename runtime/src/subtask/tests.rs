@@ -364,15 +364,15 @@ impl Consumer<Owned<u64>> for Waiting {
 }
 
 #[test]
-fn what_waits_for_an_answer_idles_until_it_is_due_or_woken() {
+fn what_waits_for_an_answer_is_blocked_until_it_is_due_or_woken() {
     let moved = Arc::new(AtomicUsize::new(0));
     let chain = Waiting { asked: 0, moved: moved.clone() };
     let mut subtask = ChainSubtask::new(Ended, chain, subtask(), Arc::new([]), Arc::default());
     let mut step = || subtask.step(Turn { now_ns: 1, budget: 1 });
-    assert!(matches!(step(), Step::Idle(77)), "its core may sleep until then");
+    assert!(matches!(step(), Step::Blocked(77)), "its core may sleep until then");
     moved.store(1, Ordering::Relaxed);
     assert!(matches!(step(), Step::Progress(0)), "what has gone out meanwhile wakes whoever reads it");
-    assert!(matches!(step(), Step::Idle(77)));
+    assert!(matches!(step(), Step::Blocked(77)));
     assert!(matches!(step(), Step::Progress(0)));
     assert!(matches!(step(), Step::Done));
 }
@@ -403,6 +403,9 @@ impl Operator<Owned<u64>> for HeldUp {
         self.held.drain(..).for_each(|record| out.push(record, ctx));
         Flow::Done
     }
+    fn measure(&self, measures: &mut Measures<'_>) {
+        measures.waiting(self.held.len(), || "an answer".into());
+    }
 }
 
 #[test]
@@ -414,12 +417,34 @@ fn an_operator_that_waits_takes_no_input_and_lets_its_core_sleep() {
     let mut step = |now_ns| subtask.step(Turn { now_ns, budget: 2 });
     assert!(matches!(step(1), Step::Progress(2)));
     for now_ns in [2, 50] {
-        assert!(matches!(step(now_ns), Step::Idle(u64::MAX)), "until it is woken");
+        assert!(matches!(step(now_ns), Step::Blocked(u64::MAX)), "until it is woken");
     }
     assert!(matches!(step(90), Step::Progress(0)));
     assert_eq!(ran_ns.load(Ordering::Relaxed), 2, "silence counts for nothing while it waits");
     let records = noted.0.lock().unwrap().iter().filter(|it| **it == "record").count();
     assert_eq!(records, 2, "those of the first step, and none that came while it waited");
+}
+
+#[test]
+fn a_latency_mark_waits_behind_the_records_that_an_operator_has_held_back() {
+    let noted = Noted::default();
+    let chain = Chain { operator: 0, head: HeldUp::default(), rest: noted.clone() };
+    let says = Says(Event::Mark(LatencyMark { sent_ns: 1 }));
+    let meter = Arc::<SubtaskMeter>::default();
+    let mut subtask = ChainSubtask::new(says, chain, subtask(), Arc::new([]), meter.clone());
+    let mut step = || subtask.step(Turn { now_ns: 1, budget: 2 });
+    assert!(matches!(step(), Step::Blocked(u64::MAX)));
+    let told = &meter.operators.snapshot(|_| String::new())[0];
+    assert_eq!(
+        (told.waiting_records, &*told.waits_for),
+        (2, "an answer"),
+        "told in the step that took them in"
+    );
+    assert!(matches!(step(), Step::Blocked(u64::MAX)));
+    assert!(matches!(step(), Step::Progress(0)));
+    let noted = noted.0.lock().unwrap();
+    let passed: Vec<_> = noted.iter().copied().filter(|it| *it != "flush").collect();
+    assert_eq!(passed, ["record", "record", "mark"]);
 }
 
 /// A writer with a call that panics, by its name.
@@ -456,6 +481,50 @@ impl SinkWriter<Owned<u64>> for Panics {
         self.at("acknowledged");
         Acknowledged::Everything
     }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        self.at("drop");
+    }
+}
+
+/// An operator whose destructor panics.
+struct Frail(Panics);
+
+impl Operator<Owned<u64>> for Frail {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+        self.0.at("process");
+    }
+}
+
+/// What is said when a chain of "head", "middle" and "sink" goes, of which these panic.
+fn said_at_leaving(middle: &'static str, sink: &'static str) -> Option<String> {
+    let tail = SinkTail::new(Panics(sink), 2, subtask(), Arc::default(), Arc::default());
+    let rest = Chain { operator: 1, head: Frail(Panics(middle)), rest: tail };
+    let chain = Chain {
+        operator: 0,
+        head: Holding::default(),
+        rest: crate::Fork::<_, _, crate::Cloning>::new(rest, Noted::default()),
+    };
+    let names = Arc::new(["head".into(), "middle".into(), "sink".into()]);
+    ChainSubtask::new(Silent, chain, subtask(), names, Arc::default())
+        .leave()
+        .err()
+        .map(|error| error.to_string())
+}
+
+#[test]
+fn a_destructor_that_panics_is_blamed_on_its_own_operator() {
+    assert_eq!(said_at_leaving("", ""), None);
+    let said = |who| Some(format!("operator \"{who}\", subtask 0: panicked: in drop"));
+    assert_eq!(said_at_leaving("", "drop"), said("sink"));
+    assert_eq!(
+        said_at_leaving("drop", "drop"),
+        said("middle"),
+        "the first one counts, and the other is dropped all the same"
+    );
 }
 
 #[test]

@@ -80,9 +80,19 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     /// # Errors
     /// What the operator failed with.
     pub fn push_at(&mut self, record: T, timestamp: Timestamp) -> Result<()> {
+        self.push_from(0, record, timestamp)
+    }
+
+    /// Hands a record of this event time to the operator that a source has read from this split: for state by source
+    /// partition. Other calls read from split 0.
+    ///
+    /// # Errors
+    /// What the operator failed with.
+    pub fn push_from(&mut self, split: u32, record: T, timestamp: Timestamp) -> Result<()> {
         let mut record = Some(record);
         let _done = self.step(|operator, ctx, given| {
             ctx.set_timestamp(timestamp);
+            ctx.set_split(split);
             record.take().into_iter().for_each(|record| operator.process(record, ctx, given));
             Flow::Done
         })?;

@@ -293,7 +293,14 @@ impl Run {
         };
         let sources = installed.subtasks.iter().filter(|subtask| plan.chains[subtask.chain].depth == 0);
         let records = sources.map(|subtask| subtask.meter.records.value()).sum();
-        let job = JobReport { job: control.name.clone(), ending, took, records, unfinished: Vec::new() };
+        let job = JobReport {
+            job: control.name.clone(),
+            ending,
+            took,
+            records,
+            unfinished: Vec::new(),
+            left: Vec::new(),
+        };
         Ok(SimReport { job, turns, trace })
     }
 

@@ -2,5 +2,8 @@
 
 pub mod line;
 pub mod meter;
+/// One file for both packages.
+#[path = "../../src/quantiles.rs"]
+pub mod quantiles;
 pub mod stop;
 pub mod words;

@@ -8,13 +8,13 @@ use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
 use arrow_array::RecordBatch;
 use slotflow_runtime::{
-    Acknowledged, Barrier, Context, Guarantee, Owned, Result, Sink, SinkWriter, SubtaskContext,
+    Acknowledged, Barrier, Context, Guarantee, Measures, Owned, Result, Sink, SinkWriter, SubtaskContext,
 };
 
 use super::super::destination::Destination;
 use super::super::rolling::Rolling;
 use super::shape::{Columns, ToBatches, malformed};
-use crate::frames::{Outbox, taken};
+use crate::frames::Outbox;
 use crate::overflow::Overflow;
 
 /// How many rows are let in at once while there is room (a guess: they become one batch).
@@ -168,4 +168,14 @@ impl<T: Send + 'static> SinkWriter<Owned<T>> for ParquetWriter<T> {
     fn acknowledged(&mut self) -> Acknowledged {
         self.outbox.acknowledged(self.staged.len())
     }
+
+    fn measure(&self, measures: &mut Measures<'_>) {
+        self.outbox.measure(self.staged.len(), measures);
+    }
+}
+
+/// The records that are staged, if any are, and how many.
+fn taken<T>(staged: &mut Vec<T>) -> Option<(Vec<T>, usize)> {
+    let records = staged.len();
+    (records > 0).then(|| (std::mem::take(staged), records))
 }

@@ -146,6 +146,44 @@ fn a_job_whose_registry_does_not_answer_can_be_left_and_is_drained_behind_the_an
 }
 
 #[test]
+fn subtasks_share_an_answer_and_a_job_that_waits_for_it_names_the_registry_and_counts_what_it_leaves() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let server = Server::start(move |_| {
+        let _gone = held.recv();
+        schema(FIRST, "")
+    });
+    // Goes before the server, or that would wait for it when the test fails.
+    let let_go = let_go;
+    let start = |payloads: usize| {
+        let (env, read) = (environment(), Collected::new());
+        env.source(from_iterator(std::iter::repeat_n(&*payload(1, b"\x02a").leak(), payloads)))
+            .rebalance()
+            .then("avro", decode(avro_confluent::<Trade>(&server.client())))
+            .parallelism(4)
+            .sink(read.sink());
+        (env.start("trades").unwrap(), read)
+    };
+    let (job, _read) = start(usize::MAX);
+    let waits = format!("waits for schema registry http://{} with ", server.address);
+    // It cannot end meanwhile, and a reason that is not found within a minute never is.
+    let named = (0..6_000).any(|_| {
+        assert!(!job.ends_within(Duration::from_millis(10)));
+        job.why_slow().contains(&waits)
+    });
+    assert!(named, "{}", job.why_slow());
+    let report = job.drain(Duration::from_millis(1)).unwrap();
+    let held: Vec<_> =
+        report.left.iter().filter(|left| left.operator == "avro" && left.records > 0).collect();
+    assert!(!held.is_empty(), "{report}");
+
+    let (job, read) = start(1_000);
+    drop(let_go);
+    let report = job.wait().unwrap();
+    assert_eq!((read.take().len(), report.left), (1_000, Vec::new()));
+    assert_eq!(server.lines(), ["GET /schemas/ids/1"; 2], "once for each client");
+}
+
+#[test]
 fn what_is_not_the_payloads_fault_fails_the_job_however_malformed_ones_are_treated() {
     let server = server();
     let failed = |id| {
@@ -218,14 +256,17 @@ fn a_schema_is_read_with_all_that_it_uses() {
     assert!(endless.contains("schema 3 of the schema registry cannot be read as Avro"), "{endless}");
 }
 
-/// The subject `n` has a record in which the record of subject `n + 1` stands; where they end, `last` says.
-fn chain_of_schemas(last: usize) -> Server {
+/// The subject `n` has a record in which the record of subject `n + 1` stands, within so many arrays; where they end,
+/// `last` says.
+fn chain_of_schemas(last: usize, arrays: usize) -> Server {
     Server::start(move |line| {
         let number = line.split('/').nth(2).and_then(|part| part.parse::<usize>().ok()).unwrap_or(0);
         let next = number + 1;
-        let field = if number < last { format!("a.N{next}") } else { "int".into() };
+        let innermost = if number < last { format!(r#""a.N{next}""#) } else { r#""int""#.into() };
+        let array = |items, _| format!(r#"{{"type": "array", "items": {items}}}"#);
+        let field = (0..arrays).fold(innermost, array);
         let text = format!(
-            r#"{{"type": "record", "name": "a.N{number}", "fields": [{{"name": "x", "type": "{field}"}}]}}"#
+            r#"{{"type": "record", "name": "a.N{number}", "fields": [{{"name": "x", "type": {field}}}]}}"#
         );
         let reference = format!(r#"{{"name": "a.N{next}", "subject": "{next}", "version": 1}}"#);
         let references = if number < last { reference } else { String::new() };
@@ -235,8 +276,14 @@ fn chain_of_schemas(last: usize) -> Server {
 
 #[test]
 fn schemas_that_use_ever_new_ones_fail_the_job_and_no_stack_overflows() {
-    for (last, reason) in [(300, "cannot be read as Avro"), (usize::MAX, "uses more than 1000 others")] {
-        let (server, env) = (chain_of_schemas(last), environment());
+    let refused = [
+        (44, 0, "cannot be read as Avro"),
+        (70, 0, "is nested more than 128 deep with those that it uses"),
+        (100, 90, "is nested more than 128 deep with those that it uses"),
+        (usize::MAX, 0, "uses more than 1000 others"),
+    ];
+    for (last, arrays, reason) in refused {
+        let (server, env) = (chain_of_schemas(last, arrays), environment());
         env.source(from_iterator(lent(vec![payload(1, b"\x02")])))
             .then("avro", decode(avro_confluent::<Trade>(&server.client())))
             .sink(callback(|_| ()));

@@ -198,3 +198,59 @@ fn there_is_one_at_a_time_and_what_it_holds_counts_as_state() {
     assert_eq!((state.size(), state.continue_snapshot().unwrap()), (before, Stored::Done));
     state.begin_snapshot().unwrap();
 }
+
+/// What is told by subtasks, restored at this parallelism, of a value and a timer for each of 200 keys that were stored
+/// at another one, while they changed; and how many keys each of them has. Partition `n` is read by subtask
+/// `n % parallelism`, as sources spread them, and each key is in one partition.
+fn told_at_another_parallelism(partitions: u64, from: usize, to: usize) -> (Vec<Told>, Vec<usize>) {
+    let plan = keyed_process(|record: &(u64, Do)| record.0, Keeps::open).by_source_partition();
+    let made =
+        |parallelism| (0..parallelism).map(|_| Harness::new(plan.clone()).unwrap()).collect::<Vec<_>>();
+    let (mut stored, mut restored) = (made(from), made(to));
+    let all = |subtasks: &mut Vec<Harness<_, _, _>>, what: &dyn Fn(u64) -> Do| {
+        for key in 0..200 {
+            let partition = key % partitions;
+            let subtask = partition as usize % subtasks.len();
+            subtasks[subtask].push_from(partition as u32, (key, what(key)), 0).unwrap();
+        }
+    };
+    all(&mut stored, &Do::Set);
+    all(&mut stored, &|_| Do::Register(5));
+    stored.iter_mut().for_each(|it| it.operator().state().begin_snapshot().unwrap());
+    let mut groups = BTreeMap::new();
+    for round in 0.. {
+        let mut goes_on = false;
+        stored.iter_mut().for_each(|it| goes_on |= piece(it.operator().state(), &mut groups));
+        match round {
+            3 => all(&mut stored, &|key| Do::Set(key + 1_000)),
+            6 => all(&mut stored, &|_| Do::Delete(5)),
+            _ if !goes_on => break,
+            _ => {}
+        }
+    }
+    for (group, bytes) in groups {
+        restored[group % to].operator().state().restore(group, &bytes).unwrap();
+    }
+    all(&mut restored, &|_| Do::Tell);
+    restored.iter_mut().for_each(|it| it.watermark(5).unwrap());
+    let mut told: Vec<_> = restored.iter_mut().flat_map(Harness::take).collect();
+    told.sort();
+    (told, restored.iter_mut().map(|it| it.operator().state().size().keys).collect())
+}
+
+#[test]
+fn state_by_source_partition_goes_to_whoever_reads_the_partition_at_any_parallelism() {
+    let has = |key| Told::Has(key, Some(key), Vec::new(), None);
+    let expected: Vec<_> = (0..200).map(has).chain((0..200).map(|key| Told::Fired(key, 5))).collect();
+    // More partitions than the 16 key groups share some, which meet where the parallelism divides that number.
+    for (partitions, from, to, keys) in [
+        (1, 1, 1, vec![200]),
+        (12, 1, 3, vec![67, 67, 66]),
+        (12, 3, 2, vec![100, 100]),
+        (20, 2, 4, vec![50; 4]),
+    ] {
+        let (told, sizes) = told_at_another_parallelism(partitions, from, to);
+        assert_eq!(sizes, keys, "{partitions} partitions, from {from} to {to}");
+        assert!(told == expected, "{partitions} partitions, from {from} to {to}: {told:?}");
+    }
+}

@@ -58,7 +58,9 @@ impl Writer {
             ) != 0
         };
         while refused() {
-            self.wait_for_room(RDKafkaErrorCode::from(unsafe { native::rd_kafka_last_error() }));
+            // SAFETY: it reads what the call above has left for this thread.
+            let why = unsafe { native::rd_kafka_last_error() };
+            self.wait_for_room(RDKafkaErrorCode::from(why));
         }
     }
 

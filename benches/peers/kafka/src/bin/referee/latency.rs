@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use peers_kafka::line::{Line, number_of};
+use peers_kafka::quantiles::quantiles;
 use peers_kafka::words::{Words, fail};
 use rdkafka::Message;
 use rdkafka::consumer::BaseConsumer;
@@ -138,18 +139,6 @@ fn read(reader: &BaseConsumer, schedule: &Schedule) -> KafkaResult<Histogram<u64
 }
 
 fn tell(schedule: &Schedule, latency: &Histogram<u64>) {
-    let us = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;
-    println!(
-        "{{\"records\":{},\"rate\":{},\"samples\":{},\"p50_us\":{:.1},\"p90_us\":{:.1},\"p99_us\":{:.1},\
-         \"p999_us\":{:.1},\"p9999_us\":{:.1},\"max_us\":{:.1}}}",
-        schedule.records,
-        schedule.rate,
-        latency.len(),
-        us(0.5),
-        us(0.9),
-        us(0.99),
-        us(0.999),
-        us(0.9999),
-        latency.max() as f64 / 1000.0
-    );
+    let Schedule { records, rate, .. } = schedule;
+    println!("{{\"records\":{records},\"rate\":{rate},{}}}", quantiles(latency));
 }
