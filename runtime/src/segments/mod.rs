@@ -163,15 +163,18 @@ fn prefetch_near<E>(home: &Home<E>) {
 }
 
 /// Makes room in the segment of `hash`, and says which that is then: gives it twice as many homes while it is small,
-/// and then splits it. Where half of what there is room for has gone it keeps its size.
+/// and then splits it. Where half of it has gone it is tidied and keeps its size, without new memory.
 #[cold]
 fn grow<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, hash: u64) -> usize {
     let number = directory.segment_of(hash);
     let (homes, len) = (segments.all()[number].homes(), segments.all()[number].len());
-    let sparse = len < homes / 2;
+    if len < homes / 2 {
+        segments.tidy(number, |(key, _)| key.hash());
+        return number;
+    }
     let changed = directory.stretches_of(hash);
-    let splits = !sparse && homes >= Segments::<K, V>::HOMES && directory.split(hash, segments.all().len());
-    let homes = if sparse || splits { homes } else { 2 * homes };
+    let splits = homes >= Segments::<K, V>::HOMES && directory.split(hash, segments.all().len());
+    let homes = if splits { homes } else { 2 * homes };
     if splits {
         segments.push(Slots::new(homes));
     }

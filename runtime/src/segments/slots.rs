@@ -12,7 +12,7 @@
 //! be [begun](Start::home) while the entry is fetched from memory, and goes on without the table's own fields.
 #![allow(unsafe_code)]
 
-use std::ptr::{NonNull, slice_from_raw_parts_mut};
+use std::ptr::{self, NonNull, slice_from_raw_parts_mut};
 
 use super::window::{WIDTH, Window};
 
@@ -21,6 +21,9 @@ const EMPTY: u8 = 0;
 
 /// There was an entry.
 const GONE: u8 = 1;
+
+/// There is an entry, which has not been placed anew yet: only while [`Slots::tidy`] runs.
+const UNPLACED: u8 = 2;
 
 /// The fewest homes there are memory for.
 const FEWEST: usize = WIDTH;
@@ -226,11 +229,7 @@ impl<E> Slots<E> {
         if self.used as usize >= self.homes() / 8 * 7 {
             return Err(entry);
         }
-        let vacant = |home| (!self.window(home).are_high() & 0xffff, home);
-        let Some((bits, home)) = self.windows(hash).map(vacant).find(|(bits, _)| *bits != 0) else {
-            return Err(entry);
-        };
-        let slot = home + bits.trailing_zeros() as usize;
+        let Some((_, slot)) = self.vacant(hash) else { return Err(entry) };
         self.len += 1;
         self.used += u32::from(self.tags()[slot] == EMPTY);
         self.tags_mut()[slot] = tag(hash);
@@ -302,6 +301,46 @@ impl<E> Slots<E> {
         let used = |tag: &&u8| **tag != EMPTY;
         let run = before.iter().rev().take_while(used).take(WIDTH).count();
         run + behind.iter().take_while(used).take(WIDTH).count() >= WIDTH
+    }
+
+    /// Makes what has gone leave no trace: places all entries anew, in the memory that there is. `hash_of` gives their
+    /// hashes; should it panic, what has not been placed is lost and not dropped.
+    pub fn tidy(&mut self, hash_of: impl Fn(&E) -> u64) {
+        self.tags_mut().iter_mut().for_each(|tag| *tag = if *tag >= 0x80 { UNPLACED } else { EMPTY });
+        self.used = self.len;
+        for slot in 0..self.slots() {
+            while self.tags()[slot] == UNPLACED {
+                // SAFETY: its tag says that there is an entry.
+                let hash = hash_of(unsafe { self.entries.add(slot).as_ref() });
+                self.place(slot, hash);
+            }
+        }
+    }
+
+    /// Moves the entry of `slot`, whose hash this is, to where it belongs; what was there comes to `slot`, unplaced.
+    fn place(&mut self, slot: usize, hash: u64) {
+        let to = match self.vacant(hash) {
+            // It will be found where it is, as the windows before this one are full for good.
+            Some((home, _)) if (home..home + WIDTH).contains(&slot) => slot,
+            Some((_, to)) => to,
+            None => slot,
+        };
+        let displaced = self.tags()[to];
+        self.tags_mut()[slot] = displaced;
+        self.tags_mut()[to] = tag(hash);
+        if to != slot {
+            // SAFETY: both are in the table, and apart; where there was no entry, nobody asks for what comes there.
+            unsafe {
+                ptr::swap_nonoverlapping(self.entries.add(to).as_ptr(), self.entries.add(slot).as_ptr(), 1)
+            };
+        }
+    }
+
+    /// The first slot without a placed entry where one of `hash` would be looked for, and its window.
+    fn vacant(&self, hash: u64) -> Option<(usize, usize)> {
+        let vacant = |home| (!self.window(home).are_high() & 0xffff, home);
+        let (bits, home) = self.windows(hash).map(vacant).find(|(bits, _)| *bits != 0)?;
+        Some((home, home + bits.trailing_zeros() as usize))
     }
 
     /// Drops all entries, and keeps the memory.
@@ -406,6 +445,9 @@ mod tests {
         ) {
             let (owned, mut slots, mut model) = (Rc::new(()), Slots::none(), HashMap::new());
             for (number, (puts, key)) in (0..).zip(steps) {
+                if number % 50 == 0 {
+                    slots.tidy(|entry: &(u64, u64, Rc<()>)| entry.0);
+                }
                 let hash = (key % hashes) << 30 | (key % hashes);
                 let found = slots.find(hash, |(_, known, _)| *known == key);
                 prop_assert_eq!(found.is_some(), model.contains_key(&key));

@@ -82,6 +82,11 @@ impl<E> Tables<E> {
         self.tables[number].insert(hash, entry)
     }
 
+    /// As [`Slots::tidy`].
+    pub fn tidy(&mut self, number: usize, hash_of: impl Fn(&E) -> u64) {
+        self.tables[number].tidy(hash_of);
+    }
+
     /// As [`Slots::clear`].
     pub fn clear(&mut self, number: usize) {
         self.tables[number].clear();
