@@ -117,8 +117,8 @@ impl<E> Tables<E> {
         start(&self.starts, place).home(hash)
     }
 
-    /// Shows `fetch` where so many entries seem to be that were noted from `first` on. Not those of older notes: looking
-    /// at their tags would wait for memory.
+    /// Shows `fetch` where so many entries seem to be that were noted from `first` on. Not those of older notes:
+    /// looking at their tags would wait for memory.
     #[inline(always)]
     pub fn seem(&self, first: Hint, noted: usize, fetch: impl Fn(*const E)) {
         // SAFETY: notes are of these tables.
