@@ -67,12 +67,15 @@ impl RingFile {
     /// there yet is made with so many bytes.
     pub fn open(path: &Path, bytes: usize, end: End, timeout: Duration) -> Result<RingFile> {
         let unopened = |error: io::Error| unopened(path, &error);
-        let own = beside(path, end);
+        // Made first: only a file that is there says where links lead, and each ring has one lock for each end.
+        check(path, bytes)?;
+        let place = path.canonicalize().map_err(unopened)?;
+        let own = beside(&place, end);
         let locked = lock(&own, timeout).map_err(unopened)?;
         let _lock = locked.ok_or_else(|| in_use(path, &own, end))?;
-        let (map, capacity) = made(path, bytes).map_err(unopened)?;
+        let (map, capacity) = made(&place, bytes).map_err(unopened)?;
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).to_owned();
-        let other = options.open(beside(path, end.other())).map_err(unopened)?;
+        let other = options.open(beside(&place, end.other())).map_err(unopened)?;
         let (path, mask) = (path.to_owned(), capacity - 1);
         let mut ring = RingFile { path, map, mask, other, other_was_here: false, _lock };
         ring.other_is_gone()?;
@@ -160,9 +163,9 @@ fn made(path: &Path, bytes: usize) -> io::Result<(Map, u64)> {
     let file = lock(path, LEAVE_TIMEOUT)?.ok_or(io::ErrorKind::TimedOut)?;
     let wanted = bytes.clamp(LEAST_BYTES, MOST_BYTES).next_power_of_two() / size_of::<u64>();
     let capacity = match header(&file)? {
-        [0, _] => wanted,
-        [MAGIC, capacity] if is_capacity(capacity) => capacity as usize,
-        _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no ring of this version")),
+        [0, 0] => wanted,
+        [MAGIC, capacity] if is_capacity(capacity) => whole(&file, capacity as usize)?,
+        _ => return Err(malformed("it is no ring of this version")),
     };
     let map = Map::of(&file, RECORDS + capacity)?;
     // Last, in one piece: a ring that has its header is whole.
@@ -179,6 +182,17 @@ fn header(file: &File) -> io::Result<[u64; 2]> {
         file.read_exact_at(words.as_flattened_mut(), 0)?;
     }
     Ok(words.map(u64::from_ne_bytes))
+}
+
+/// The capacity of a ring whose file is as long as that says. Zeros in place of what was cut off would be records.
+fn whole(file: &File, capacity: usize) -> io::Result<usize> {
+    let bytes = (RECORDS + capacity) * size_of::<u64>();
+    let is_whole = file.metadata()?.len() >= bytes as u64;
+    is_whole.then_some(capacity).ok_or_else(|| malformed("its end was cut off; remove it"))
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn is_capacity(words: u64) -> bool {
@@ -211,6 +225,10 @@ mod tests {
         let (error, path_of) = (open(End::Writer).err().unwrap().to_string(), path.display());
         assert!(error.starts_with(&format!("the ring {path_of} has a writer already: it holds ")), "{error}");
         assert!(!reader.other_is_gone().unwrap());
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let second = RingFile::open(&link, 0, End::Writer, Duration::ZERO);
+        assert!(second.is_err(), "a ring under two names has one writer");
         drop(writer);
         assert!(reader.other_is_gone().unwrap());
         open(End::Writer).unwrap();

@@ -8,7 +8,7 @@
 //! # Layout
 //!
 //! The file is words of 64 bits, in the machine's byte order. Positions count words from the first that was ever
-//! written, and never go back; a position's word is `48 + position % capacity`.
+//! written, and never go back; a position's word is `48 + position % capacity`. Behind the last of 64 bits comes 0.
 //!
 //! | word | |
 //! |---|---|
@@ -28,7 +28,8 @@
 //! 3. A writer that has nothing more stores 1 in word 2, behind its last head; a reader that sees it reads the head
 //!    once more. It sets the word back when it has seen the end, so that the next reader waits for the next writer.
 //! 4. Each end holds a lock on a file beside the ring, `.NAME.writer` or `.NAME.reader`, for as long as its process
-//!    has the ring open: so there is one of each, and the other end finds out when it is gone, however it went.
+//!    has the ring open: so there is one of each, and the other end finds out when it is gone, however it went. Of a
+//!    ring that was opened by a symbolic link, that is beside the file that the link leads to.
 //!
 //! All words are read and written as atomics, and lengths and positions are looked at before they are trusted: another
 //! process can make this one fail with an error, but not misbehave. The one exception is the file's size: nobody may

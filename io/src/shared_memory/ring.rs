@@ -74,7 +74,7 @@ impl RingWriter {
         if words > first.len() as u64 {
             fill(self.ring.from(0), &mut all);
         }
-        self.head += words;
+        self.head = self.head.wrapping_add(words);
         self.ring.head().store(self.head, Ordering::Release);
         Ok(true)
     }
@@ -82,9 +82,8 @@ impl RingWriter {
     /// How many words are certainly free.
     #[inline]
     fn room(&self) -> Result<u64> {
-        let used = self.head.checked_sub(self.tail).filter(|used| *used <= self.ring.capacity());
-        let used = used.ok_or_else(|| self.ring.broken("its tail is none"))?;
-        Ok(self.ring.capacity() - used)
+        let used = self.head.wrapping_sub(self.tail);
+        self.ring.capacity().checked_sub(used).ok_or_else(|| self.ring.broken("its tail is none"))
     }
 
     /// Looks how far the reader has come, and whether that is enough.
@@ -172,7 +171,7 @@ impl RingReader {
             take(self.ring.from(0), &mut bytes);
         }
         to.truncate(begin + length);
-        self.tail += words;
+        self.tail = self.tail.wrapping_add(words);
         self.ring.tail().store(self.tail, Ordering::Release);
         Ok(Some(length))
     }
@@ -184,8 +183,10 @@ impl RingReader {
             self.head = self.ring.head().load(Ordering::Acquire);
             self.ring.note_other(self.head != self.tail);
         }
-        let there = self.head.checked_sub(self.tail).filter(|there| *there <= self.ring.capacity());
-        let there = there.ok_or_else(|| self.ring.broken("its head is none"))?;
+        let there = self.head.wrapping_sub(self.tail);
+        if there > self.ring.capacity() {
+            return Err(self.ring.broken("its head is none"));
+        }
         if there == 0 {
             return Ok(None);
         }
@@ -200,7 +201,7 @@ impl RingReader {
 
     /// How many bytes of the ring have been read since it was made, with what stands around records.
     pub fn position(&self) -> u64 {
-        self.tail * WORD as u64
+        self.tail.wrapping_mul(WORD as u64)
     }
 
     /// Whether its writer has said that there is nothing more, and all has been read. Told once: afterwards the reader

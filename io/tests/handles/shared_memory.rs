@@ -157,6 +157,16 @@ fn what_does_not_fit_is_broken_or_is_no_ring_is_told() {
         assert!(broken.starts_with(&format!("the ring {at} is broken: {told}")), "{broken}");
     }
     write_over(&at, &whole);
+    let length = whole.len() as u64;
+    for cut in [length - 1, 48 * 8, 16] {
+        set_len(&at, cut);
+        assert!(
+            pop().unwrap_err().to_string().contains("its end was cut off"),
+            "{cut} bytes are no empty records"
+        );
+        set_len(&at, length);
+        write_over(&at, &whole);
+    }
     assert_eq!(pop().unwrap(), Some(120));
 
     let other = folder.write("other", "no ring, but a text of a few words");
@@ -169,6 +179,42 @@ fn what_does_not_fit_is_broken_or_is_no_ring_is_told() {
         .sink(SharedMemorySink::at(&away));
     let unopened = env.run("away").unwrap_err().to_string();
     assert_eq!(unopened.matches("cannot be opened: No such file or directory").count(), 2, "{unopened}");
+}
+
+/// Positions near the last one, which only somebody else can have written.
+#[test]
+fn positions_that_were_made_up_make_nobody_panic() {
+    let folder = Folder::new("positions");
+    let at = folder.file("ring");
+    drop(RingWriter::open(&at, TINY).unwrap());
+    for position in [u64::MAX, u64::MAX - 5, 1 << 61] {
+        let mut words = fs::read(&at).unwrap();
+        for word in [16, 32] {
+            words[word * 8..][..8].copy_from_slice(&position.to_ne_bytes());
+        }
+        write_over(&at, &words);
+        let (mut writer, mut reader) =
+            (RingWriter::open(&at, TINY).unwrap(), RingReader::open(&at, TINY).unwrap());
+        assert_eq!(reader.position(), position.wrapping_mul(8));
+        for number in 0..20 {
+            assert!(writer.try_push(&record(number)).unwrap());
+            let mut bytes = Vec::new();
+            assert!(reader.try_pop(&mut bytes).unwrap().is_some());
+            assert_eq!(bytes, record(number));
+        }
+    }
+    let mut words = fs::read(&at).unwrap();
+    words[..16].copy_from_slice(&[[0; 8], 7u64.to_ne_bytes()].concat());
+    write_over(&at, &words);
+    let other = RingReader::open(&at, TINY).err().unwrap().to_string();
+    assert!(
+        other.contains("it is no ring of this version"),
+        "a file that begins with zeros is not made one: {other}"
+    );
+}
+
+fn set_len(path: &str, bytes: u64) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(bytes).unwrap();
 }
 
 /// Writes a file over where it lies, as somebody may who maps it.

@@ -57,7 +57,8 @@ impl Directory {
     /// too long for that.
     pub fn split(&mut self, hash: u64, to: usize) -> bool {
         let mut stretches = self.stretches_of(hash);
-        if stretches.len() == 1 {
+        // The last stretch has fewer hashes than the others: half of it may be all of it.
+        while stretches.len() == 1 {
             if !self.double(to) {
                 return false;
             }

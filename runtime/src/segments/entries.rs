@@ -78,7 +78,8 @@ impl<K, V> IntoIterator for Segments<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Hint;
+    use crate::segments::window::WIDTH;
+    use crate::{Flow, Hint};
 
     use super::*;
 
@@ -108,6 +109,18 @@ mod tests {
         segments.remove_by(Key::hash(&7u64), |entry| entry.0 == 7);
         let entry = segments.entry(Some(Hint(0)), 7, |known, key| known == key, |key| (key, 99));
         assert_eq!(*entry, (7, 99));
+    }
+
+    #[test]
+    fn a_visit_of_what_has_gone_takes_no_longer_than_its_budget() {
+        let (mut segments, mut place) = (filled(50_000), Cursor::default());
+        while segments.sweep(&mut place, 1000, |_| false) {}
+        let (mut place, mut calls, mut flow) = (Cursor::default(), 0, Flow::More);
+        while flow == Flow::More {
+            flow = segments.visit(&mut place, &mut 100, |_, _, _| unreachable!("there is nothing"));
+            calls += 1;
+        }
+        assert!(calls >= segments.slots() / WIDTH / 100, "{calls}");
     }
 
     #[test]

@@ -79,8 +79,8 @@ impl<K: Key, V> Segments<K, V> {
         } else if bytes <= TAGS_CACHED_BYTES {
             segments.note(hashes, first, directory.place(), prefetch_near);
         } else {
-            segments.note(hashes, first, directory.place(), |home| prefetch(home.tags()));
-            segments.seem(first, prefetch);
+            let noted = segments.note(hashes, first, directory.place(), |home| prefetch(home.tags()));
+            segments.seem(first, noted, prefetch);
         }
     }
 

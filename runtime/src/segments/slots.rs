@@ -28,6 +28,9 @@ const UNPLACED: u8 = 2;
 /// The fewest homes there are memory for.
 const FEWEST: usize = WIDTH;
 
+/// The most homes: they and the slots behind the last one are counted in 32 bits.
+const MOST: usize = 1 << 31;
+
 /// The tags of a table without memory, and of a search that finds nothing.
 static NOTHING: [u8; WIDTH] = [EMPTY; WIDTH];
 
@@ -151,8 +154,16 @@ impl<E> Slots<E> {
     }
 
     /// A table with so many homes, a power of two from 16 to 2^31.
+    ///
+    /// # Panics
+    /// There would be more: keys whose hashes are alike have outgrown what can be counted. With fewer than it was asked
+    /// for, who wants room would ask for ever.
     pub fn new(homes: usize) -> Self {
-        let homes = homes.clamp(FEWEST, 1 << 31).next_power_of_two();
+        assert!(
+            homes <= MOST,
+            "{homes} homes for keys whose hashes are alike; give them a hash that spreads them"
+        );
+        let homes = homes.max(FEWEST).next_power_of_two();
         let slots = homes + WIDTH - 1;
         let tags = NonNull::from_mut(Box::leak(vec![EMPTY; slots].into_boxed_slice())).cast();
         let entries = NonNull::from_mut(Box::leak(Box::<[E]>::new_uninit_slice(slots))).cast();
@@ -195,10 +206,10 @@ impl<E> Slots<E> {
     fn windows(&self, hash: u64) -> impl Iterator<Item = usize> + use<E> {
         let mask = self.mask as usize;
         let steps = (0..).map(|number| number * WIDTH).take_while(move |step| *step <= mask);
-        steps.scan(hash as usize, move |at, step| {
+        steps.scan(hash as usize & mask, move |at, step| {
             // Further away each time, so that where many homes are close together not all take the same way.
-            *at += step;
-            Some(*at & mask)
+            *at = (*at + step) & mask;
+            Some(*at)
         })
     }
 
@@ -492,9 +503,15 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "2147483649 homes for keys whose hashes are alike")]
+    fn a_table_is_never_smaller_than_it_was_asked_for() {
+        let _table = Slots::<()>::new(MOST + 1);
+    }
+
+    #[test]
     fn seven_eighths_of_the_homes_find_room_whatever_their_hashes() {
         for homes in [16, 64, 1024] {
-            for hash in [0, 5, homes - 1] {
+            for hash in [0, 5, homes - 1, u64::MAX] {
                 let mut slots = Slots::new(homes as usize);
                 (0..homes / 8 * 7).for_each(|key| assert!(slots.insert(hash, key).is_ok()));
                 assert_eq!(slots.insert(hash, 0), Err(0));

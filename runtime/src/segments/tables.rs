@@ -93,7 +93,7 @@ impl<E> Tables<E> {
     }
 
     /// Notes where the searches for these hashes begin, under numbers from `first` on, in the stretches that `place`
-    /// names, and shows each to `fetch`.
+    /// names, shows each to `fetch`, and says how many there are.
     #[inline(always)]
     pub fn note(
         &mut self,
@@ -101,16 +101,19 @@ impl<E> Tables<E> {
         first: Hint,
         place: impl Fn(u64) -> usize,
         fetch: impl Fn(&Home<E>),
-    ) {
+    ) -> usize {
         if self.notes.is_empty() {
             self.notes.resize(LOOK_AHEAD, Home::NOWHERE);
         }
         let Tables { starts, notes, .. } = self;
         let (starts, notes) = (&starts[..], notes.get_mut(first.0..).unwrap_or_default());
+        let mut noted = 0;
         for (note, hash) in notes.iter_mut().zip(hashes) {
             *note = start(starts, place(hash)).home(hash);
             fetch(note);
+            noted += 1;
         }
+        noted
     }
 
     /// Where the search for `hash`, which is in stretch `place`, begins.
@@ -119,11 +122,12 @@ impl<E> Tables<E> {
         start(&self.starts, place).home(hash)
     }
 
-    /// Shows `fetch` where the entries seem to be that were noted from `first` on.
+    /// Shows `fetch` where so many entries seem to be that were noted from `first` on. Not those of older notes:
+    /// looking at their tags would wait for memory.
     #[inline(always)]
-    pub fn seem(&self, first: Hint, fetch: impl Fn(*const E)) {
+    pub fn seem(&self, first: Hint, noted: usize, fetch: impl Fn(*const E)) {
         // SAFETY: notes are of these tables.
-        self.notes.iter().skip(first.0).for_each(|note| fetch(unsafe { note.seems() }));
+        self.notes.iter().skip(first.0).take(noted).for_each(|note| fetch(unsafe { note.seems() }));
     }
 
     /// The entry that `is` the one for `asked`, if it is where it was noted under this number; what `otherwise` finds
@@ -201,6 +205,8 @@ fn start<E>(starts: &[Start<E>], place: usize) -> &Start<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// What is found of key 7 from its note, and without.
@@ -214,6 +220,17 @@ mod tests {
         let near = tables.near_or((0, 7), 7, is, |_, _| second);
         missed[1] = *near == 0;
         missed.map(|missed| !missed)
+    }
+
+    #[test]
+    fn only_what_was_just_noted_is_asked_for() {
+        let (mut tables, asked) = (Tables::<u64>::new(1), Cell::new(0));
+        for (first, noted) in [(3, 2), (LOOK_AHEAD - 1, 1), (LOOK_AHEAD, 0), (usize::MAX, 0)] {
+            assert_eq!(tables.note([7, 8].into_iter(), Hint(first), |_| 0, |_| {}), noted);
+            asked.set(0);
+            tables.seem(Hint(first), noted, |_| asked.set(asked.get() + 1));
+            assert_eq!(asked.get(), noted);
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Keys in segments, against the standard library's map.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use super::*;
 use crate::LOOK_AHEAD;
@@ -96,8 +99,11 @@ fn hashes_that_are_alike_outgrow_a_segment() {
 #[test]
 fn a_hash_outside_is_served_too() {
     let outside: Vec<_> = (0..20_000u64).map(|n| Chosen(Key::hash(&n), n)).collect();
-    counts((1 << 60, 1 << 59), &outside, 2);
+    let segments = counts((1 << 60, 1 << 59), &outside, 2);
+    let reached = segments.directory.segments(1 << 60, u64::MAX).len();
+    assert_eq!(reached, segments.segments.all().len(), "no segment is left without hashes");
 }
+
 #[test]
 fn a_hint_of_another_key_or_another_time_changes_nothing() {
     let (mut segments, mut model) = (Segments::new(ALL), HashMap::new());
@@ -110,4 +116,67 @@ fn a_hint_of_another_key_or_another_time_changes_nothing() {
         *model.entry(key).or_insert(0) += 1;
     }
     assert_eq!(segments.into_iter().collect::<HashMap<_, _>>(), model);
+}
+
+/// Counts keys with values of this kind, and looks each one up.
+fn keeps<V: Clone + PartialEq + std::fmt::Debug>(keys: u64, value: V) {
+    let mut segments = Segments::new(ALL);
+    for key in 0..keys {
+        segments.hint([Key::hash(&key)].into_iter(), Hint(0));
+        segments.entry(Some(Hint(0)), key, |known, key| known == key, |key| (key, value.clone()));
+    }
+    assert!((0..keys).all(|key| segments.find(&key) == Some(&value)));
+    assert_eq!(segments.size().keys as u64, keys);
+}
+
+#[test]
+fn entries_may_be_of_any_size_and_alignment() {
+    #[derive(Clone, PartialEq, Debug)]
+    #[repr(align(256))]
+    struct Aligned(u8);
+
+    keeps(1000, ());
+    keeps(1000, Aligned(7));
+    keeps(100, [7u64; 2000]);
+    let mut nothing = Segments::new(ALL);
+    for _ in 0..1000 {
+        nothing.entry(None, (), |(), ()| false, |key| (key, ()));
+    }
+    assert_eq!(nothing.size().keys, 1000, "of no size, and never the same");
+}
+
+/// A key whose hash cannot be had while somebody forbids it, and which is counted while it lives.
+struct Fragile(u64, Rc<Cell<bool>>);
+
+impl Key for Fragile {
+    fn hash(&self) -> u64 {
+        assert!(!self.1.get(), "forbidden");
+        Key::hash(&self.0)
+    }
+}
+
+#[test]
+fn a_key_that_panics_while_a_segment_grows_leaves_a_table_that_can_be_used_and_dropped() {
+    let (forbidden, mut panics) = (Rc::new(Cell::new(false)), 0);
+    let mut segments = Segments::new(ALL);
+    let same = |known: &Fragile, key: &u64| known.0 == *key;
+    let count = |segments: &mut Segments<Fragile, u64>, key: u64| {
+        segments.entry(Some(Hint(0)), key, same, |key| (Fragile(key, forbidden.clone()), 0)).1 += 1;
+    };
+    for key in 0..200u64 {
+        segments.hint([Key::hash(&key)].into_iter(), Hint(0));
+        // Only who grows asks known keys for their hashes.
+        forbidden.set(key % 2 == 0);
+        panics += usize::from(catch_unwind(AssertUnwindSafe(|| count(&mut segments, key))).is_err());
+        forbidden.set(false);
+        count(&mut segments, key);
+        assert_eq!(
+            Rc::strong_count(&forbidden),
+            1 + segments.size().keys,
+            "each key lives in the table, or not at all"
+        );
+    }
+    assert!(panics > 0);
+    drop(segments);
+    assert_eq!(Rc::strong_count(&forbidden), 1);
 }

@@ -31,6 +31,10 @@ impl<K: Key, V> Segments<K, V> {
         mut visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
     ) -> Flow {
         while let Some(segment) = self.segments.all().get(cursor.segment) {
+            // Also where there is nothing: a table that most entries have left is long.
+            if *budget == 0 {
+                return Flow::More;
+            }
             let Some(mut occupied) = segment.occupied(cursor.slot) else {
                 *cursor = Cursor { segment: cursor.segment + 1, slot: 0 };
                 continue;

@@ -36,17 +36,17 @@ impl<K: Key, V, A: Assigned> Table<K, V, A> {
         self.of(|| split).remove_by(hash, is)
     }
 
-    /// Looks at `buckets` places for entries, goes on where `round` is, and takes out what `keep` does not want.
-    /// After the last place the round begins again, and this says `false`.
+    /// Looks at so many slots for entries, goes on where `round` is, and takes out what `keep` does not want.
+    /// After the last slot the round begins again, and this says `false`.
     pub(crate) fn sweep(
         &mut self,
         round: &mut Round,
-        buckets: usize,
+        slots: usize,
         keep: impl FnMut(&mut (K, V)) -> bool,
     ) -> bool {
         let parts = self.parts().len();
         let part = self.of(|| round.part as u32);
-        if !part.sweep(&mut round.cursor, buckets, keep) {
+        if !part.sweep(&mut round.cursor, slots, keep) {
             *round = Round { part: (round.part + 1) % parts, cursor: Cursor::default() };
             return round.part > 0;
         }
