@@ -295,13 +295,18 @@ impl<E> Slots<E> {
 
     /// Takes the entry of a slot out.
     pub fn take(&mut self, slot: usize) -> Option<E> {
+        let left = if self.has(slot) && self.is_passed(slot) { GONE } else { EMPTY };
+        self.take_leaving(left, slot)
+    }
+
+    /// Takes the entry of a slot out and leaves this tag there; any will do where nobody searches any more.
+    fn take_leaving(&mut self, left: u8, slot: usize) -> Option<E> {
         if !self.has(slot) {
             return None;
         }
-        let emptied = if self.is_passed(slot) { GONE } else { EMPTY };
-        self.tags_mut()[slot] = emptied;
+        self.tags_mut()[slot] = left;
         self.len -= 1;
-        self.used -= u32::from(emptied == EMPTY);
+        self.used -= u32::from(left == EMPTY);
         // SAFETY: there was an entry, and its tag now says that there is none.
         Some(unsafe { self.entries.add(slot).read() })
     }
@@ -378,7 +383,7 @@ impl<E> Slots<E> {
 
     fn drop_entries(&mut self) {
         if std::mem::needs_drop::<E>() {
-            (0..self.slots()).for_each(|slot| drop(self.take(slot)));
+            (0..self.slots()).for_each(|slot| drop(self.take_leaving(EMPTY, slot)));
         }
     }
 }
@@ -410,7 +415,7 @@ impl<E> Iterator for IntoEntries<E> {
     fn next(&mut self) -> Option<E> {
         while self.next < self.slots.slots() {
             self.next += 1;
-            if let Some(entry) = self.slots.take(self.next - 1) {
+            if let Some(entry) = self.slots.take_leaving(EMPTY, self.next - 1) {
                 return Some(entry);
             }
         }
