@@ -50,7 +50,7 @@ pub enum Flow {
 pub const FIRING_BUDGET: usize = 1024;
 
 /// How many records an inlet shows its first operator ([`Operator::hint`]) before it hands them over:
-/// as many as a core can wait for at once, and some more (16 and 32 were slower, 128 no faster; PERF.md, keyed).
+/// as many as a core can wait for at once, and some more (16, 32 and 128 were slower; PERF.md, keyed).
 pub const LOOK_AHEAD: usize = 64;
 
 /// Turns records into records.
