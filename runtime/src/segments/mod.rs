@@ -10,6 +10,7 @@
 
 mod directory;
 mod entries;
+mod home;
 mod slots;
 mod tables;
 mod visit;
@@ -19,7 +20,8 @@ use crate::machine::prefetch;
 use crate::{Hint, Key};
 use directory::Directory;
 pub use entries::Entries;
-use slots::{Home, Slots};
+use home::Home;
+use slots::Slots;
 use tables::Tables;
 pub use visit::{Cursor, Visited};
 

@@ -14,13 +14,14 @@
 
 use std::ptr::{self, NonNull, slice_from_raw_parts_mut};
 
+use super::home::{Home, Start, tag};
 use super::window::{WIDTH, Window};
 
 /// There never was an entry.
-const EMPTY: u8 = 0;
+pub(super) const EMPTY: u8 = 0;
 
 /// There was an entry.
-const GONE: u8 = 1;
+pub(super) const GONE: u8 = 1;
 
 /// There is an entry, which has not been placed anew yet: only while [`Slots::tidy`] runs.
 const UNPLACED: u8 = 2;
@@ -31,15 +32,6 @@ const FEWEST: usize = WIDTH;
 /// The most homes: they and the slots behind the last one are counted in 32 bits.
 const MOST: usize = 1 << 31;
 
-/// The tags of a table without memory, and of a search that finds nothing.
-static NOTHING: [u8; WIDTH] = [EMPTY; WIDTH];
-
-/// The bits from which the home is taken are the lowest and the segment's the highest, so these are neither.
-#[inline(always)]
-fn tag(hash: u64) -> u8 {
-    (hash >> 32) as u8 | 0x80
-}
-
 /// The table.
 pub struct Slots<E> {
     tags: NonNull<u8>,
@@ -49,101 +41,6 @@ pub struct Slots<E> {
     len: u32,
     /// How many slots have or had an entry.
     used: u32,
-}
-
-/// Where a search begins, and for which tag: a place in a table, or none.
-pub struct Home<E> {
-    tags: NonNull<u8>,
-    entry: NonNull<E>,
-    tag: u8,
-}
-
-impl<E> Clone for Home<E> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for Home<E> {}
-
-impl<E> Home<E> {
-    /// Where nothing is found.
-    pub const NOWHERE: Home<E> =
-        Home { tags: NonNull::from_ref(&NOTHING).cast(), entry: NonNull::dangling(), tag: GONE };
-
-    /// Where the entry most likely is: here, or in a slot behind it. For guesses.
-    #[inline(always)]
-    pub fn entry(&self) -> *const E {
-        self.entry.as_ptr()
-    }
-
-    /// Where the tags of the first window are. For guesses.
-    #[inline(always)]
-    pub fn tags(&self) -> *const u8 {
-        self.tags.as_ptr()
-    }
-
-    /// The first slot in the first window that may have the entry. For guesses.
-    ///
-    /// # Safety
-    /// The table is still there.
-    #[inline(always)]
-    pub unsafe fn seems(&self) -> *const E {
-        // SAFETY: the table is there, and so are sixteen tags from each home on.
-        let bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
-        self.entry.as_ptr().wrapping_add(bits.trailing_zeros() as usize % WIDTH)
-    }
-
-    /// The entry that `is` the one in the first window. `None` says nothing of further ones.
-    ///
-    /// # Safety
-    /// The table is still there, and nobody else has it meanwhile.
-    #[inline(always)]
-    pub unsafe fn find<'a>(&self, is: impl Fn(&E) -> bool) -> Option<&'a mut E> {
-        // SAFETY: the table is there, and so are sixteen tags from each home on.
-        let mut bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
-        while bits != 0 {
-            // SAFETY: this slot is in the table, and its tag says that it has an entry.
-            let entry = unsafe { self.entry.add(bits.trailing_zeros() as usize).as_mut() };
-            if is(entry) {
-                return Some(entry);
-            }
-            bits &= bits - 1;
-        }
-        None
-    }
-}
-
-/// What is to be known of a table to begin a search in it.
-pub struct Start<E> {
-    tags: NonNull<u8>,
-    entries: NonNull<E>,
-    mask: u32,
-    /// The table's number among others.
-    pub number: u32,
-}
-
-impl<E> Clone for Start<E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for Start<E> {}
-
-impl<E> Start<E> {
-    /// Of no table: nothing is found.
-    pub const NOWHERE: Start<E> =
-        Start { tags: Home::<E>::NOWHERE.tags, entries: NonNull::dangling(), mask: 0, number: u32::MAX };
-
-    /// Where the search for `hash` begins.
-    #[inline(always)]
-    pub fn home(&self, hash: u64) -> Home<E> {
-        let home = hash as usize & self.mask as usize;
-        // SAFETY: homes are slots; where there is no memory there is one of them, without entries.
-        unsafe { Home { tags: self.tags.add(home), entry: self.entries.add(home), tag: tag(hash) } }
-    }
 }
 
 impl<E> Slots<E> {

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::slots::{Home, Slots, Start};
+use super::home::{Home, Start};
+use super::slots::Slots;
 use crate::{Hint, LOOK_AHEAD};
 
 /// Tables that can be searched without being looked at.
