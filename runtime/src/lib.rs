@@ -9,6 +9,7 @@
 
 mod arena;
 pub mod boxed;
+mod cells;
 mod chain;
 pub mod config;
 mod context;
@@ -43,6 +44,7 @@ pub mod testing;
 mod time;
 
 pub use arena::Arena;
+pub use cells::Cells;
 pub use chain::{Chain, Consumer, Downstream, Flush, Guard, Tail};
 pub use config::Config;
 pub use context::{Blame, Context, Place, SubtaskContext};

@@ -39,7 +39,7 @@ pub trait Assigned: 'static {
 /// The key's hash.
 pub struct ByHash;
 
-/// What the [`Assigner`] says.
+/// What the stream was told when it was keyed: the hash, or the source partition.
 pub struct AsAssigned;
 
 impl Assigned for ByHash {

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use slotflow_runtime::{MIN_TIMESTAMP, Result, Timestamp};
+use slotflow_runtime::{Cells, MIN_TIMESTAMP, Result, Timestamp};
 
 use super::bytes::{read, write};
 use super::ttl::Now;
 use super::{StateDescriptor, Ttl};
 
-/// Rows that a column grows by: a chunk of it is allocated in one step (a guess: 64 KiB for an `Option<String>`).
-const CHUNK: usize = 2048;
+/// Rows that a column grows by.
+const CHUNK: usize = Cells::<()>::CHUNK;
 
 /// What can be stored as state: anything owned that `serde` reads and writes, so that it outlives the process.
 ///
@@ -105,7 +105,7 @@ impl<X> Chunks<X> {
 
 /// One state of all keys.
 pub(crate) struct Column<C> {
-    cells: Chunks<Option<C>>,
+    cells: Cells<C>,
     /// When each was last written; of no use, and so empty, without a time to live.
     written: Chunks<Timestamp>,
     ttl: Option<Ttl>,
@@ -114,7 +114,7 @@ pub(crate) struct Column<C> {
 
 impl<C: Cell> Column<C> {
     fn new(ttl: Option<Ttl>) -> Self {
-        Column { cells: Chunks::default(), written: Chunks::default(), ttl, heap_bytes: 0 }
+        Column { cells: Cells::default(), written: Chunks::default(), ttl, heap_bytes: 0 }
     }
 
     /// The cell, unless it is empty or its time is over.
@@ -124,18 +124,19 @@ impl<C: Cell> Column<C> {
         if let Some(ttl) = self.ttl.filter(|ttl| ttl.is_renewed_by_reads()) {
             self.touch(ttl, at, *self.written.cell(at.row));
         }
-        self.cells.cell(at.row).as_ref()
+        self.cells.at(at.row)
     }
 
     /// Changes the cell, and notes that it was written.
     #[inline]
     pub(crate) fn edit<R>(&mut self, at: &mut At, edit: impl FnOnce(&mut Option<C>) -> R) -> R {
         self.drop_if_over(at);
-        let cell = self.cells.cell_mut(at.row);
-        let before = (cell.is_some(), heap_bytes(cell));
-        let result = edit(cell);
+        let mut cell = self.cells.take(at.row);
+        let before = (cell.is_some(), heap_bytes(&cell));
+        let result = edit(&mut cell);
         at.live = at.live + u32::from(cell.is_some()) - u32::from(before.0);
-        self.heap_bytes = self.heap_bytes + heap_bytes(cell) - before.1;
+        self.heap_bytes = self.heap_bytes + heap_bytes(&cell) - before.1;
+        self.cells.put(at.row, cell);
         if let Some(ttl) = self.ttl {
             // An empty cell may be one that another key has left.
             let written = if before.0 { *self.written.cell(at.row) } else { MIN_TIMESTAMP };
@@ -147,10 +148,19 @@ impl<C: Cell> Column<C> {
     /// The cell's value, made by `make` if there is none, to be changed where it lies.
     #[inline]
     pub(crate) fn edit_in_place(&mut self, at: &mut At, make: impl FnOnce() -> C) -> &mut C {
-        self.edit(at, |cell| {
-            cell.get_or_insert_with(make);
-        });
-        self.cells.cell_mut(at.row).as_mut().expect("it has just been filled")
+        self.drop_if_over(at);
+        let is_new = self.cells.at(at.row).is_none();
+        if let Some(ttl) = self.ttl {
+            let written = if is_new { MIN_TIMESTAMP } else { *self.written.cell(at.row) };
+            self.touch(ttl, at, written);
+        }
+        at.live += u32::from(is_new);
+        let heap_bytes = &mut self.heap_bytes;
+        self.cells.at_or(at.row, || {
+            let made = make();
+            *heap_bytes += made.heap_bytes();
+            made
+        })
     }
 
     /// Notes that the cell is written now; `written` is when it was before. A record that comes late does not
@@ -170,7 +180,7 @@ impl<C: Cell> Column<C> {
 
     /// Empties the cell; the next value begins a life of its own.
     fn forget(&mut self, at: &mut At) {
-        if let Some(cell) = self.cells.cell_mut(at.row).take() {
+        if let Some(cell) = self.cells.take(at.row) {
             at.live -= 1;
             self.heap_bytes -= cell.heap_bytes();
         }
@@ -200,7 +210,7 @@ pub(crate) trait AnyColumn: Any {
 
 impl<C: Cell> AnyColumn for Column<C> {
     fn grow(&mut self, rows: usize) {
-        self.cells.grow(rows, || None);
+        self.cells.grow(rows);
         if self.ttl.is_some() {
             self.written.grow(rows, || MIN_TIMESTAMP);
         }
@@ -220,14 +230,14 @@ impl<C: Cell> AnyColumn for Column<C> {
 
     fn save(&self, row: u32, into: &mut Vec<u8>) -> Result<()> {
         let written = self.ttl.map(|_| *self.written.cell(row));
-        write(&(self.cells.cell(row), written), into)
+        write(&(self.cells.at(row), written), into)
     }
 
     fn load(&mut self, at: &mut At, from: &mut &[u8]) -> Result<()> {
         let (cell, written): (Option<C>, Option<Timestamp>) = read(from)?;
         at.live += u32::from(cell.is_some());
         self.heap_bytes += heap_bytes(&cell);
-        *self.cells.cell_mut(at.row) = cell;
+        self.cells.put(at.row, cell);
         if self.ttl.is_some() {
             // What had no time to live before begins one now.
             *self.written.cell_mut(at.row) = written.unwrap_or(MIN_TIMESTAMP);
