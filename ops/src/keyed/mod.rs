@@ -85,7 +85,9 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 
     /// Groups records that are already where they belong: each key is in one source partition only.
-    /// No exchange; the source partition is the key group.
+    /// No exchange; the source partition is the key group, modulo `max_parallelism`. State that was stored is found
+    /// again at another parallelism if there are no more partitions than key groups, or if the parallelism divides
+    /// `max_parallelism`.
     pub fn key_by_source_partition<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, AsPlanned>, InPlace<F>>
     where
         K: Key + Eq + 'static,
