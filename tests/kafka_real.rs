@@ -256,6 +256,8 @@ fn fill_until(topics: &Topics, mut written: u32, done: impl Fn(u32) -> bool) -> 
         written += 1_000;
         while !topics.compare(0..written).0.is_empty() {
             assert!(began.elapsed() < PATIENCE, "some of {written} lines have not come");
+            // To read the whole topic takes a core, and again and again it takes the broker's.
+            std::thread::park_timeout(Duration::from_millis(200));
         }
         if done(written) {
             return written;
@@ -301,6 +303,8 @@ fn brokers_that_spread_partitions_by_themselves_lose_nothing_and_double_nothing(
         while second.metrics().records_in() == 0 {
             topics.fill(written..written + 1_000);
             written += 1_000;
+            // A few at a time: all of them are read again below, as often as one is missing.
+            std::thread::park_timeout(Duration::from_millis(100));
         }
         let written = fill_until(topics, written, |_| true);
         first.drain(PATIENCE).unwrap();
