@@ -184,8 +184,7 @@ impl<K: Key> InMemory<K> {
 
     /// How much there is now.
     pub(crate) fn size(&self) -> StateSize {
-        // Seven eighths of a table are used at most, half of them at least.
-        let table = self.keys * size_of::<(K, Row)>() * 3 / 2;
+        let table = self.table.size().bytes;
         let columns: usize = self.columns.iter().map(|column| column.bytes()).sum();
         let timers = self.timers.event.bytes() + self.timers.processing.bytes();
         StateSize { keys: self.keys, bytes: table + columns + timers + self.storing_bytes() }
