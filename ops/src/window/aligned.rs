@@ -9,20 +9,17 @@
 //! call that has used up its budget says so, and the next goes on behind it.
 
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MIN_TIMESTAMP, Measures, Operator, Output, Owned,
-    Result, SubtaskContext, Timestamp,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, Measures, Operator, Output, Owned, Result,
+    SubtaskContext, Timestamp,
 };
 
 use super::late::Late;
-use super::merge::Heap;
-use super::panes::Panes;
+use super::panes_by_key::{PanesByKey, State};
 use super::processing_time::Due;
-use super::retained::Retained;
 use super::shape::Shape;
-use super::stacks::{Stacks, stack_of};
+use super::tables::{Progress, Tables};
 use super::{Fired, Merge, Sliding, WindowPlan, emit};
-use crate::StateSize;
-use crate::keyed::{Cursor, KeySelector, Segments, Visited};
+use crate::keyed::KeySelector;
 
 impl<T, S, A, L> Build<Owned<T>> for WindowPlan<Sliding, S, A, L>
 where
@@ -35,20 +32,8 @@ where
     type Operator = AlignedWindows<T, S, A, L>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
-        let shape = Shape::new(self.windows)?;
-        let hashes = self.assigner.hashes_of(subtask);
-        let state = Box::new(State {
-            shape,
-            lateness: self.lateness_ms,
-            panes: Panes::new(shape, hashes),
-            stacks: Segments::new(hashes),
-            retained: Retained::new(hashes),
-            stacked: 0,
-            heap: Heap::default(),
-            closed_to: MIN_TIMESTAMP,
-            watermark: MIN_TIMESTAMP,
-            phase: Phase::Waiting,
-        });
+        let state = State::new(Shape::new(self.windows)?, self.lateness_ms, self.assigner.hashes_of(subtask));
+        let state = Box::new(state);
         Ok(AlignedWindows { selector: self.selector, aggregate: self.aggregate, late: self.late, state })
     }
 }
@@ -62,125 +47,17 @@ pub struct AlignedWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
     state: Box<State<S::Stored, A::Acc>>,
 }
 
-/// The panes of one subtask, and how far they have been fired.
-struct State<K, A> {
-    shape: Shape,
-    lateness: Timestamp,
-    panes: Panes<K, A>,
-    /// Of sliding windows: what the closed panes have for each key.
-    stacks: Segments<K, Stacks<A>>,
-    retained: Retained<K, A>,
-    /// How many panes all stacks have.
-    stacked: usize,
-    heap: Heap,
-    /// The last end of a window that event time has passed.
-    closed_to: Timestamp,
-    watermark: Timestamp,
-    phase: Phase,
-}
-
-/// What is being done about a watermark.
+/// What is being done about a watermark, and how far it has come.
 #[derive(Clone, Copy)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing.
     Waiting,
-    /// The keys of the oldest pane are visited; so many have been.
-    Closing(Cursor, usize),
+    /// The keys of the oldest pane are visited.
+    Closing(Progress),
     /// The keys of the windows that end here fire.
-    Firing(Timestamp, Cursor),
-    /// What the oldest retained pane has is forgotten; so many keys have been.
-    Forgetting(Cursor, usize),
-}
-
-impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
-    /// What is to be done next about the watermark.
-    fn next(&mut self) -> Phase {
-        let begin = Cursor::default();
-        if self.forgets() {
-            return Phase::Forgetting(begin, 0);
-        }
-        let Some(end) = self.next_end().filter(|end| end - 1 <= self.watermark) else {
-            self.closed_to = self.shape.last_end(self.watermark).max(self.closed_to);
-            return Phase::Waiting;
-        };
-        // There was nothing up to here, or it has been fired.
-        self.closed_to = end - self.shape.slide;
-        match self.panes.oldest() {
-            Some(start) if start + self.shape.pane <= end => Phase::Closing(begin, 0),
-            _ => Phase::Firing(end, begin),
-        }
-    }
-
-    /// The end of the next window that has something.
-    fn next_end(&self) -> Option<Timestamp> {
-        if !self.stacks.is_empty() {
-            return Some(self.closed_to + self.shape.slide);
-        }
-        self.panes.oldest().map(|start| *self.shape.ends_of(start).start())
-    }
-
-    /// Whether nothing can change the oldest retained pane any more.
-    fn forgets(&self) -> bool {
-        self.retained.oldest().is_some_and(|start| !self.can_change(start))
-    }
-
-    /// Whether a pane has a window that a record may still change.
-    fn can_change(&self, start: Timestamp) -> bool {
-        self.shape.ends_of(start).end() - 1 + self.lateness > self.watermark
-    }
-
-    /// The oldest pane has been visited, and `keys` were in it.
-    fn closed(&mut self, keys: usize) {
-        let Some(pane) = self.panes.close() else { return };
-        if self.shape.is_tumbling() {
-            self.closed_to = pane.start + self.shape.size;
-        }
-        if self.lateness > 0 {
-            self.retained.push(pane);
-        } else {
-            self.panes.recycle(pane.table, keys);
-        }
-    }
-
-    /// Forgets more of the oldest retained pane.
-    fn forget<T, M: Merge<T, Acc = A>>(
-        &mut self,
-        (cursor, keys): (&mut Cursor, &mut usize),
-        budget: &mut usize,
-        aggregate: &M,
-    ) -> Flow {
-        let Some(table) = self.retained.oldest_table() else { return Flow::Done };
-        let flow = table.empty(cursor, budget, |_, acc, _| {
-            *keys += 1;
-            self.heap.remove(aggregate, acc);
-            Visited::Kept
-        });
-        if flow == Flow::Done {
-            let pane = self.retained.forget();
-            pane.into_iter().for_each(|pane| self.panes.recycle(pane.table, *keys));
-        }
-        flow
-    }
-
-    /// How much there is; of sliding windows without what the copies in the stacks own on the heap.
-    fn size(&self) -> StateSize {
-        let tables = self.panes.size() + self.stacks.size() + self.retained.size();
-        tables.and_bytes(self.stacked * size_of::<(Timestamp, A)>() + self.heap.bytes())
-    }
-
-    /// Makes the pane of this time the current one; `false` if it is closed.
-    #[inline(never)]
-    fn turn_to(&mut self, timestamp: Timestamp) -> bool {
-        if self.panes.turn_back(timestamp) {
-            return true;
-        }
-        let start = self.shape.pane_of(timestamp);
-        let open = start + self.shape.pane > self.closed_to;
-        if open {
-            self.panes.turn_to(start);
-        }
-        open
-    }
+    Firing(Timestamp, Progress),
+    /// What the oldest retained pane has is forgotten.
+    Forgetting(Progress),
 }
 
 impl<T, S, A, L> AlignedWindows<T, S, A, L>
@@ -200,23 +77,24 @@ where
     ) -> (Flow, Phase) {
         match phase {
             Phase::Waiting => (Flow::Done, phase),
-            Phase::Closing(mut cursor, mut keys) => {
-                let flow = self.close((&mut cursor, &mut keys), budget, ctx, out);
-                if flow == Flow::Done {
-                    self.state.closed(keys);
+            Phase::Closing(mut progress) => {
+                let start = self.state.panes.oldest();
+                let flow = self.close(&mut progress, budget, ctx, out);
+                if let (Flow::Done, Some(start)) = (flow, start) {
+                    self.state.closed(start, progress);
                 }
-                (flow, Phase::Closing(cursor, keys))
+                (flow, Phase::Closing(progress))
             }
-            Phase::Firing(end, mut cursor) => {
-                let flow = self.fire(end, &mut cursor, budget, ctx, out);
+            Phase::Firing(end, mut progress) => {
+                let flow = self.fire(end, &mut progress, budget, ctx, out);
                 if flow == Flow::Done {
-                    self.state.closed_to = end;
+                    self.state.pass(end);
                 }
-                (flow, Phase::Firing(end, cursor))
+                (flow, Phase::Firing(end, progress))
             }
-            Phase::Forgetting(mut cursor, mut keys) => {
-                let flow = self.state.forget((&mut cursor, &mut keys), budget, &self.aggregate);
-                (flow, Phase::Forgetting(cursor, keys))
+            Phase::Forgetting(mut progress) => {
+                let flow = self.state.forget(&mut progress, budget, &self.aggregate);
+                (flow, Phase::Forgetting(progress))
             }
         }
     }
@@ -224,56 +102,99 @@ where
     /// Visits the keys of the oldest pane: they fire, or go into the stacks.
     fn close<'s>(
         &mut self,
-        (cursor, keys): (&mut Cursor, &mut usize),
+        progress: &mut Progress,
         budget: &mut usize,
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let AlignedWindows { aggregate, state, .. } = self;
-        let State { shape, panes, stacks, stacked, heap, lateness, .. } = &mut **state;
-        let (Some(start), tumbling) = (panes.oldest(), shape.is_tumbling()) else { return Flow::Done };
-        let Some(table) = panes.oldest_table() else { return Flow::Done };
-        let visit = |key: &S::Stored, acc: &mut A::Acc, _: &mut usize| {
-            *keys += 1;
-            if tumbling {
-                let value = aggregate.result(acc);
-                emit::<L, _, _, _>(key.clone(), (start, start + shape.size), value, ctx, out);
-            } else {
-                stack_of(stacks, key).push(start, acc, aggregate);
-                *stacked += 1;
-            }
-            if *lateness == 0 {
+        let State { shape, panes, heap, lateness, .. } = &mut **state;
+        let (Some(start), retains) = (panes.oldest(), *lateness > 0) else { return Flow::Done };
+        let window = (start, start + shape.size);
+        let mut fire = |key: &S::Stored, acc: &A::Acc| {
+            emit::<L, _, _, _>(key.clone(), window, aggregate.result(acc), ctx, out);
+        };
+        let mut gone = |acc: &A::Acc| {
+            if !retains {
                 heap.remove(aggregate, acc);
             }
-            Visited::Kept
         };
-        if *lateness > 0 { table.visit(cursor, budget, visit) } else { table.empty(cursor, budget, visit) }
+        match panes {
+            PanesByKey::Columns(columns) if shape.is_tumbling() => {
+                columns.empty_oldest(progress, budget, |key, acc| {
+                    fire(key, &acc);
+                    gone(&acc);
+                })
+            }
+            PanesByKey::Tables(tables) if shape.is_tumbling() => {
+                tables.visit_oldest(progress, budget, retains, |key, acc| {
+                    fire(key, acc);
+                    gone(acc);
+                })
+            }
+            PanesByKey::Columns(columns) => columns.stack_oldest(progress, budget, aggregate, gone),
+            PanesByKey::Tables(tables) => tables.stack_oldest(progress, budget, retains, (aggregate, gone)),
+        }
     }
 
     /// Visits the keys of the stacks: the windows that end here fire.
     fn fire<'s>(
         &mut self,
         end: Timestamp,
-        cursor: &mut Cursor,
+        progress: &mut Progress,
         budget: &mut usize,
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let AlignedWindows { aggregate, state, .. } = self;
-        let State { shape, stacks, stacked, .. } = &mut **state;
-        let start = end - shape.size;
-        stacks.visit(cursor, budget, |key, stack, spent| {
-            let before = stack.len();
-            *spent += stack.evict(start, aggregate);
-            *stacked -= before - stack.len();
-            match stack.value(aggregate) {
-                Some(value) => {
-                    emit::<L, _, _, _>(key.clone(), (start, end), value, ctx, out);
-                    Visited::Kept
-                }
-                None => Visited::Removed,
+        let start = end - state.shape.size;
+        let visit = |key: &S::Stored, value| {
+            emit::<L, _, _, _>(key.clone(), (start, end), value, ctx, out);
+        };
+        match &mut state.panes {
+            PanesByKey::Columns(columns) => columns.fire(start, progress, budget, aggregate, visit),
+            PanesByKey::Tables(tables) => tables.fire(start, progress, budget, aggregate, visit),
+        }
+    }
+
+    /// Adds a record to the open pane of this time; gives it back if there is none, or no room.
+    #[inline(always)]
+    fn add(&mut self, record: T, hint: Option<Hint>, time: Timestamp) -> Option<T> {
+        let AlignedWindows { selector, aggregate, state, .. } = self;
+        let State { shape, panes, heap, closed_to, .. } = &mut **state;
+        let acc = match panes {
+            PanesByKey::Columns(columns) => {
+                let Some(pane) = columns.pane_at(time) else { return Some(record) };
+                let number = columns.number(hint, selector.key(&record), S::same, S::store);
+                columns.value(pane, number, || aggregate.create())
             }
-        })
+            PanesByKey::Tables(tables) => {
+                if !tables.panes.is_current(time) && !tables.turn_to(time, *shape, *closed_to) {
+                    return Some(record);
+                }
+                let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
+                Some(tables.panes.value(hint, selector.key(&record), S::same, make))
+            }
+        };
+        let Some(acc) = acc else { return Some(record) };
+        heap.change(aggregate, acc, |acc| aggregate.add(acc, record));
+        None
+    }
+
+    /// A record that could not be added as things were.
+    #[cold]
+    #[inline(never)]
+    fn add_after_all<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
+        let start = self.state.shape.pane_of(ctx.timestamp());
+        if !self.state.is_open(start) {
+            return self.behind(record, ctx, out);
+        }
+        let mut record = Some(record);
+        // Twice at most: where there is a pane, a key may still be one too many.
+        while let Some(again) = record {
+            self.state.make_room(start);
+            record = self.add(again, None, start);
+        }
     }
 
     /// A record of a pane that is closed: it changes what is still to fire, and what has fired and is retained;
@@ -290,13 +211,9 @@ where
         let mut acc = aggregate.create();
         aggregate.add(&mut acc, record);
         if *state.shape.ends_of(start).end() > state.closed_to {
-            let stack = stack_of(&mut state.stacks, &key);
-            let before = stack.len();
-            stack.push_behind(start, &acc, aggregate);
-            state.stacked += stack.len() - before;
+            state.push_behind(&key, start, &acc, aggregate);
         }
-        if state.lateness > 0 {
-            state.retained.add((start, key.clone()), &acc, aggregate, &mut state.heap);
+        if state.retain(&key, start, &acc, aggregate) {
             self.fire_again(start, key, ctx, out);
         }
     }
@@ -309,7 +226,8 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) {
-        let State { shape, lateness, retained, closed_to, watermark, .. } = &*self.state;
+        let State { shape, lateness, closed_to, watermark, .. } = &*self.state;
+        let PanesByKey::Tables(Tables { retained, .. }) = &self.state.panes else { return };
         let ends = shape.ends_of(pane).step_by(shape.slide as usize);
         let fired = ends.filter(|end| end <= closed_to && end - 1 + lateness > *watermark);
         for (start, end) in fired.map(|end| (end - shape.size, end)) {
@@ -346,7 +264,11 @@ where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        self.state.panes.hint(records.map(|record| selector.key(record).hash()), first);
+        let hashes = records.map(|record| selector.key(record).hash());
+        match &mut self.state.panes {
+            PanesByKey::Columns(columns) => columns.hint(hashes, first),
+            PanesByKey::Tables(tables) => tables.panes.hint(hashes, first),
+        }
     }
 
     #[inline(always)]
@@ -357,14 +279,9 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) {
-        let AlignedWindows { selector, aggregate, state, .. } = self;
-        if !state.panes.is_current(ctx.timestamp()) && !state.turn_to(ctx.timestamp()) {
-            return self.behind(record, ctx, out);
+        if let Some(record) = self.add(record, hint, ctx.timestamp()) {
+            self.add_after_all(record, ctx, out);
         }
-        let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
-        let State { panes, heap, .. } = &mut **state;
-        let acc = panes.value(hint, selector.key(&record), S::same, make);
-        heap.change(aggregate, acc, |acc| aggregate.add(acc, record));
     }
 
     fn watermark<'s>(

@@ -2,6 +2,8 @@
 
 mod aligned;
 mod co_group;
+mod column_stacks;
+mod columns;
 mod count;
 mod count_sliding;
 mod dynamic_session;
@@ -11,12 +13,14 @@ mod global;
 mod late;
 mod merge;
 mod panes;
+mod panes_by_key;
 mod processing_time;
 mod retained;
 mod session;
 mod shape;
 mod spans;
 mod stacks;
+mod tables;
 mod trigger;
 mod triggered;
 mod two_phase;

@@ -27,6 +27,11 @@ impl<A> Default for Stacks<A> {
 }
 
 impl<A: Clone> Stacks<A> {
+    /// Of what has been stacked already.
+    pub(super) fn of(front: Vec<(Timestamp, A)>, back: Vec<(Timestamp, A)>, sum: Option<A>) -> Self {
+        Stacks { front, back, sum }
+    }
+
     /// How many panes it has.
     pub(super) fn len(&self) -> usize {
         self.front.len() + self.back.len()
