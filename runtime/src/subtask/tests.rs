@@ -468,6 +468,10 @@ impl SinkWriter<Owned<u64>> for Panics {
         self.at("flush");
         Ok(())
     }
+    fn due_ns(&self) -> u64 {
+        self.at("due_ns");
+        u64::MAX
+    }
     fn barrier(&mut self, _: Barrier) {
         self.at("barrier");
     }
@@ -530,7 +534,7 @@ fn a_destructor_that_panics_is_blamed_on_its_own_operator() {
 #[test]
 fn a_writer_that_panics_in_any_call_is_named_and_not_the_head_of_its_chain() {
     let said = [Event::Barrier(Barrier { id: 1 }), Event::Mark(LatencyMark { sent_ns: 1 }), Event::End];
-    for call in ["write", "room", "flush", "barrier", "mark", "close", "acknowledged"] {
+    for call in ["write", "room", "flush", "due_ns", "barrier", "mark", "close", "acknowledged"] {
         let failed = said.iter().find_map(|event| {
             let place = SubtaskContext { operator: "sink".into(), ..subtask() };
             let rest = SinkTail::new(Panics(call), 1, place, Arc::default(), Arc::default());
