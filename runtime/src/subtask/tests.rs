@@ -22,9 +22,6 @@ impl Head for Ended {
     ) -> Result<Drive> {
         Ok(Drive { records: 0, event: Some(Event::End) })
     }
-    fn fill(&self) -> usize {
-        0
-    }
 }
 
 /// An input of which the first record is one too many.
@@ -41,9 +38,6 @@ impl Head for Failing {
         out.push(1, ctx);
         ctx.fail(Error::user("one too many"));
         Ok(Drive { records: 1, event: None })
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
@@ -125,9 +119,6 @@ impl Head for Silent {
     }
     fn ready(&self) -> bool {
         false
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
@@ -212,9 +203,6 @@ impl Head for Marked {
             }
         }
     }
-    fn fill(&self) -> usize {
-        0
-    }
 }
 
 /// Notes what is done with it.
@@ -288,9 +276,6 @@ impl Head for Says {
     ) -> Result<Drive> {
         (0..2).for_each(|n| out.push(n, ctx));
         Ok(Drive { records: 2, event: Some(self.0) })
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
