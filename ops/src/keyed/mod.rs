@@ -85,9 +85,12 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 
     /// Groups records that are already where they belong: each key is in one source partition only.
-    /// No exchange; the source partition is the key group, modulo `max_parallelism`. State that was stored is found
-    /// again at another parallelism if there are no more partitions than key groups, or if the parallelism divides
-    /// `max_parallelism`.
+    /// No exchange; the source partition is the key group, modulo `max_parallelism`.
+    ///
+    /// State can be stored, and found again at another parallelism, where partition `n` is read by subtask
+    /// `n % parallelism`, as of one topic, and there are no more partitions than key groups, or both parallelisms
+    /// divide `max_parallelism`. Anywhere else the keys of a group may be at several subtasks, of which none could have
+    /// them all: to store or restore such a group is refused.
     pub fn key_by_source_partition<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, AsPlanned>, InPlace<F>>
     where
         K: Key + Eq + 'static,
