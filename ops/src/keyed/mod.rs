@@ -61,7 +61,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         K: Key + Eq + 'static,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
-        self.key_by_selector(ByValue(key))
+        self.key_by_selector(ByValue::hashed(key))
     }
 
     /// As [`key_by`](Stream::key_by), with a key that stays in the record: it is cloned once, when it
@@ -96,7 +96,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         K: Key + Eq + 'static,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
-        let (stream, selector) = (self.forward(), InPlace(ByValue(key)));
+        let (stream, selector) = (self.forward(), ByValue::in_place(key));
         KeyedStream { stream, selector, assigner: Assigner::SourcePartition }
     }
 
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn rolling<R>(rule: R) -> RollingPlan<ByValue<impl FnMut(&(char, u64)) -> char + Clone + Send>, R> {
-        let selector = ByValue(|pair: &(char, u64)| pair.0);
+        let selector = ByValue::hashed(|pair: &(char, u64)| pair.0);
         RollingPlan { selector, assigner: Assigner::Hash, rule }
     }
 
