@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
@@ -11,6 +10,7 @@ use slotflow_runtime::{
     Acknowledged, Barrier, Context, Guarantee, Measures, Owned, Result, Sink, SinkWriter, SubtaskContext,
 };
 
+use super::super::alike::rolled_alike;
 use super::super::destination::Destination;
 use super::super::rolling::Rolling;
 use super::held::{BytesOf, Counted, by_buffers, by_row};
@@ -83,27 +83,7 @@ impl<T: Send + 'static> ParquetSink<T> {
         self
     }
 
-    /// A file that has at least this many bytes is finished (default 128 MiB).
-    #[must_use]
-    pub fn roll_bytes(mut self, bytes: u64) -> Self {
-        self.to.roll_bytes = bytes;
-        self
-    }
-
-    /// A file that was begun so long ago is finished (default 10 s).
-    #[must_use]
-    pub fn roll_after(mut self, time: Duration) -> Self {
-        self.to.roll_after = time;
-        self
-    }
-
-    /// Leaves it to the system when finished files are on the disk: records that were acknowledged can be lost when the
-    /// machine fails, and the sink's guarantee is best effort. By default a file and its name are durable first.
-    #[must_use]
-    pub fn without_fsync(mut self) -> Self {
-        self.to.fsync = false;
-        self
-    }
+    rolled_alike!();
 }
 
 impl<T: Send + 'static> Sink<Owned<T>> for ParquetSink<T> {
