@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use slotflow::prelude::*;
@@ -133,6 +135,24 @@ fn a_job_that_is_cut_off_counts_the_records_that_wait_in_it() {
         in_front.operator.starts_with("map -> map_async") && (1..=64).contains(&in_front.records),
         "{report}"
     );
+}
+
+#[test]
+fn every_record_that_was_read_is_taken_or_left_whenever_a_job_of_several_cores_is_stopped() {
+    for _ in 0..50 {
+        let env = Environment::with(Config::from_toml("[edges]\ncapacity = 64").unwrap()).parallelism(2);
+        let taken = Arc::new(AtomicU64::new(0));
+        let count = taken.clone();
+        let far = env.source(generate(u64::MAX, |n| n)).rebalance().map(|n| n).slot_sharing_group("far");
+        far.sink(callback(move |_| _ = count.fetch_add(1, Ordering::Relaxed)));
+        let job = env.start("stopped").unwrap();
+        while job.metrics().records_in() < 1_000 {
+            std::thread::yield_now();
+        }
+        let report = job.stop().unwrap();
+        let left: u64 = report.left.iter().map(|left| left.records).sum();
+        assert_eq!(report.records, taken.load(Ordering::Relaxed) + left, "{report}");
+    }
 }
 
 #[test]

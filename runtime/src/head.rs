@@ -68,9 +68,6 @@ pub trait Head: 'static {
     fn due_ns(&self) -> u64 {
         u64::MAX
     }
-
-    /// How many records lie in its rings.
-    fn fill(&self) -> usize;
 }
 
 /// The head of a source's chain: its reader, and what the job asks of it.
@@ -193,10 +190,6 @@ impl<R: SourceReader> Head for SourceHead<R> {
 
     fn due_ns(&self) -> u64 {
         self.due_ns
-    }
-
-    fn fill(&self) -> usize {
-        0
     }
 }
 

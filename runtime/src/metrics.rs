@@ -3,6 +3,7 @@
 //! Every meter has one writer, the thread that owns what it measures, and any number of readers: a
 //! count is a relaxed store of the writer's own value, never a read-modify-write.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -58,6 +59,17 @@ pub struct RingMeter {
     writer: CachePadded<WriterSide>,
     /// Written by the reader: the most it found before it took any.
     seen_max: CachePadded<Count>,
+    ends: Ends,
+}
+
+/// What each end says when it goes. Whoever goes last may have moved since the other has counted, so only both
+/// together say what is left.
+#[derive(Debug, Default)]
+struct Ends {
+    /// How many records were sent.
+    sent: OnceLock<u64>,
+    /// How many records were taken, and how many more lay there.
+    taken: OnceLock<(u64, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +85,25 @@ impl RingMeter {
             capacity: capacity.max(1),
             writer: CachePadded::default(),
             seen_max: CachePadded::default(),
+            ends: Ends::default(),
         }
+    }
+
+    /// The writer goes, and has sent so many records.
+    pub fn writer_goes(&self, sent: u64) {
+        let _once = self.ends.sent.set(sent);
+    }
+
+    /// The reader goes, has taken so many records and leaves so many more in the ring.
+    pub fn reader_goes(&self, taken: u64, left: u64) {
+        let _once = self.ends.taken.set((taken, left));
+    }
+
+    /// How many records its reader did not take. Exact once both ends have gone; while the writer is there, those that
+    /// lay there when the reader went; and none while the reader is there, who may take them yet.
+    pub fn unread(&self) -> u64 {
+        let Some((taken, left)) = self.ends.taken.get() else { return 0 };
+        self.ends.sent.get().map_or(*left, |sent| sent.saturating_sub(*taken))
     }
 
     /// The ring held `fill` records for `time_ns`. Called by the writer.
@@ -153,8 +183,6 @@ pub struct SubtaskMeter {
     pub step_max_ns: Count,
     /// Event time at its input.
     pub watermark: Count,
-    /// Records that lay in its rings when it was dropped.
-    pub unread: Count,
     /// What its operators tell of themselves.
     pub operators: OperatorMeters,
 }

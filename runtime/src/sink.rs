@@ -80,6 +80,13 @@ pub trait SinkWriter<F: Family>: Send + 'static {
         Ok(())
     }
 
+    /// When it wants to be [`flush`](SinkWriter::flush)ed next although nothing comes, on the host's clock, such as to
+    /// look whether somebody is still there; `u64::MAX` for never, which is the default. Asked in each step, so that
+    /// flush must have moved it on when it has come.
+    fn due_ns(&self) -> u64 {
+        u64::MAX
+    }
+
     /// A barrier has come through. The default has nothing to remember.
     fn barrier(&mut self, _barrier: Barrier) {}
 

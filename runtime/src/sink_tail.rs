@@ -113,6 +113,11 @@ impl<F: Family, W: SinkWriter<F>> Consumer<F> for SinkTail<F, W> {
         Flow::Done
     }
 
+    /// Each step flushes, so there is nothing to do at that time but to make one.
+    fn due_ns(&self) -> u64 {
+        Error::named(&self.context.operator, self.context.index, || self.writer.due_ns())
+    }
+
     fn end(&mut self, _: &mut Context<'_>) -> Flow {
         Flow::Done
     }

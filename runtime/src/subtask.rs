@@ -72,7 +72,7 @@ pub trait Subtask {
         true
     }
 
-    /// It will not be stepped again: counts what it has in hand, and drops its operators.
+    /// It will not be stepped again: counts what its operators have in hand, and drops them.
     ///
     /// # Errors
     /// A destructor has panicked, of the operator that the error names.
@@ -372,7 +372,6 @@ impl<H: Head, C: Consumer<H::Item>> Subtask for ChainSubtask<H, C> {
     }
 
     fn leave(&mut self) -> Result<()> {
-        self.meter.unread.set(self.head.fill() as u64);
         let Some(chain) = self.chain.take() else { return Ok(()) };
         let (mut measures, mut leaving) =
             (Measures::of(&self.meter.operators), Leaving::new(&self.names, self.context.index));

@@ -1,9 +1,10 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
 //! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `turns`, `reading`, `positions`;
-//! [`sink`](FileSink), `destination`, `rolling`; `lock` is of both. `parquet` is another format of files, behind the
-//! feature of that name.
+//! [`sink`](FileSink), `destination`, `rolling`; `lock` and `alike` are of both. `parquet` is another format of files,
+//! behind the feature of that name.
 
+mod alike;
 mod destination;
 mod failure;
 mod identity;

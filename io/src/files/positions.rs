@@ -19,7 +19,7 @@ use super::failure::unreadable;
 use super::identity::Identity;
 use super::lock::{LEAVE_TIMEOUT, lock};
 
-use super::splits::FileSplits;
+use super::splits::{FileSplit, FileSplits};
 
 /// The path of a file, and where in it a split begins.
 type Name = (PathBuf, u64);
@@ -171,7 +171,7 @@ fn reserve(path: &Path, timeout: Duration) -> Result<File> {
 /// The positions that a source has taken for itself; none where it stores none.
 pub(super) struct Reserved {
     at: Option<(PathBuf, File)>,
-    pub positions: Positions,
+    positions: Positions,
 }
 
 impl Reserved {
@@ -181,8 +181,21 @@ impl Reserved {
         Ok(Reserved { at: Some((path.to_owned(), lock)), positions: Positions::load(path)? })
     }
 
+    /// The splits of these files, each divided by what is known of it, and where positions are stored from now on.
+    pub fn divide(
+        mut self,
+        files: Vec<PathBuf>,
+        divide: impl Fn(&Path, &mut Positions) -> Result<Vec<FileSplit>>,
+    ) -> Result<(FileSplits, Option<Store>)> {
+        let mut splits = Vec::new();
+        for file in files {
+            splits.extend(divide(&file, &mut self.positions)?);
+        }
+        Ok((FileSplits::new(splits), self.store()?))
+    }
+
     /// Where they are stored from now on.
-    pub fn store(self) -> Result<Option<Store>> {
+    fn store(self) -> Result<Option<Store>> {
         let store = |(path, lock): (PathBuf, File)| Store::open(&path, lock, self.positions.without_gone());
         self.at.map(store).transpose()
     }

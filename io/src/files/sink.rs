@@ -1,10 +1,10 @@
 //! What a sink of files is told.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use slotflow_runtime::{Family, Guarantee, Result, Sink, SubtaskContext};
 
+use super::alike::rolled_alike;
 use super::destination::Destination;
 use super::rolling::{AsIs, Rolling};
 use crate::frames::{FrameWriter, Framing};
@@ -63,27 +63,7 @@ impl FileSink {
         self
     }
 
-    /// A file that has at least this many bytes is finished (default 128 MiB).
-    #[must_use]
-    pub fn roll_bytes(mut self, bytes: u64) -> Self {
-        self.to.roll_bytes = bytes;
-        self
-    }
-
-    /// A file that was begun so long ago is finished (default 10 s).
-    #[must_use]
-    pub fn roll_after(mut self, time: Duration) -> Self {
-        self.to.roll_after = time;
-        self
-    }
-
-    /// Leaves it to the system when finished files are on the disk: records that were acknowledged can be lost when the
-    /// machine fails, and the sink's guarantee is best effort. By default a file and its name are durable first.
-    #[must_use]
-    pub fn without_fsync(mut self) -> Self {
-        self.to.fsync = false;
-        self
-    }
+    rolled_alike!();
 }
 
 impl<F: Family> Sink<F> for FileSink

@@ -9,6 +9,7 @@ use std::time::Duration;
 use slotflow_runtime::error::Problem;
 use slotflow_runtime::{Committer, Error, Result, Source, SplitId, Splits, SubtaskContext};
 
+use super::alike::read_alike;
 use super::failure::shortened;
 use super::identity::Identity;
 use super::pattern;
@@ -43,7 +44,7 @@ pub enum Unfinished {
 /// I/O cores, a bounded way ahead. With event time, a file counts while it is being read.
 ///
 /// Where a [positions](FileSource::positions) file is named, how far each split is goes there by the commit rule, and
-/// the next start reads on from it: at least once.
+/// the next start reads on from it: at least once. A file that is shorter by then is refused.
 ///
 /// ```
 /// # use slotflow::prelude::*;
@@ -108,12 +109,7 @@ impl FileSource {
         }
     }
 
-    /// More files, by another path or pattern.
-    #[must_use]
-    pub fn and(mut self, pattern: impl Into<String>) -> Self {
-        self.patterns.push(pattern.into());
-        self
-    }
+    read_alike!();
 
     /// Leaves out the first lines of each file, such as the header of CSV (default 0).
     #[must_use]
@@ -144,16 +140,6 @@ impl FileSource {
     #[must_use]
     pub fn unfinished(mut self, unfinished: Unfinished) -> Self {
         self.unfinished = Some(unfinished);
-        self
-    }
-
-    /// Stores in this file how far each split is, by the commit rule, and reads on from there at the next start. By
-    /// default nothing is stored. One source at a time may use it, and a second one is refused: a lock beside it,
-    /// `.NAME.lock`, says so. A file that is shorter than it was read is refused; one that has taken the name of
-    /// another meanwhile is a new one, and is read from its beginning.
-    #[must_use]
-    pub fn positions(mut self, path: impl Into<PathBuf>) -> Self {
-        self.positions = Some(path.into());
         self
     }
 
@@ -279,16 +265,10 @@ impl Source for FileSource {
         let files = self.files()?;
         // Whoever is asked again lets go of them first.
         self.store = None;
-        let mut reserved = Reserved::take(self.positions.as_deref())?;
-        let mut splits = Vec::new();
-        for file in files {
-            splits.extend(self.divide(&file, &mut reserved.positions)?);
-        }
-        let count = splits.len() as u32;
+        let reserved = Reserved::take(self.positions.as_deref())?;
         // New ones: a clone of this source has its own.
-        self.splits = FileSplits::new(splits);
-        self.store = reserved.store()?;
-        Ok(Splits::Count(count))
+        (self.splits, self.store) = reserved.divide(files, |path, positions| self.divide(path, positions))?;
+        Ok(Splits::Count(self.splits.count()))
     }
 
     fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<FrameReader> {

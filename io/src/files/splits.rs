@@ -61,6 +61,11 @@ impl FileSplits {
         FileSplits(Arc::new(all.into()))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.all().splits.len() as u32
+    }
+
     fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -14,12 +14,13 @@ use super::map::Map;
 use crate::files::{LEAVE_TIMEOUT, lock};
 
 /// The first word of a ring, which ends in the version of its layout.
-const MAGIC: u64 = u64::from_ne_bytes(*b"slotrng1");
+const MAGIC: u64 = u64::from_ne_bytes(*b"slotrng2");
 
 /// Words that are written by different ends lie two cache lines apart: processors fetch neighbours along.
-const ENDED: usize = 2;
+const TURNS: usize = 2;
 const HEAD: usize = 16;
 const TAIL: usize = 32;
+const SEEN: usize = 33;
 const RECORDS: usize = 48;
 
 /// The sizes that a ring may have.
@@ -91,8 +92,14 @@ impl RingFile {
         self.mask + 1
     }
 
-    pub fn ended(&self) -> &AtomicU64 {
-        &self.map.words()[ENDED]
+    /// Odd behind an end.
+    pub fn turns(&self) -> &AtomicU64 {
+        &self.map.words()[TURNS]
+    }
+
+    /// The turn of the last end that was seen.
+    pub fn seen(&self) -> &AtomicU64 {
+        &self.map.words()[SEEN]
     }
 
     pub fn head(&self) -> &AtomicU64 {

@@ -12,11 +12,12 @@
 //!
 //! | word | |
 //! |---|---|
-//! | 0 | what it is: the bytes `slotrng1` |
+//! | 0 | what it is: the bytes `slotrng2` |
 //! | 1 | the capacity in words, a power of two |
-//! | 2 | 1 if the writer will write nothing more |
+//! | 2 | the turn: even while a writer writes, odd when it will write nothing more; set by the writer |
 //! | 16 | the head: everything in front of this position is written; set by the writer |
 //! | 32 | the tail: everything in front of this position has been read; set by the reader |
+//! | 33 | the turn of the last end that was seen; set by the reader |
 //! | 48 and on | the records: a word with the length in bytes, then the bytes, filled up to a whole word |
 //!
 //! # The protocol
@@ -25,8 +26,11 @@
 //!    behind them (release).
 //! 2. The reader reads the head (acquire), copies the records in front of it, and stores the tail behind them
 //!    (release), which gives their words back.
-//! 3. A writer that has nothing more stores 1 in word 2, behind its last head; a reader that sees it reads the head
-//!    once more. It sets the word back when it has seen the end, so that the next reader waits for the next writer.
+//! 3. A writer that comes stores the next even turn, and one that has nothing more the next odd one, behind its last
+//!    head (release). A reader that finds an odd turn (acquire) which is not the one in word 33 reads the head once
+//!    more, and has come to an end if there is nothing in front of it: it notes the turn in word 33, so that it and the
+//!    next reader wait for the next writer. No word has two that set it: an end that is said while the one before it is
+//!    being noted has another turn, and is seen as well. An end behind which the next writer has come is none.
 //! 4. Each end holds a lock on a file beside the ring, `.NAME.writer` or `.NAME.reader`, for as long as its process
 //!    has the ring open: so there is one of each, and the other end finds out when it is gone, however it went. Of a
 //!    ring that was opened by a symbolic link, that is beside the file that the link leads to.

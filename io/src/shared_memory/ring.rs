@@ -40,7 +40,8 @@ fn words_of(bytes: usize) -> u64 {
 pub struct RingWriter {
     ring: RingFile,
     head: u64,
-    /// As far as the reader had come when there last was no room.
+    turn: u64,
+    /// As far as the reader had come when it was last looked for.
     tail: u64,
 }
 
@@ -53,8 +54,9 @@ impl RingWriter {
     pub fn open(path: impl AsRef<Path>, bytes: usize) -> Result<RingWriter> {
         let ring = RingFile::open(path.as_ref(), bytes, End::Writer, LEAVE_TIMEOUT)?;
         let [head, tail] = [ring.head(), ring.tail()].map(|position| position.load(Ordering::Acquire));
-        ring.ended().store(0, Ordering::Release);
-        Ok(RingWriter { ring, head, tail })
+        let turn = (ring.turns().load(Ordering::Acquire) | 1).wrapping_add(1);
+        ring.turns().store(turn, Ordering::Release);
+        Ok(RingWriter { ring, head, turn, tail })
     }
 
     /// Writes a record, and says whether there was room for it.
@@ -86,7 +88,7 @@ impl RingWriter {
         self.ring.capacity().checked_sub(used).ok_or_else(|| self.ring.broken("its tail is none"))
     }
 
-    /// Looks how far the reader has come, and whether that is enough.
+    /// Looks whether the reader has come far enough.
     #[cold]
     fn makes_room_for(&mut self, bytes: usize) -> Result<bool> {
         let most = (self.ring.capacity() as usize - 1) * WORD;
@@ -95,24 +97,32 @@ impl RingWriter {
             let what = format!("a record of {bytes} bytes does not fit the ring {path}, which takes {most}");
             return Err(Error::user(format!("{what}: make a larger one under another name")));
         }
+        self.look_at_tail();
+        Ok(self.room()? >= words_of(bytes))
+    }
+
+    /// Looks how far the reader has come: one that has moved was here, however short.
+    fn look_at_tail(&mut self) {
         let tail = self.ring.tail().load(Ordering::Acquire);
         self.ring.note_other(tail != self.tail);
         self.tail = tail;
-        Ok(self.room()? >= words_of(bytes))
     }
 
     /// Says that there will be nothing more: a reader that has read all has come to the end. A writer that is dropped
     /// without saying so is gone, and its reader fails.
     pub fn end(&mut self) {
-        self.ring.ended().store(1, Ordering::Release);
+        // Each end has a turn of its own, also that of a writer which has gone on behind one.
+        self.turn = self.turn.wrapping_add(1) | 1;
+        self.ring.turns().store(self.turn, Ordering::Release);
     }
 
     /// Whether the reader was seen and is gone. Makes two system calls; a reader that comes and goes while it is not
-    /// asked may not have been seen.
+    /// asked and reads nothing is not seen.
     ///
     /// # Errors
     /// Its lock cannot be looked at.
     pub fn reader_is_gone(&mut self) -> Result<bool> {
+        self.look_at_tail();
         self.ring.other_is_gone()
     }
 }
@@ -210,12 +220,22 @@ impl RingReader {
     /// # Errors
     /// The ring is broken.
     pub fn has_ended(&mut self) -> Result<bool> {
-        let ended = self.ring.ended().load(Ordering::Acquire) == 1 && self.next_length()?.is_none();
-        if ended {
-            self.ring.ended().store(0, Ordering::Release);
-            self.ring.forget_other();
-        }
-        Ok(ended)
+        let end = self.end()?;
+        end.into_iter().for_each(|turn| self.note(turn));
+        Ok(end.is_some())
+    }
+
+    /// The turn of an end that was not seen yet and behind which nothing is left.
+    fn end(&mut self) -> Result<Option<u64>> {
+        let turn = self.ring.turns().load(Ordering::Acquire);
+        let is_new = is_end(turn) && turn != self.ring.seen().load(Ordering::Relaxed);
+        Ok((is_new && self.next_length()?.is_none()).then_some(turn))
+    }
+
+    /// Notes that this end was seen, and no other that may have been said meanwhile.
+    fn note(&mut self, turn: u64) {
+        self.ring.seen().store(turn, Ordering::Release);
+        self.ring.forget_other();
     }
 
     /// Whether the writer was seen, is gone without having said that there is nothing more, and all that it left has
@@ -227,8 +247,14 @@ impl RingReader {
     pub fn writer_is_gone(&mut self) -> Result<bool> {
         // What it said and wrote before it went is looked at once it is known to be gone.
         let is_gone = self.ring.other_is_gone()?;
-        Ok(is_gone && self.ring.ended().load(Ordering::Acquire) == 0 && self.next_length()?.is_none())
+        let has_ended = is_end(self.ring.turns().load(Ordering::Acquire));
+        Ok(is_gone && !has_ended && self.next_length()?.is_none())
     }
+}
+
+/// Whether the last writer has said that there is nothing more.
+fn is_end(turn: u64) -> bool {
+    !turn.is_multiple_of(2)
 }
 
 /// Reads words one after the other, until there are no more or no more are wanted.
@@ -236,5 +262,69 @@ impl RingReader {
 fn take<'a>(from: &[AtomicU64], to: &mut impl Iterator<Item = &'a mut [u8]>) {
     for (word, to) in from.iter().zip(to) {
         to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_said_while_the_one_before_is_noted_is_seen_as_well() {
+        let folder = std::env::temp_dir().join(format!("slotflow-turns-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("ring");
+        let mut reader = RingReader::open(&path, 0).unwrap();
+        let write = |record: &[u8]| {
+            let mut writer = RingWriter::open(&path, 0).unwrap();
+            assert!(writer.try_push(record).unwrap());
+            writer.end();
+        };
+        let mut bytes = Vec::new();
+        write(b"a");
+        assert_eq!(reader.try_pop(&mut bytes).unwrap(), Some(1));
+        let first = reader.end().unwrap().unwrap();
+        write(b"b");
+        reader.note(first);
+        assert!(!reader.has_ended().unwrap(), "its record is in front of it");
+        drop(reader);
+        let mut next = RingReader::open(&path, 0).unwrap();
+        assert_eq!((next.try_pop(&mut bytes).unwrap(), &*bytes), (Some(1), &b"ab"[..]));
+        assert!(next.has_ended().unwrap() && !next.has_ended().unwrap(), "each is told once");
+        assert!(!next.writer_is_gone().unwrap(), "it has left in order");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_has_read_was_here_however_short() {
+        let folder = std::env::temp_dir().join(format!("slotflow-short-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("ring");
+        let mut writer = RingWriter::open(&path, 0).unwrap();
+        assert!(writer.try_push(b"a").unwrap());
+        let mut reader = RingReader::open(&path, 0).unwrap();
+        assert_eq!(reader.try_pop(&mut Vec::new()).unwrap(), Some(1));
+        drop(reader);
+        assert!(writer.reader_is_gone().unwrap(), "it came and went between two looks");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_end_counts_where_nobody_has_come_behind_it() {
+        let folder = std::env::temp_dir().join(format!("slotflow-behind-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("ring");
+        let mut reader = RingReader::open(&path, 0).unwrap();
+        RingWriter::open(&path, 0).unwrap().end();
+        let mut next = RingWriter::open(&path, 0).unwrap();
+        assert!(!reader.has_ended().unwrap(), "one writes already");
+        for _ in 0..2 {
+            next.end();
+            assert!(reader.has_ended().unwrap());
+            assert!(next.try_push(b"one more").unwrap(), "a writer may go on");
+            assert_eq!(reader.try_pop(&mut Vec::new()).unwrap(), Some(8));
+            assert!(!reader.has_ended().unwrap());
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -18,8 +18,8 @@ const RECORDS: usize = 64;
 /// `PATH-SUBTASK`. A format makes bytes of others (see [`encode`](crate::formats::encode)).
 ///
 /// The slot writes a record with no system call and one copy. A full ring holds the job up. Before the reader has come
-/// for the first time, the ring fills and waits; a reader that was there and is gone fails the job. What lies in the
-/// ring then is the next reader's.
+/// for the first time, the ring fills and waits; a reader that was there and is gone fails the job, within some 10 ms
+/// and also while nothing is written. What lies in the ring then is the next reader's.
 ///
 /// Best effort: a record has arrived when it is in the ring, whose memory outlives both processes and not the machine;
 /// what a reader had taken when it failed is nobody's any more. The end of the job, or its drain, is the end for the
@@ -187,6 +187,10 @@ where
         }
         // A reader that has seen the end may go.
         if self.stage == Stage::Ended { Ok(()) } else { self.look() }
+    }
+
+    fn due_ns(&self) -> u64 {
+        if self.stage == Stage::Ended { u64::MAX } else { self.look_ns }
     }
 
     fn barrier(&mut self, barrier: Barrier) {

@@ -146,6 +146,29 @@ fn batches_stay_batches_from_file_to_file() {
     assert!(read(ParquetSource::files(folder.file("copy-*"))).into_iter().eq(0..1_000));
 }
 
+#[test]
+fn batches_that_are_made_beyond_the_room_are_bounded_by_their_bytes() {
+    let folder = Folder::new("expanding");
+    let run = |expand: fn(i64) -> Vec<RecordBatch>| {
+        let mut config = Config::default();
+        config.edges.overflow_bytes = 1 << 20;
+        let env = Environment::with(config);
+        let sink = ParquetSink::batches(folder.path(), "expanded").without_fsync();
+        env.source(generate(1, |i| i as i64)).flat_map(expand).sink(sink).name("out");
+        env.run("expand")
+    };
+    run(|_| {
+        let whole = batch(&Vec::from_iter(0..1_000)).unwrap();
+        (0..1_000).map(|row| whole.slice(row, 1)).collect()
+    })
+    .unwrap();
+    assert!(read(ParquetSource::files(folder.file("expanded-*"))).into_iter().eq(0..1_000));
+    let failed = run(|_| (0..1_000).map(|_| batch(&Vec::from_iter(0..1_000)).unwrap()).collect());
+    let failed = failed.unwrap_err().to_string();
+    assert!(failed.starts_with("operator \"out\", subtask 0: "), "{failed}");
+    assert!(failed.contains("more than edges.overflow_bytes = 1048576 allows; emit fewer"), "{failed}");
+}
+
 /// What a job fails with whose batches are made so.
 fn write_error(
     folder: &Folder,

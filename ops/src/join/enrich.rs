@@ -95,7 +95,7 @@ where
     {
         self.then_stateful(
             "enrich",
-            Enrich { selector: ByValue(key), assigner: None, join, retention_ns: u64::MAX },
+            Enrich { selector: ByValue::hashed(key), assigner: None, join, retention_ns: u64::MAX },
         )
     }
 }
@@ -270,7 +270,7 @@ mod tests {
     type Record = Either<u64, u64>;
 
     fn retaining(retention_ns: u64) -> impl Build<Owned<Record>, Out = Owned<(u64, u64)>> {
-        let selector = ByValue(|record: &Record| match record {
+        let selector = ByValue::hashed(|record: &Record| match record {
             Either::First(n) | Either::Second(n) => *n,
         });
         let join = |record, row: Option<&u64>| Some((record, row.copied().unwrap_or(0)));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     fn enriched(assigner: Option<Assigner>) -> impl Build<Owned<Record>, Out = Owned<(u64, u64)>> {
-        let selector = ByValue(|record: &Record| match record {
+        let selector = ByValue::hashed(|record: &Record| match record {
             Either::First(n) | Either::Second(n) => n / 10,
         });
         let join = |record, row: Option<&u64>| {

@@ -151,7 +151,7 @@ mod tests {
         key: F,
     ) -> KeyedFoldAtEnd<ByValue<F>, u64, impl FnMut(&mut u64, u64) + Clone + Send> {
         let fold = |count: &mut u64, _: u64| *count += 1;
-        KeyedFoldAtEnd { selector: ByValue(key), assigner: Assigner::Hash, init: 0, fold }
+        KeyedFoldAtEnd { selector: ByValue::hashed(key), assigner: Assigner::Hash, init: 0, fold }
     }
 
     #[derive(Default)]

@@ -61,7 +61,7 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
         K: Key + Eq + 'static,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
-        self.key_by_selector(ByValue(key))
+        self.key_by_selector(ByValue::hashed(key))
     }
 
     /// As [`key_by`](Stream::key_by), with a key that stays in the record: it is cloned once, when it
@@ -85,15 +85,18 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>> Stream<'env, P> {
     }
 
     /// Groups records that are already where they belong: each key is in one source partition only.
-    /// No exchange; the source partition is the key group, modulo `max_parallelism`. State that was stored is found
-    /// again at another parallelism if there are no more partitions than key groups, or if the parallelism divides
-    /// `max_parallelism`.
+    /// No exchange; the source partition is the key group, modulo `max_parallelism`.
+    ///
+    /// State can be stored, and found again at another parallelism, where partition `n` is read by subtask
+    /// `n % parallelism`, as of one topic, and there are no more partitions than key groups, or both parallelisms
+    /// divide `max_parallelism`. Anywhere else the keys of a group may be at several subtasks, of which none could have
+    /// them all: to store or restore such a group is refused.
     pub fn key_by_source_partition<K, F>(self, key: F) -> KeyedStream<'env, Cut<P, AsPlanned>, InPlace<F>>
     where
         K: Key + Eq + 'static,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
-        let (stream, selector) = (self.forward(), InPlace(ByValue(key)));
+        let (stream, selector) = (self.forward(), ByValue::in_place(key));
         KeyedStream { stream, selector, assigner: Assigner::SourcePartition }
     }
 
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     fn rolling<R>(rule: R) -> RollingPlan<ByValue<impl FnMut(&(char, u64)) -> char + Clone + Send>, R> {
-        let selector = ByValue(|pair: &(char, u64)| pair.0);
+        let selector = ByValue::hashed(|pair: &(char, u64)| pair.0);
         RollingPlan { selector, assigner: Assigner::Hash, rule }
     }
 

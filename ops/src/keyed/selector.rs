@@ -29,49 +29,46 @@ pub trait KeySelector<T>: Clone + Send + 'static {
     fn store(key: Self::Key<'_>) -> Self::Stored;
 }
 
-/// A closure that gives the key itself.
-#[derive(Clone)]
-pub struct ByValue<F>(pub(crate) F);
-
-impl<T, K, F> KeySelector<T> for ByValue<F>
-where
-    K: Key + Eq + 'static,
-    F: FnMut(&T) -> K + Clone + Send + 'static,
-{
-    type Key<'r> = K;
-    type Stored = K;
-    type Assigned = ByHash;
-
-    #[inline(always)]
-    fn key(&mut self, record: &T) -> K {
-        (self.0)(record)
-    }
-    #[inline(always)]
-    fn same(stored: &K, key: &K) -> bool {
-        stored == key
-    }
-    #[inline(always)]
-    fn store(key: K) -> K {
-        key
-    }
+/// A closure that gives the key itself; `A` is what assigns its keys to key groups, by default their hash.
+pub struct ByValue<F, A = ByHash> {
+    find: F,
+    assigned: PhantomData<fn() -> A>,
 }
 
 /// A closure that gives the key itself, of records that are already where they belong.
-#[derive(Clone)]
-pub struct InPlace<F>(pub(crate) ByValue<F>);
+pub type InPlace<F> = ByValue<F, AsAssigned>;
 
-impl<T, K, F> KeySelector<T> for InPlace<F>
+impl<F> ByValue<F> {
+    pub(crate) fn hashed(find: F) -> Self {
+        ByValue { find, assigned: PhantomData }
+    }
+}
+
+impl<F> InPlace<F> {
+    pub(crate) fn in_place(find: F) -> Self {
+        ByValue { find, assigned: PhantomData }
+    }
+}
+
+impl<F: Clone, A> Clone for ByValue<F, A> {
+    fn clone(&self) -> Self {
+        ByValue { find: self.find.clone(), assigned: PhantomData }
+    }
+}
+
+impl<T, K, F, A> KeySelector<T> for ByValue<F, A>
 where
     K: Key + Eq + 'static,
     F: FnMut(&T) -> K + Clone + Send + 'static,
+    A: Assigned,
 {
     type Key<'r> = K;
     type Stored = K;
-    type Assigned = AsAssigned;
+    type Assigned = A;
 
     #[inline(always)]
     fn key(&mut self, record: &T) -> K {
-        self.0.key(record)
+        (self.find)(record)
     }
     #[inline(always)]
     fn same(stored: &K, key: &K) -> bool {

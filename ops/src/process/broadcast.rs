@@ -154,7 +154,7 @@ impl<'env, A: Send + 'static, P: Pipe<Out = Owned<A>>> Stream<'env, P> {
         F: BroadcastProcessFunction<K, A, B>,
         M: Fn(&mut StateDescriptors<'_>) -> F + Clone + Send + 'static,
     {
-        let (selector, assigner) = (ByValue(key), Assigner::Hash);
+        let (selector, assigner) = (ByValue::hashed(key), Assigner::Hash);
         // Through one subtask, or the rules of one source could overtake each other on their ways.
         let both = self.connect(rules.global());
         let keyed = both.cut(Partitioner::Hash, ByKeyOrAll(selector.clone()));
@@ -172,7 +172,7 @@ pub fn broadcast_process<A, K, S, M>(key: S, open: M) -> BroadcastProcessPlan<By
 where
     S: FnMut(&A) -> K + Clone + Send + 'static,
 {
-    BroadcastProcessPlan { selector: ByValue(key), assigner: Assigner::Hash, open }
+    BroadcastProcessPlan { selector: ByValue::hashed(key), assigner: Assigner::Hash, open }
 }
 
 /// Describes [`BroadcastProcess`].

@@ -136,7 +136,7 @@ pub fn keyed_process<T, K, S, M>(key: S, open: M) -> ProcessPlan<ByValue<S>, M>
 where
     S: FnMut(&T) -> K + Clone + Send + 'static,
 {
-    ProcessPlan { selector: ByValue(key), assigner: Assigner::Hash, open }
+    ProcessPlan { selector: ByValue::hashed(key), assigner: Assigner::Hash, open }
 }
 
 /// Describes [`KeyedProcess`].

@@ -25,7 +25,7 @@ pub trait StateBackend {
     /// Appends keys, states and timers of a key group.
     ///
     /// # Errors
-    /// What the `Serialize` of a state's type says.
+    /// What the `Serialize` of a state's type says; by source partition, that the group belongs to another subtask.
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()>;
 
     /// Begins a snapshot of all key groups as they are now, which may go on to change at once: what changes is stored
@@ -43,7 +43,7 @@ pub trait StateBackend {
     /// Key groups that had no key are not given.
     ///
     /// # Errors
-    /// What the `Serialize` of a state's type says; the snapshot is abandoned then.
+    /// As [`snapshot`](StateBackend::snapshot); the one that is under way is abandoned then.
     fn continue_snapshot(&mut self) -> Result<Stored>;
 
     /// Gives up the snapshot that is under way, if there is one.
@@ -52,8 +52,8 @@ pub trait StateBackend {
     /// Takes in what [`snapshot`](StateBackend::snapshot) gave. The key group must be empty.
     ///
     /// # Errors
-    /// Bytes that are no snapshot, another format, a state of another version or not declared, each named. What was
-    /// read before stays: the operator must not be used.
+    /// Bytes that are no snapshot, another format, a state of another version or not declared, a group of another
+    /// subtask, each named. What was read before stays: the operator must not be used.
     fn restore(&mut self, group: usize, from: &[u8]) -> Result<()>;
 
     /// Appends what is the same at every subtask, broadcast state: stored of one of them, and restored at each. By

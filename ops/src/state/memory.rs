@@ -37,6 +37,8 @@ pub(crate) struct InMemory<K> {
     has_ttl: bool,
     pub(super) assigner: Assigner,
     pub(super) groups: usize,
+    /// Its subtask's number, and how many there are.
+    pub(super) subtask: (usize, usize),
 }
 
 /// Timers by their domain.
@@ -79,6 +81,7 @@ impl<K: Key> InMemory<K> {
             since_clean: 0,
             assigner,
             groups: subtask.max_parallelism,
+            subtask: (subtask.index, subtask.parallelism),
         }
     }
 

@@ -37,6 +37,7 @@ impl<K: Key + State> StateBackend for InMemory<K> {
     fn snapshot(&self, group: usize, into: &mut Vec<u8>) -> Result<()> {
         self.check(group)?;
         let keys = self.table.group(group, self.groups).count();
+        self.check_home(group, keys)?;
         write(&Header::of(&self.columns, keys), into)?;
         let timers =
             [TimeDomain::EventTime, TimeDomain::ProcessingTime].map(|time| self.timers_of(group, time));
@@ -67,6 +68,7 @@ impl<K: Key + State> StateBackend for InMemory<K> {
             let what = format!("stored state has format {format}, and this version reads {FORMAT}");
             return Err(Error::world(what, "read it with the version that wrote it"));
         }
+        self.check_home(group, keys)?;
         let columns = states.iter().map(|state| self.column_of(state)).collect::<Result<Vec<_>>>()?;
         (0..keys).try_for_each(|_| self.restore_key(group, &columns, &mut from))
     }
@@ -88,6 +90,24 @@ impl<K: Key + State> InMemory<K> {
         }
         let what = format!("key group {group} is not one of the job's {}", self.groups);
         Err(Error::world(what, "start with the `max_parallelism` that the state was stored with"))
+    }
+
+    /// Keys of a group that are somewhere else than where the group is looked for would not be found again. By source
+    /// partition they can be, where partitions that share a group are read by several subtasks.
+    pub(super) fn check_home(&self, group: usize, keys: usize) -> Result<()> {
+        let (index, parallelism) = self.subtask;
+        let home = group % parallelism;
+        if keys == 0 || self.assigner == Assigner::Hash || home == index {
+            return Ok(());
+        }
+        Err(Error::world(
+            format!(
+                "key group {group} by source partition belongs to subtask {home} of {parallelism}, and not to \
+                 subtask {index}"
+            ),
+            "where there are more partitions than key groups, give a `max_parallelism` that the parallelism \
+             divides, or one of at least as many as there are partitions; of several topics, use key_by",
+        ))
     }
 
     /// The timers of a key group by row: what each was registered for, and when it is due.

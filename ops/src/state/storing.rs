@@ -229,11 +229,16 @@ impl<K: Key + State> InMemory<K> {
             self.abandon();
             return Ok(Stored::Done);
         };
-        self.put_together(group, &keys).map(|bytes| Stored::Group(group, bytes))
+        let put_together = self.put_together(group, &keys);
+        if put_together.is_err() {
+            self.abandon();
+        }
+        put_together.map(|bytes| Stored::Group(group, bytes))
     }
 
     /// A key group as [`restore`](super::StateBackend::restore) takes it.
     fn put_together(&mut self, group: usize, keys: &Keys) -> Result<Vec<u8>> {
+        self.check_home(group, keys.rows.len())?;
         let timers = [TimeDomain::EventTime, TimeDomain::ProcessingTime]
             .map(|time| self.timers.of(time).storing.as_mut().map(|it| it.take(group)).unwrap_or_default());
         let mut into = Vec::with_capacity(keys.bytes.len() + keys.bytes.len() / 8);

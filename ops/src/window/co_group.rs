@@ -169,7 +169,7 @@ mod tests {
     type Record = Either<u64, u64>;
 
     fn windows() -> impl Build<Owned<Record>, Out = Owned<WindowResult<u64, (Vec<u64>, Vec<u64>)>>> {
-        let selector = ByValue(|record: &Record| match record {
+        let selector = ByValue::hashed(|record: &Record| match record {
             Either::First(n) | Either::Second(n) => n / 10,
         });
         let windows = Tumbling::of(Duration::from_millis(10));

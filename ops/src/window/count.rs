@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_full_window_fires_with_its_last_record() {
         let joining = Joining::new(|a: (char, u64), b: (char, u64)| (a.0, a.1 + b.1));
-        let selector = ByValue(|pair: &(char, u64)| pair.0);
+        let selector = ByValue::hashed(|pair: &(char, u64)| pair.0);
         let plan = CountPlan { selector, assigner: Assigner::Hash, size: 2, aggregate: joining.clone() };
         check::<_, (char, (char, u64))>(
             plan,

@@ -56,7 +56,7 @@ fn key(pair: &Pair) -> char {
 pub(super) type Selector = ByValue<fn(&Pair) -> char>;
 
 pub(super) fn selector() -> Selector {
-    ByValue(key)
+    ByValue::hashed(key)
 }
 
 pub(super) fn ms(length: u64) -> Duration {

@@ -234,10 +234,6 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         let readable = |origin: &Origin<_>| !origin.ended && !origin.at_barrier && origin.ring.ready();
         self.goes_idle || self.origins.is_empty() || self.origins.iter().any(readable)
     }
-
-    fn fill(&self) -> usize {
-        self.origins.iter().map(|origin| origin.ring.fill()).sum()
-    }
 }
 
 #[cfg(test)]

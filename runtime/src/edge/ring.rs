@@ -114,6 +114,11 @@ impl<R> Sender<R> {
         more > 0
     }
 
+    /// How many records have come since the start, published or not: where a control element stands that comes now.
+    fn position(&self) -> u64 {
+        self.published + self.staged.len() as u64
+    }
+
     /// How many records are staged.
     #[inline(always)]
     pub fn staged(&self) -> usize {
@@ -130,7 +135,7 @@ impl<R> Sender<R> {
 
     /// Puts a control element behind everything staged so far.
     pub fn control(&mut self, control: Control) {
-        let position = self.published + self.staged.len() as u64;
+        let position = self.position();
         if let Some(last) = self.waiting.back_mut()
             && last.position == position
             && last.control.is_overtaken_by(control)
@@ -203,6 +208,13 @@ impl<R> Sender<R> {
         let fill = self.data.buffer().capacity() - self.free;
         self.sampled_fill = fill.saturating_sub(published);
         self.sampled_ns = now_ns;
+    }
+}
+
+impl<R> Drop for Sender<R> {
+    /// What is staged was on its way, too.
+    fn drop(&mut self) {
+        self.meter.writer_goes(self.position());
     }
 }
 
@@ -296,10 +308,11 @@ impl<R> Receiver<R> {
     pub fn ready(&self) -> bool {
         !self.data.is_empty() || !self.lane.is_empty() || self.data.is_abandoned()
     }
+}
 
-    /// How many records lie in the ring.
-    pub fn fill(&self) -> usize {
-        self.data.slots()
+impl<R> Drop for Receiver<R> {
+    fn drop(&mut self) {
+        self.meter.reader_goes(self.taken, self.data.slots() as u64);
     }
 }
 
@@ -392,6 +405,29 @@ mod tests {
         assert!(sender.flush(1).clear);
         drop(sender);
         assert_eq!(all(&mut receiver), "1 broken");
+    }
+
+    #[test]
+    fn what_was_not_taken_is_counted_whoever_goes_first() {
+        for reader_first in [true, false] {
+            let meter = Arc::new(RingMeter::new(4));
+            let (mut sender, mut receiver) = ring(4, meter.clone());
+            (0..3).for_each(|record| assert!(sender.stage(record)));
+            assert!(sender.flush(1).clear);
+            assert_eq!(receiver.next(), Next::Records(3));
+            receiver.take(1, &mut |_| {});
+            let mut receiver = Some(receiver);
+            if reader_first {
+                drop(receiver.take());
+                assert_eq!(meter.unread(), 2, "the writer may send more");
+            }
+            (3..7).for_each(|record| assert!(sender.stage(record)));
+            assert!(!sender.flush(2).clear, "two find room, and two wait");
+            drop(sender);
+            assert_eq!(meter.unread(), if reader_first { 6 } else { 0 }, "the reader may take more");
+            drop(receiver);
+            assert_eq!(meter.unread(), 6);
+        }
     }
 
     #[test]

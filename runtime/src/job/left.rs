@@ -16,8 +16,11 @@ pub struct Left {
     pub operator: String,
     /// The subtask's number.
     pub subtask: usize,
-    /// Records that lay in the rings in front of it, or that it held because it waited for somebody outside. At the
-    /// least: a writer on another core may have sent some when this was counted.
+    /// Records that were sent to it and that it did not take, in the rings in front of it or on their way there; or
+    /// that it held because it waited for somebody outside. All of them, also such as another core has sent after it
+    /// had gone. At the least only where subtasks are still there, which
+    /// [`unfinished`](super::JobReport::unfinished) names: nothing lies in front of one that may take it yet, and
+    /// behind one that may send more only what had arrived before the reader went.
     pub records: u64,
     /// Keys that had state; a key of windows counts once for each stretch of time that had something of it. 0 at the
     /// true end of all inputs, when nothing waits for time any more.

@@ -1,5 +1,7 @@
 //! What a job says about itself at one moment.
 
+use std::collections::HashMap;
+
 use super::shares::SlotMetrics;
 use crate::install::Installed;
 use crate::metrics::{Latencies, OperatorMetrics, RingSnapshot, Stall, SubtaskMeter};
@@ -50,7 +52,7 @@ pub struct SubtaskMetrics {
     pub state_keys: usize,
     /// What all its state takes, which `state.budget_bytes` bounds.
     pub state_bytes: usize,
-    /// Records that lay in its rings when it was dropped, of a job that has ended.
+    /// Records that were sent to it and that it did not take, of a job that has ended.
     pub unread_records: u64,
     /// Of each operator that has told of itself: its state, and what it has left out. Some milliseconds old, a tenth
     /// of a second while the subtask is busy.
@@ -153,6 +155,7 @@ fn subtasks(
     names: &[String],
     now_ns: u64,
 ) -> Vec<SubtaskMetrics> {
+    let unread = unread(plan, installed);
     let of = |subtask: &crate::install::SubtaskMeters| SubtaskMetrics {
         chain: names[subtask.chain].clone(),
         is_source: plan.chains[subtask.chain].depth == 0,
@@ -166,10 +169,20 @@ fn subtasks(
         step_max_ns: subtask.meter.step_max_ns.value(),
         state_keys: subtask.meter.operators.state().0,
         state_bytes: subtask.meter.operators.state().1,
-        unread_records: subtask.meter.unread.value(),
+        unread_records: unread.get(&(subtask.chain, subtask.index)).copied().unwrap_or(0),
         operators: subtask.meter.operators.snapshot(|it| plan.graph.operators[it as usize].name.to_string()),
     };
     installed.subtasks.iter().map(of).collect()
+}
+
+/// How many records were not taken, by the reading chain and subtask. Of all rings at once: there are as many as
+/// writers times readers.
+fn unread(plan: &Plan, installed: &Installed) -> HashMap<(usize, usize), u64> {
+    let mut unread = HashMap::new();
+    for ring in &installed.rings {
+        *unread.entry((plan.edges[ring.edge].to, ring.to)).or_default() += ring.meter.unread();
+    }
+    unread
 }
 
 /// What is booked, and the time since the last step if that was blocked: a core that sleeps books nothing.

@@ -71,7 +71,17 @@ impl Directory {
 
     /// The stretches of the segment of `hash`, which lie side by side.
     pub fn stretches_of(&self, hash: u64) -> Range<usize> {
-        let stretch = self.stretch_of(hash);
+        self.alike(self.stretch_of(hash))
+    }
+
+    /// The stretches of a segment by its number.
+    pub fn stretches_with(&self, segment: usize) -> Range<usize> {
+        let first = self.stretches.iter().position(|known| *known as usize == segment);
+        first.map_or(0..0, |first| self.alike(first))
+    }
+
+    /// The stretches of the segment that this one is of.
+    fn alike(&self, stretch: usize) -> Range<usize> {
         let others = |other: &u32| *other != self.stretches[stretch];
         let start = self.stretches[..stretch].iter().rposition(others).map_or(0, |other| other + 1);
         let more = self.stretches[stretch..].iter().position(others);

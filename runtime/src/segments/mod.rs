@@ -35,6 +35,10 @@ const CACHED_BYTES: usize = 256 * 1024;
 /// being asked for as well, and the entry itself is then found by them (PERF.md, keyed).
 const TAGS_CACHED_BYTES: usize = 8 * 1024 * 1024;
 
+/// A segment with this many times as many homes as entries is given fewer in a round (a guess: afterwards it has one
+/// and a half to three times as many, and can take more before it grows).
+const DESERTED: usize = 10;
+
 /// How much memory a core fetches at once: 64 bytes on all that we know.
 const CACHE_LINE: usize = 64;
 
@@ -186,6 +190,20 @@ fn grow<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, has
         add(directory, segments, entry);
     }
     directory.segment_of(hash)
+}
+
+/// Gives a segment that nearly all entries have left as many homes as it needs, and none if it has no entry.
+#[cold]
+fn shrink<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, number: usize) {
+    let smaller = match segments.all()[number].len() {
+        0 => Slots::none(),
+        len => Slots::new(len + len / 2),
+    };
+    let deserted = segments.replace(number, smaller);
+    segments.aim(directory.stretches(), directory.stretches_with(number));
+    for entry in deserted {
+        add(directory, segments, entry);
+    }
 }
 
 /// Adds an entry that is not there yet.

@@ -14,6 +14,7 @@
 
 use std::ptr::{self, NonNull, slice_from_raw_parts_mut};
 
+use super::DESERTED;
 use super::home::{Home, Start, tag};
 use super::window::{WIDTH, Window};
 
@@ -80,6 +81,12 @@ impl<E> Slots<E> {
     /// How many slots there are.
     pub fn slots(&self) -> usize {
         if self.mask == 0 { 0 } else { self.mask as usize + WIDTH }
+    }
+
+    /// Whether nearly all entries have gone, and what they leave can be given back.
+    pub fn is_deserted(&self) -> bool {
+        let is_least = if self.len == 0 { self.mask == 0 } else { self.homes() <= FEWEST };
+        !is_least && self.len() * DESERTED < self.homes()
     }
 
     /// What it takes, in bytes.

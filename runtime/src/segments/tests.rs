@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::LOOK_AHEAD;
 
@@ -143,6 +145,62 @@ fn entries_may_be_of_any_size_and_alignment() {
         nothing.entry(None, (), |(), ()| false, |key| (key, ()));
     }
     assert_eq!(nothing.size().keys, 1000, "of no size, and never the same");
+}
+
+/// Looks at all slots, a few at a time, and takes out the keys that are not wanted.
+fn round<V>(segments: &mut Segments<u64, V>, keep: impl Fn(u64) -> bool) {
+    let mut cursor = Cursor::default();
+    while segments.sweep(&mut cursor, 100, |entry| keep(entry.0)) {}
+}
+
+#[test]
+fn state_that_nine_tenths_of_its_keys_have_left_takes_a_fifth_after_a_round() {
+    let mut segments = counts(ALL, &(0..100_000u64).collect::<Vec<_>>(), 1);
+    let full = segments.size().bytes;
+    for key in (0..100_000u64).filter(|key| key % 11 != 0) {
+        assert!(segments.remove_by(Key::hash(&key), |entry| entry.0 == key).is_some());
+    }
+    assert_eq!(segments.size().bytes, full, "who comes now finds the memory at hand");
+    round(&mut segments, |_| true);
+    let few = segments.size();
+    assert!(few.keys == 9_091 && few.bytes < full / 5, "{few:?} of {full} bytes");
+    assert!((0..100_000).all(|key| segments.find(&key).is_some() == (key % 11 == 0)));
+    let place = segments.directory.place();
+    let home = |key: u64| segments.segments.home(place(Key::hash(&key)), Key::hash(&key)).entry();
+    assert!((0..100_000).all(|key| home(key) != Home::NOWHERE.entry()), "searches begin where they are");
+    round(&mut segments, |_| false);
+    let none = segments.size();
+    assert!(none.bytes < full / 100 && segments.slots() == 0, "{none:?} of {full} bytes");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Keys come in runs and go in rounds, and hints are older than both. Values are long, so that there are many
+    /// segments of few keys.
+    #[test]
+    fn what_rounds_make_smaller_is_found_and_grows_again(
+        steps in prop::collection::vec((0..2_000u64, 0..2_000u64, 1..60u64), 1..6),
+    ) {
+        let (mut segments, mut model) = (Segments::new(ALL), HashMap::new());
+        let long = |value: u64| [value; 63];
+        for (first, count, every) in steps {
+            segments.hint((first..first + 64).map(|key| Key::hash(&key)), Hint(0));
+            round(&mut segments, |key| key % every == 0);
+            model.retain(|key, _| key % every == 0);
+            for segment in segments.segments.all() {
+                prop_assert!(!segment.is_deserted(), "{} of {}", segment.len(), segment.homes());
+            }
+            for key in first..first + count {
+                let hint = (key - first < 64).then_some(Hint((key - first) as usize));
+                segments.entry(hint, key, |known, key| known == key, |key| (key, long(0))).1[7] += every;
+                model.entry(key).or_insert(long(0))[7] += every;
+            }
+            prop_assert_eq!(segments.size().keys, model.len());
+            prop_assert!(model.iter().all(|(key, value)| segments.find(key) == Some(value)));
+        }
+        prop_assert_eq!(segments.into_iter().collect::<HashMap<_, _>>(), model);
+    }
 }
 
 /// A key whose hash cannot be had while somebody forbids it, and which is counted while it lives.

@@ -22,9 +22,6 @@ impl Head for Ended {
     ) -> Result<Drive> {
         Ok(Drive { records: 0, event: Some(Event::End) })
     }
-    fn fill(&self) -> usize {
-        0
-    }
 }
 
 /// An input of which the first record is one too many.
@@ -41,9 +38,6 @@ impl Head for Failing {
         out.push(1, ctx);
         ctx.fail(Error::user("one too many"));
         Ok(Drive { records: 1, event: None })
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
@@ -125,9 +119,6 @@ impl Head for Silent {
     }
     fn ready(&self) -> bool {
         false
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
@@ -212,9 +203,6 @@ impl Head for Marked {
             }
         }
     }
-    fn fill(&self) -> usize {
-        0
-    }
 }
 
 /// Notes what is done with it.
@@ -288,9 +276,6 @@ impl Head for Says {
     ) -> Result<Drive> {
         (0..2).for_each(|n| out.push(n, ctx));
         Ok(Drive { records: 2, event: Some(self.0) })
-    }
-    fn fill(&self) -> usize {
-        0
     }
 }
 
@@ -468,6 +453,10 @@ impl SinkWriter<Owned<u64>> for Panics {
         self.at("flush");
         Ok(())
     }
+    fn due_ns(&self) -> u64 {
+        self.at("due_ns");
+        u64::MAX
+    }
     fn barrier(&mut self, _: Barrier) {
         self.at("barrier");
     }
@@ -530,7 +519,7 @@ fn a_destructor_that_panics_is_blamed_on_its_own_operator() {
 #[test]
 fn a_writer_that_panics_in_any_call_is_named_and_not_the_head_of_its_chain() {
     let said = [Event::Barrier(Barrier { id: 1 }), Event::Mark(LatencyMark { sent_ns: 1 }), Event::End];
-    for call in ["write", "room", "flush", "barrier", "mark", "close", "acknowledged"] {
+    for call in ["write", "room", "flush", "due_ns", "barrier", "mark", "close", "acknowledged"] {
         let failed = said.iter().find_map(|event| {
             let place = SubtaskContext { operator: "sink".into(), ..subtask() };
             let rest = SinkTail::new(Panics(call), 1, place, Arc::default(), Arc::default());

@@ -61,7 +61,17 @@ impl<T: 'static, U: 'static, O: Operator<Owned<T>, Out = Owned<U>>> Harness<T, U
     where
         B: Build<Owned<T>, Out = Owned<U>, Operator = O>,
     {
-        let place = subtask();
+        Harness::at(build, subtask())
+    }
+
+    /// Builds the operator as [`new`](Harness::new) does, for a subtask that is one of several, or has other settings.
+    ///
+    /// # Errors
+    /// What building it says.
+    pub fn at<B>(build: B, place: SubtaskContext) -> Result<Self>
+    where
+        B: Build<Owned<T>, Out = Owned<U>, Operator = O>,
+    {
         let operator = build.build(&place)?;
         let given = Given(Vec::new());
         Ok(Harness { operator, records: PhantomData, given, place, watermark: MIN_TIMESTAMP, now_ns: 1 })

@@ -7,8 +7,9 @@
 //! Files that are not compressed are read and written, and such as are compressed with Snappy. For others, a feature of
 //! the crate `parquet` does: `zstd`, `lz4`, `brotli` or `flate2-zlib-rs`, said in your own `Cargo.toml`.
 //!
-//! Reading order: [`source`](ParquetSource), `reading`, `reader`; [`sink`](ParquetSink), `shape`.
+//! Reading order: [`source`](ParquetSource), `reading`, `reader`; [`sink`](ParquetSink), `shape`, `held`.
 
+mod held;
 mod reader;
 mod reading;
 mod shape;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
@@ -11,8 +10,10 @@ use slotflow_runtime::{
     Acknowledged, Barrier, Context, Guarantee, Measures, Owned, Result, Sink, SinkWriter, SubtaskContext,
 };
 
+use super::super::alike::rolled_alike;
 use super::super::destination::Destination;
 use super::super::rolling::Rolling;
+use super::held::{BytesOf, Counted, by_buffers, by_row};
 use super::shape::{Columns, ToBatches, malformed};
 use crate::frames::Outbox;
 use crate::overflow::Overflow;
@@ -28,7 +29,8 @@ const BATCHES: usize = 4;
 /// Files are named, rolled by size and age, and made durable as those of [`FileSink`](super::super::FileSink): one has
 /// its name, `PREFIX-SUBTASK-NUMBER.parquet`, when it is whole, and what is in it has arrived only then. A thread for
 /// each subtask makes batches, encodes, compresses and writes on the I/O cores; one that does not keep up holds the job
-/// up. All batches of a file must have one schema.
+/// up. All batches of a file must have one schema. What an operator in front of it expands beyond its room waits in
+/// memory, up to `edges.overflow_bytes`; more fails the job.
 ///
 /// A row group ends with its file, or when it is full (a million rows): so a file that is finished early, by
 /// [`roll_after`](ParquetSink::roll_after), has small row groups. Raise it for files that are read often; offsets are
@@ -41,12 +43,13 @@ pub struct ParquetSink<T> {
     to_batches: ToBatches<T>,
     /// How many records are let in at once.
     at_once: usize,
+    bytes_of: BytesOf<T>,
 }
 
 impl ParquetSink<RecordBatch> {
     /// Batches, in files of `folder`, which is made if it is not there, whose names begin with `prefix`.
     pub fn batches(folder: impl Into<PathBuf>, prefix: impl Into<String>) -> ParquetSink<RecordBatch> {
-        ParquetSink::new(Destination::new(folder, prefix), Arc::new(Ok), BATCHES)
+        ParquetSink::new(Destination::new(folder, prefix), Arc::new(Ok), (BATCHES, by_buffers))
     }
 }
 
@@ -59,13 +62,17 @@ impl<T: Send + 'static> ParquetSink<T> {
         to_batch: impl Fn(&[T]) -> std::result::Result<RecordBatch, E> + Send + Sync + 'static,
     ) -> ParquetSink<T> {
         let to_batches = move |rows: Vec<T>| Ok(vec![to_batch(&rows).map_err(malformed)?]);
-        ParquetSink::new(Destination::new(folder, prefix), Arc::new(to_batches), ROWS)
+        ParquetSink::new(Destination::new(folder, prefix), Arc::new(to_batches), (ROWS, by_row))
     }
 
-    fn new(to: Destination, to_batches: ToBatches<T>, at_once: usize) -> ParquetSink<T> {
+    fn new(
+        to: Destination,
+        to_batches: ToBatches<T>,
+        (at_once, bytes_of): (usize, BytesOf<T>),
+    ) -> ParquetSink<T> {
         let to = Destination { suffix: Some("parquet".into()), ..to };
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        ParquetSink { to, properties, to_batches, at_once }
+        ParquetSink { to, properties, to_batches, at_once, bytes_of }
     }
 
     /// How files are written: compression, row groups, encodings, statistics (default: that of the crate `parquet`,
@@ -76,27 +83,7 @@ impl<T: Send + 'static> ParquetSink<T> {
         self
     }
 
-    /// A file that has at least this many bytes is finished (default 128 MiB).
-    #[must_use]
-    pub fn roll_bytes(mut self, bytes: u64) -> Self {
-        self.to.roll_bytes = bytes;
-        self
-    }
-
-    /// A file that was begun so long ago is finished (default 10 s).
-    #[must_use]
-    pub fn roll_after(mut self, time: Duration) -> Self {
-        self.to.roll_after = time;
-        self
-    }
-
-    /// Leaves it to the system when finished files are on the disk: records that were acknowledged can be lost when the
-    /// machine fails, and the sink's guarantee is best effort. By default a file and its name are durable first.
-    #[must_use]
-    pub fn without_fsync(mut self) -> Self {
-        self.to.fsync = false;
-        self
-    }
+    rolled_alike!();
 }
 
 impl<T: Send + 'static> Sink<Owned<T>> for ParquetSink<T> {
@@ -124,7 +111,8 @@ impl<T: Send + 'static> Sink<Owned<T>> for ParquetSink<T> {
         let rolling = Rolling::new(self.to.target(subtask.index), columns, orders, progress)?;
         subtask.io.spawn("slotflow-parquet", move || rolling.run())?;
         let (staged, overflow) = (Vec::new(), Overflow::new(subtask.overflow_bytes));
-        Ok(ParquetWriter { staged, outbox, overflow, at_once: self.at_once })
+        let (at_once, bytes_of) = (self.at_once, self.bytes_of);
+        Ok(ParquetWriter { staged, outbox, overflow, at_once, bytes_of, counted: Counted::new() })
     }
 }
 
@@ -135,14 +123,19 @@ pub struct ParquetWriter<T> {
     outbox: Outbox<Vec<T>>,
     overflow: Overflow,
     at_once: usize,
+    bytes_of: BytesOf<T>,
+    /// The buffers that have come since there last was room.
+    counted: Counted,
 }
 
 impl<T: Send + 'static> SinkWriter<Owned<T>> for ParquetWriter<T> {
     fn write<'s>(&mut self, record: T, ctx: &mut Context<'s>) {
         self.overflow.count();
+        // Also of what is let in: slices that come behind it may hold nothing else.
+        let bytes = (self.bytes_of)(&record, &mut self.counted);
         self.staged.push(record);
         if self.staged.len() > self.at_once
-            && let Err(error) = self.overflow.wait(size_of::<T>().max(1))
+            && let Err(error) = self.overflow.wait(bytes)
         {
             ctx.fail(error);
         }
@@ -150,6 +143,9 @@ impl<T: Send + 'static> SinkWriter<Owned<T>> for ParquetWriter<T> {
 
     fn room(&mut self) -> usize {
         let has_room = self.outbox.is_settled() && self.staged.is_empty();
+        if has_room {
+            self.counted.clear();
+        }
         self.overflow.promise(if has_room { self.at_once } else { 0 })
     }
 

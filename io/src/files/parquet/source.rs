@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use slotflow_runtime::{Committer, Error, Result, Source, SplitId, Splits, SubtaskContext};
 
+use super::super::alike::read_alike;
 use super::super::identity::Identity;
 use super::super::pattern;
 use super::super::positions::{FileCommitter, Positions, Reserved, Store};
@@ -88,12 +89,7 @@ impl ParquetSource {
         }
     }
 
-    /// More files, by another path or pattern.
-    #[must_use]
-    pub fn and(mut self, pattern: impl Into<String>) -> Self {
-        self.patterns.push(pattern.into());
-        self
-    }
+    read_alike!();
 
     /// Reads only these columns, by the names of the outermost ones, in the order in which the file has them. What is
     /// not wanted is not even decompressed. By default all are read.
@@ -114,15 +110,6 @@ impl ParquetSource {
     #[must_use]
     pub fn read_ahead_batches(mut self, batches: usize) -> Self {
         self.read_ahead_batches = batches;
-        self
-    }
-
-    /// Stores in this file how far each row group is, by the commit rule, and reads on from there at the next start. By
-    /// default nothing is stored. One source at a time may use it, and a second one is refused: a lock beside it,
-    /// `.NAME.lock`, says so. A file that has taken the name of another meanwhile is a new one.
-    #[must_use]
-    pub fn positions(mut self, path: impl Into<PathBuf>) -> Self {
-        self.positions = Some(path.into());
         self
     }
 
@@ -172,16 +159,10 @@ impl Source for ParquetSource {
         let files = pattern::all(&self.patterns, |pattern| pattern::required(pattern, "mend the path"))?;
         // Whoever is asked again lets go of them first.
         self.store = None;
-        let mut reserved = Reserved::take(self.positions.as_deref())?;
-        let mut splits = Vec::new();
-        for file in files {
-            splits.extend(self.divide(&file, &mut reserved.positions)?);
-        }
-        let count = splits.len() as u32;
+        let reserved = Reserved::take(self.positions.as_deref())?;
         // New ones: a clone of this source has its own.
-        self.splits = FileSplits::new(splits);
-        self.store = reserved.store()?;
-        Ok(Splits::Count(count))
+        (self.splits, self.store) = reserved.divide(files, |path, positions| self.divide(path, positions))?;
+        Ok(Splits::Count(self.splits.count()))
     }
 
     fn open(&mut self, subtask: &SubtaskContext, splits: &[SplitId]) -> Result<ParquetReader> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use slotflow_runtime::MAX_TIMESTAMP;
 use slotflow_runtime::testing::{Harness, subtask};
+use slotflow_runtime::{MAX_TIMESTAMP, SubtaskContext};
 
 use super::*;
 use crate::{
@@ -204,8 +204,10 @@ fn there_is_one_at_a_time_and_what_it_holds_counts_as_state() {
 /// `n % parallelism`, as sources spread them, and each key is in one partition.
 fn told_at_another_parallelism(partitions: u64, from: usize, to: usize) -> (Vec<Told>, Vec<usize>) {
     let plan = keyed_process(|record: &(u64, Do)| record.0, Keeps::open).by_source_partition();
-    let made =
-        |parallelism| (0..parallelism).map(|_| Harness::new(plan.clone()).unwrap()).collect::<Vec<_>>();
+    let made = |parallelism| -> Vec<_> {
+        let place = |index| SubtaskContext { index, parallelism, ..subtask() };
+        (0..parallelism).map(|index| Harness::at(plan.clone(), place(index)).unwrap()).collect()
+    };
     let (mut stored, mut restored) = (made(from), made(to));
     let all = |subtasks: &mut Vec<Harness<_, _, _>>, what: &dyn Fn(u64) -> Do| {
         for key in 0..200 {
@@ -253,4 +255,29 @@ fn state_by_source_partition_goes_to_whoever_reads_the_partition_at_any_parallel
         assert_eq!(sizes, keys, "{partitions} partitions, from {from} to {to}");
         assert!(told == expected, "{partitions} partitions, from {from} to {to}: {told:?}");
     }
+}
+
+#[test]
+fn a_group_by_source_partition_that_several_subtasks_have_is_neither_stored_nor_restored() {
+    let plan = keyed_process(|record: &(u64, Do)| record.0, Keeps::open).by_source_partition();
+    let second = SubtaskContext { index: 1, parallelism: 3, ..subtask() };
+    let mut harness = Harness::at(plan.clone(), second.clone()).unwrap();
+    harness.push_from(1, (1, Do::Set(1)), 0).unwrap();
+    let mut own = Vec::new();
+    harness.operator().state().snapshot(1, &mut own).unwrap();
+    // Of 16 groups partition 16 shares the first one with partition 0, which is another subtask's.
+    harness.push_from(16, (2, Do::Set(2)), 0).unwrap();
+    let told = "key group 0 by source partition belongs to subtask 0 of 3, and not to subtask 1; where there are more \
+                partitions than key groups, give a `max_parallelism` that the parallelism divides";
+    let state = harness.operator().state();
+    let refused = |said: Error| assert!(said.to_string().starts_with(told), "{said}");
+    refused(state.snapshot(0, &mut Vec::new()).unwrap_err());
+    state.begin_snapshot().unwrap();
+    let mut stored = Ok(Stored::More);
+    while matches!(stored, Ok(Stored::More)) {
+        stored = state.continue_snapshot();
+    }
+    refused(stored.unwrap_err());
+    assert_eq!(state.continue_snapshot().unwrap(), Stored::Done, "it is abandoned");
+    refused(Harness::at(plan, second).unwrap().operator().state().restore(0, &own).unwrap_err());
 }

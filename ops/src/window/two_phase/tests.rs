@@ -149,7 +149,7 @@ fn what_time_may_have_overtaken_crosses_as_it_came() {
 
 #[test]
 fn what_is_kept_is_bounded() {
-    let selector = crate::keyed::ByValue(|n: &u64| *n);
+    let selector = crate::keyed::ByValue::hashed(|n: &u64| *n);
     let aggregate = crate::window::Joining::new(|a: u64, b: u64| a + b);
     let plan = LocalPlan::new((selector, aggregate), Tumbling::of(ms(10)), 0);
     let (mut local, mut crossed, mut most) = (plan.build(&subtask()).unwrap(), 0, 0);
