@@ -67,6 +67,11 @@ where
     A: Merge<T>,
     L: Late<Fired<T, S, A>, T>,
 {
+    #[cfg(test)]
+    pub(super) fn panes(&self) -> &PanesByKey<S::Stored, A::Acc> {
+        &self.state.panes
+    }
+
     /// Goes on with the watermark; gives what is left to do when the budget is used up.
     fn advance<'s>(
         &mut self,

@@ -1,7 +1,7 @@
 //! What sliding windows keep of closed panes, for all keys together: two stacks of columns.
 //!
-//! As [`Stacks`] has them for one key: the back has each pane's column and the sum of all of them; a column of the front
-//! has the sum of its pane and all newer ones of the front. A slide adds one column, takes one off and merges two.
+//! As [`Stacks`] has them for one key: the back has each pane's column and the sum of all of them; a column of the
+//! front has the sum of its pane and all newer ones of the front. A slide adds one column, takes one off and merges two.
 
 use std::ops::Range;
 
@@ -195,4 +195,62 @@ fn merge<A: Clone, T>(cells: &mut Cells<A>, newer: &[Option<A>], aggregate: &imp
 fn recycle<A>(mut cells: Cells<A>, spare: &mut Vec<Cells<A>>) {
     cells.fill_with(|| None);
     spare.push(cells);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::merge::All;
+    use super::*;
+
+    /// What happens: so far behind the newest pane, for these keys; and how far windows go on.
+    type Change = (i64, i64, Vec<usize>, Option<i64>);
+
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        let keys = prop::collection::vec(0..4usize, 0..4);
+        prop::collection::vec((0..3i64, 0..5i64, keys, prop::option::of(0..9i64)), 0..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn each_key_has_what_its_panes_in_the_window_have(changes in changes(), budget in 0..9usize) {
+            let (all, mut stacks, mut model) = (All::<i64>::new(), ColumnStacks::default(), BTreeMap::new());
+            let (mut newest, mut first) = (0, -8);
+            for (number, (gap, leave, keys, behind)) in (0i64..).zip(changes) {
+                newest += gap;
+                if let Some(behind) = behind {
+                    let pane = (newest - behind).max(first);
+                    for key in keys {
+                        stacks.push_behind(key, pane, &vec![number], &all);
+                        model.entry((key, pane)).or_insert_with(Vec::new).push(number);
+                        newest = newest.max(pane);
+                    }
+                } else {
+                    newest += 1;
+                    let mut cells = Cells::new();
+                    keys.iter().for_each(|key| *cell(&mut cells, *key) = Some(vec![number]));
+                    for part in [0..cells.len() / 2, cells.len() / 2..cells.len()] {
+                        stacks.add(part.clone(), &cells[part], &all, |_| {});
+                    }
+                    keys.iter().for_each(|key| drop(model.insert((*key, newest), vec![number])));
+                    stacks.push(newest, cells);
+                }
+                first = (first + leave).max(newest - 8).min(newest);
+                while stacks.evict(first, &mut Vec::new(), &mut budget.clone(), &all) == Flow::More {}
+                for key in 0..4 {
+                    let sorted = |mut numbers: Vec<i64>| { numbers.sort_unstable(); numbers };
+                    let panes = model.range((key, first)..(key + 1, i64::MIN));
+                    let expected = sorted(panes.flat_map(|(_, numbers)| numbers.clone()).collect());
+                    let value = stacks.value(key, &all);
+                    prop_assert_eq!(&stacks.of(key).value(&all).map(sorted), &value.clone().map(sorted));
+                    prop_assert_eq!(value.map(sorted), (!expected.is_empty()).then_some(expected));
+                }
+            }
+        }
+    }
 }

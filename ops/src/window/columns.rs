@@ -1,6 +1,6 @@
 //! Panes of few keys: each key has a number, and each pane a column of accumulators by number.
 //!
-//! 1. A record's key is looked up in one table, which all panes share, so a hint is as good for one pane as for another.
+//! 1. A record's key is looked up in one table, which all panes share, so a hint is as good for one as for another.
 //! 2. Its pane is found by arithmetic among those that follow each other in a ring: no branch that disorder would make
 //!    the core guess wrong.
 //! 3. Closing a pane and firing a window are loops over columns.
@@ -17,9 +17,9 @@ use super::{Merge, panes::Panes};
 use crate::StateSize;
 use crate::keyed::Segments;
 
-/// The most keys that have numbers: a column of 16 bytes a key is 64 KiB then, so some are in a core's second cache. Few
-/// in tests, so that these see both forms and the change from one to the other.
-const MOST_KEYS: usize = if cfg!(test) { 3 } else { 4096 };
+/// The most keys that have numbers: a column of 16 bytes a key is 64 KiB then, so some are in a core's second cache.
+/// Few in tests, so that these see both forms and the change from one to the other.
+const MOST_KEYS: usize = if cfg!(test) { 4 } else { 4096 };
 
 /// How many panes the ring has; a power of two (a guess: disorder seldom spans more). Few in tests, too.
 const RING: usize = if cfg!(test) { 4 } else { 64 };
@@ -277,8 +277,8 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         StateSize { keys: open + self.stacks.keys(), bytes: columns + names }
     }
 
-    /// Forgets the keys that have nothing in any pane; `false` if that is less than half of them, so that it is not worth
-    /// while.
+    /// Forgets the keys that have nothing in any pane; `false` if that is less than half of them, so that it is not
+    /// worth while.
     pub(super) fn compact(&mut self) -> bool {
         let mut kept = vec![false; self.keys.len()];
         let columns = || self.ring.iter().map(|column| &column.cells).chain(self.stacks.columns());
@@ -330,4 +330,87 @@ pub(super) fn cell<A>(cells: &mut Cells<A>, number: usize) -> &mut Option<A> {
 fn retain<C>(cells: &mut Vec<C>, kept: &[bool]) {
     let mut kept = kept.iter();
     cells.retain(|_| kept.next().is_some_and(|kept| *kept));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::tests::{Step, built, drive, sums};
+    use super::super::{Sliding, Tumbling};
+    use super::*;
+    use crate::window::panes_by_key::PanesByKey;
+
+    fn columns(pane_ms: u64) -> Columns<u64, u64> {
+        let shape = Shape::new(Tumbling::of(Duration::from_millis(pane_ms))).unwrap();
+        Columns::new(shape, (0, u64::MAX)).unwrap()
+    }
+
+    #[test]
+    fn panes_that_are_too_long_have_no_columns() {
+        let shape = |length| Shape::new(Tumbling::of(Duration::from_millis(length))).unwrap();
+        let is_short = |length| Columns::<u64, u64>::new(shape(length), (0, u64::MAX)).is_some();
+        assert!(is_short(LONGEST_MS as u64) && !is_short(LONGEST_MS as u64 + 1));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The product is the quotient, at the edges of panes above all.
+        #[test]
+        fn a_time_has_the_pane_that_division_says(
+            length in prop_oneof![1..100i64, 1..=LONGEST_MS, LONGEST_MS - 9..=LONGEST_MS],
+            first in -1_000..1_000i64,
+            after in 0..RING as i64,
+            turned in 0..2 * RING as i64,
+            beside in -2..3i64,
+        ) {
+            let mut columns = columns(length as u64);
+            prop_assert!(columns.pane_at(first * length).is_none());
+            prop_assert!(columns.reach((first - turned) * length));
+            columns.turn_to(first * length);
+            let (start, end) = (first * length, (first + RING as i64) * length);
+            let time = (first + after) * length + beside;
+            let is = |time: i64| (time - start).div_euclid(length);
+            let at = columns.pane_at(time).map(|pane| (pane.0 + RING - columns.first) % RING);
+            prop_assert_eq!(at, (start..end).contains(&time).then(|| is(time) as usize));
+        }
+    }
+
+    #[test]
+    fn a_key_that_stays_is_found_by_its_new_number() {
+        let mut columns = columns(10);
+        assert!(columns.reach(0));
+        let pane = columns.pane_at(0).unwrap();
+        let number =
+            |columns: &mut Columns<u64, u64>, key| columns.number(None, key, |a, b| a == b, |key| key);
+        for key in 0..=MOST_KEYS as u64 {
+            let number = number(&mut columns, key);
+            if key == 2 {
+                assert_eq!(columns.value(pane, number, || 7), Some(&mut 7));
+            }
+        }
+        assert!(columns.value(pane, 3, || 8).is_none() && columns.compact());
+        assert_eq!([2, 9, 2].map(|key| number(&mut columns, key)), [0, 1, 0]);
+        assert_eq!([0, 1].map(|number| columns.value(pane, number, || 9).copied()), [Some(7), Some(9)]);
+    }
+
+    #[test]
+    fn keys_that_have_gone_give_their_numbers_to_others() {
+        let key = |n: i64| char::from_u32(0x4e00 + n as u32).unwrap();
+        let steps = |n: i64| [Step::Record(key(n), n as u64, 10 * n), Step::Watermark(10 * n + 9)];
+        for windows in [1, 2] {
+            let sliding = Sliding::of(Duration::from_millis(10 * windows), Duration::from_millis(10));
+            let (mut operator, mut given) = (built(sums(sliding)), Vec::new());
+            let all = (0..200).flat_map(steps).chain([Step::Watermark(3_000)]);
+            drive(&mut operator, all, |result, _| given.push((result.key, result.value)));
+            given.sort_unstable();
+            let expected = (0..200).flat_map(|n| (0..windows).map(move |_| (key(n), n as u64)));
+            assert_eq!(given, expected.collect::<Vec<_>>());
+            let PanesByKey::Columns(columns) = operator.panes() else { panic!("they have become tables") };
+            assert!(columns.keys.len() <= MOST_KEYS + 1);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What one subtask keeps of tumbling and sliding windows: its panes, in columns or in tables, and how far they have been
-//! fired.
+//! What one subtask keeps of tumbling and sliding windows: its panes, in columns or in tables, and how far they have
+//! been fired.
 
 use slotflow_runtime::{Flow, Key, MIN_TIMESTAMP, Timestamp};
 

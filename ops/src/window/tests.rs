@@ -69,7 +69,7 @@ fn with<L>(windows: Sliding, lateness: u64, late: L) -> WindowPlan<Sliding, Sele
     WindowPlan { selector, assigner: Assigner::Hash, windows, lateness_ms, aggregate: Sum, late }
 }
 
-fn sums(windows: Sliding) -> WindowPlan<Sliding, Selector, Sum, Dropped> {
+pub(super) fn sums(windows: Sliding) -> WindowPlan<Sliding, Selector, Sum, Dropped> {
     with(windows, 0, Dropped::default())
 }
 
@@ -329,7 +329,7 @@ fn model((size, slide, offset): (i64, i64, i64), lateness: i64, steps: &[Step]) 
 
 /// Records in disorder, and watermarks that only grow; times near each other tie.
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..8u8, prop::sample::select(vec!['a', 'b', 'c', 'd']), -12..3i64, 0..30i64);
+    let step = (0..8u8, prop::sample::select(vec!['a', 'b', 'c', 'd', 'e']), -12..3i64, 0..30i64);
     prop::collection::vec(step, 0..120).prop_map(|steps| {
         let (mut now, mut watermark) = (-20, -30);
         let step = |(number, (kind, key, behind, gap)): (u64, (u8, char, i64, i64))| {
