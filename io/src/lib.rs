@@ -17,6 +17,8 @@ mod iterator;
 pub mod kafka;
 pub mod net;
 mod overflow;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "schema-registry")]
 pub mod schema_registry;
 #[cfg(feature = "shared-memory")]

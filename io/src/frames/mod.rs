@@ -24,7 +24,7 @@ pub use frame::{Frame, Frames};
 pub use framing::Framing;
 pub(crate) use incoming::{Incoming, Next, Silence};
 pub use outbox::FrameWriter;
-#[cfg(feature = "parquet")]
+#[cfg(any(feature = "parquet", feature = "redis"))]
 pub(crate) use outbox::Outbox;
 pub(crate) use outbox::{Order, Progress};
 pub(crate) use reader::Ends;

@@ -22,7 +22,11 @@ mod udp;
 mod writing;
 
 pub use address::Address;
+#[cfg(feature = "redis")]
+pub(crate) use backoff::Backoff;
 pub use counts::SocketCounts;
+#[cfg(feature = "redis")]
+pub(crate) use open::{EndWith, Open};
 pub use sink::SocketSink;
 pub use source::SocketSource;
 pub use udp::{UdpCounts, UdpReader, UdpSource};

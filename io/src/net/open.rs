@@ -12,7 +12,7 @@ use super::connection::{Connection, Listener};
 
 /// What is open, shared by the threads of a subtask, or of all that listen together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Open(Arc<Shared>);
+pub(crate) struct Open(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -46,7 +46,7 @@ impl Open {
     }
 
     /// Notes what listens.
-    pub fn listen(&self, listener: Listener) {
+    pub(super) fn listen(&self, listener: Listener) {
         let mut state = self.state();
         state.listener = Some(listener);
         if state.ended {
@@ -55,7 +55,7 @@ impl Open {
     }
 
     /// Notes a connection under the lowest number that is free; none if the end has begun.
-    pub fn add(&self, connection: Connection) -> Option<SplitId> {
+    pub(super) fn add(&self, connection: Connection) -> Option<SplitId> {
         let mut state = self.state();
         if state.ended {
             return None;
@@ -103,7 +103,7 @@ impl Open {
 }
 
 /// Ends everything when it is dropped, with the reader or the writer.
-pub(super) struct EndWith(pub Open);
+pub(crate) struct EndWith(pub Open);
 
 impl Drop for EndWith {
     fn drop(&mut self) {

@@ -10,6 +10,8 @@ mod handles;
 mod not_ready;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(all(feature = "avro", feature = "protobuf", feature = "schema-registry"))]
 mod registry;
 #[cfg(feature = "shared-memory")]

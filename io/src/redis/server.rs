@@ -1,0 +1,208 @@
+//! One server: where it is, how it is asked, and what its refusals mean. Its password is never shown.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::{
+    Arg, Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use slotflow_runtime::{Error, Result};
+
+/// A server by its URL, which may hold a password; `Debug` and errors show the address alone.
+#[derive(Clone)]
+pub(super) struct Server {
+    client: std::result::Result<Client, &'static str>,
+}
+
+impl Server {
+    /// What is wrong with the URL is told when it is [checked](Server::check).
+    pub fn new(url: &str) -> Server {
+        Server { client: client(url) }
+    }
+
+    /// # Errors
+    /// The URL is none.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: &&'static str| {
+            let remedy =
+                "give redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:PATH[?db=DB&user=USER&pass=PASSWORD]";
+            Error::world(format!("the URL of a Redis server cannot be used: {what}"), remedy)
+        };
+        self.client.as_ref().map(drop).map_err(wrong)
+    }
+
+    /// Connects, and lets each answer take as long as that may.
+    pub fn connect(&self, timeout: Duration) -> std::result::Result<Link, Failure> {
+        let client = self.client.as_ref().map_err(|what| Failure::lasting(what, "mend the URL"))?;
+        let connect = || {
+            let connection = client.get_connection_with_timeout(timeout)?;
+            connection.set_read_timeout(Some(timeout))?;
+            connection.set_write_timeout(Some(timeout))?;
+            Ok(connection)
+        };
+        let connection = connect().map_err(|error| self.failure("a connection", &error))?;
+        Ok(Link { server: self.clone(), connection })
+    }
+
+    fn failure(&self, what: &str, error: &RedisError) -> Failure {
+        let said = self.without_password(error.to_string());
+        let text = format!("{self} does not give {what}: {said}");
+        Failure { text, remedy: remedy(error), passes: passes(error), code: error.code().map(Into::into) }
+    }
+
+    /// A server or proxy that does not know a command says it back, and AUTH has the password in it.
+    fn without_password(&self, text: String) -> String {
+        let password =
+            self.client.as_ref().ok().and_then(|it| it.get_connection_info().redis_settings().password());
+        match password {
+            Some(password) if !password.is_empty() => text.replace(password, "***"),
+            _ => text,
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.client {
+            Ok(client) => write!(f, "redis at {}", client.get_connection_info().addr()),
+            Err(_) => f.write_str("redis"),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+fn client(url: &str) -> std::result::Result<Client, &'static str> {
+    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+        return Err("TLS is not built in");
+    }
+    let info = url.into_connection_info().map_err(|_| "it is no such URL")?;
+    // A password with a /, a ? or a # ends the address in its midst, and would be shown as a part of it.
+    if matches!(info.addr(), ConnectionAddr::Tcp(..)) && url.contains('@') && has_no_user(&info) {
+        return Err("what stands in front of its @ is not percent-encoded");
+    }
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
+    Client::open(info.set_redis_settings(settings)).map_err(|_| "it is no such URL")
+}
+
+fn has_no_user(info: &ConnectionInfo) -> bool {
+    let settings = info.redis_settings();
+    settings.username().is_none() && settings.password().is_none()
+}
+
+/// Whether it may be over the next time.
+fn passes(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::Parse => true,
+        // While another server takes over, what was the first one takes no writes.
+        ErrorKind::Server(kind) => {
+            matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
+        }
+        _ => false,
+    }
+}
+
+fn remedy(error: &RedisError) -> &'static str {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "mend user and password in its URL";
+    }
+    match error.code() {
+        Some("NOAUTH" | "WRONGPASS") => "mend user and password in its URL",
+        Some("NOPERM") => "let this user do it, with ACL SETUSER on the server",
+        Some("NOGROUP") => "start the job again: it makes the stream and its group if they are not there",
+        Some("WRONGTYPE") => "name a key that holds a stream, or nothing yet",
+        Some("OOM") => "raise its maxmemory, or bound what the sink leaves there by max_len",
+        Some("MOVED" | "ASK" | "CROSSSLOT") => "name a server that is no part of a cluster",
+        Some("ERR") if error.to_string().contains("unknown command") => "use Redis 6.2 or newer",
+        _ => "start it, look into its log, or mend its URL",
+    }
+}
+
+/// An open connection.
+pub(super) struct Link {
+    server: Server,
+    connection: Connection,
+}
+
+impl Link {
+    /// The server's answer. Behind a failure the connection is of no use, unless the server has refused.
+    pub fn ask(&mut self, command: &Cmd) -> std::result::Result<Value, Failure> {
+        let asked = self.connection.send_packed_command(&command.get_packed_command());
+        let answer = asked.and_then(|()| self.connection.recv_response()).and_then(Value::extract_error);
+        answer.map_err(|error| self.server.failure(&name(command), &error))
+    }
+
+    /// Sends so many commands at once, and reads all of the answers.
+    pub fn ask_all(&mut self, commands: &[u8], count: usize) -> std::result::Result<(), Failure> {
+        self.answers(commands, count).map_err(|error| self.server.failure("XADD", &error))
+    }
+
+    /// What one command is refused with is told behind the last answer.
+    fn answers(&mut self, commands: &[u8], count: usize) -> RedisResult<()> {
+        self.connection.send_packed_command(commands)?;
+        let mut first = Ok(());
+        for _ in 0..count {
+            let answer = self.connection.recv_response()?;
+            first = first.and(answer.extract_error().map(drop));
+        }
+        first
+    }
+
+    /// An answer that no server gives.
+    pub fn garbled(&self, command: &Cmd) -> Failure {
+        let text = format!("{} answers {} with what is no answer to it", self.server, name(command));
+        Failure::lasting(&text, "use Redis 6.2 or newer")
+    }
+}
+
+/// Its first word.
+fn name(command: &Cmd) -> String {
+    match command.args_iter().next() {
+        Some(Arg::Simple(word)) => String::from_utf8_lossy(word).into_owned(),
+        _ => "an answer".into(),
+    }
+}
+
+/// What came instead of an answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    text: String,
+    remedy: &'static str,
+    /// Whether it may be over the next time.
+    pub passes: bool,
+    /// The word with which the server refuses.
+    code: Option<String>,
+}
+
+impl Failure {
+    fn lasting(text: &str, remedy: &'static str) -> Failure {
+        Failure { text: text.into(), remedy, passes: false, code: None }
+    }
+
+    /// The same, with the stream that it is about.
+    pub fn about(self, stream: &str) -> Failure {
+        Failure { text: format!("{} (stream {stream})", self.text), ..self }
+    }
+
+    /// Whether the server refuses with this word.
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    pub fn into_error(self) -> Error {
+        Error::world(self.text, self.remedy)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
