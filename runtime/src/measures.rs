@@ -269,7 +269,9 @@ impl Asked {
                 self.records += records;
                 self.records >= EVERY_RECORDS || now_ns >= self.next_ns
             }
-            Step::Idle(_) | Step::Blocked(_) | Step::Done => self.fresh,
+            Step::Idle(_) | Step::Blocked(_) => self.fresh,
+            // The last answer stands in the report. What a sink has learnt of since, its steps do not tell.
+            Step::Done => true,
             Step::Failed(_) => false,
         };
         if due {
@@ -334,5 +336,6 @@ mod tests {
             assert!(!asked.is_due(&Step::Progress(0), 3) && asked.is_due(&rests, 3));
         }
         assert!(asked.is_due(&Step::Progress(0), 3 + EVERY_NS));
+        assert!(asked.is_due(&Step::Done, 3 + EVERY_NS), "its last answer is the report's");
     }
 }

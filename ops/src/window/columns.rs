@@ -46,7 +46,7 @@ pub(super) struct Columns<K, A> {
     /// The keys by number.
     keys: Vec<K>,
     /// The pane that starts at `start` is the one at `first`, and the others follow.
-    ring: Box<[Column<A>]>,
+    ring: Box<[Column<A>; RING]>,
     first: usize,
     start: Timestamp,
     /// How long all of them are; 0 before the first record.
@@ -71,7 +71,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
             hashes,
             numbers: Segments::new(hashes),
             keys: Vec::new(),
-            ring: (0..RING).map(|_| none()).collect(),
+            ring: Box::new(std::array::from_fn(|_| none())),
             first: 0,
             start: 0,
             length: 0,
@@ -107,34 +107,37 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         same: impl Fn(&K, &Q) -> bool,
         store: impl FnOnce(Q) -> K,
     ) -> usize {
-        let new = self.keys.len() as u32;
-        let (known, number) = self.numbers.entry(hint, key, same, |key| (store(key), new));
-        if *number == new {
-            self.keys.push(known.clone());
-        }
-        *number as usize
+        let Columns { numbers, keys, .. } = self;
+        let make = |key| {
+            let key = store(key);
+            keys.push(key.clone());
+            (key, keys.len() as u32 - 1)
+        };
+        numbers.entry(hint, key, same, make).1 as usize
     }
 
     /// What a pane has for the key of this number; `None` if there are too many keys.
     #[inline(always)]
     pub(super) fn value(&mut self, pane: Pane, number: usize, create: impl FnOnce() -> A) -> Option<&mut A> {
+        // Asked for twice, as the compiler asks once, and would not know otherwise which borrow ends where.
         if self.ring[pane.0].cells.get(number).is_none_or(Option::is_none) {
-            self.fill(pane, number, create);
+            return self.fill(pane, number, create);
         }
         self.ring[pane.0].cells.get_mut(number)?.as_mut()
     }
 
+    #[cold]
     #[inline(never)]
-    fn fill(&mut self, pane: Pane, number: usize, create: impl FnOnce() -> A) {
+    fn fill(&mut self, pane: Pane, number: usize, create: impl FnOnce() -> A) -> Option<&mut A> {
         if self.is_full() {
-            return;
+            return None;
         }
         let column = &mut self.ring[pane.0];
         if column.keys == 0 && column.cells.is_empty() {
             column.cells = self.spare.pop().unwrap_or_default();
         }
-        *cell(&mut column.cells, number) = Some(create());
         column.keys += 1;
+        Some(cell(&mut column.cells, number).insert(create()))
     }
 
     /// Whether there are too many keys.
@@ -305,7 +308,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         let starts: Vec<_> = (0..RING).map(|after| self.start_of(after)).collect();
         let mut ring = self.ring;
         ring.rotate_left(self.first);
-        for (start, column) in starts.into_iter().zip(ring).filter(|(_, column)| column.keys > 0) {
+        for (start, column) in starts.into_iter().zip(*ring).filter(|(_, column)| column.keys > 0) {
             panes.turn_to(start);
             for (key, acc) in self.keys.iter().zip(column.cells).filter_map(|(key, acc)| Some((key, acc?))) {
                 panes.value(None, key.clone(), |known, key| known == key, |key| (key, acc));

@@ -113,7 +113,13 @@ impl<K: Key, V> Segments<K, V> {
     ) -> &mut (K, V) {
         let Segments { directory, segments } = self;
         let is = |entry: &(K, V), key: &Q| same(&entry.0, key);
-        segments.noted_or(hint, key, is, |segments, key| seek((directory, segments), key, is, make))
+        match hint {
+            Some(hint) => {
+                segments.noted_or(hint, key, is, |segments, key| seek((directory, segments), key, is, make))
+            }
+            // By itself: a closure that is called in two places the compiler calls, and does not put there.
+            None => seek((directory, segments), key, is, make),
+        }
     }
 
     /// The value of a key that may not be there.

@@ -136,13 +136,12 @@ impl<E> Tables<E> {
     #[inline(always)]
     pub fn noted_or<'a, Q>(
         &'a mut self,
-        hint: Option<Hint>,
+        Hint(number): Hint,
         asked: Q,
         is: impl Fn(&E, &Q) -> bool,
         otherwise: impl FnOnce(&'a mut Self, Q) -> &'a mut E,
     ) -> &'a mut E {
-        if let Some(Hint(number)) = hint
-            && let Some(note) = self.notes.get(number)
+        if let Some(note) = self.notes.get(number)
             // SAFETY: notes are of these tables, which are borrowed for as long as the entry is.
             && let Some(entry) = unsafe { note.find(|entry| is(entry, &asked)) }
         {
@@ -216,7 +215,7 @@ mod tests {
         let mut nothing = [0, 0];
         let [first, second] = &mut nothing;
         // The tables are needed no more where they have nothing; the lifetimes say so.
-        let noted = tables.noted_or(Some(Hint(0)), 7, is, |_, _| first);
+        let noted = tables.noted_or(Hint(0), 7, is, |_, _| first);
         missed[0] = *noted == 0;
         let near = tables.near_or((0, 7), 7, is, |_, _| second);
         missed[1] = *near == 0;
