@@ -2,9 +2,9 @@
 //!
 //! run: 1000
 //!
-//! It needs the feature `redis` and a server that `REDIS_URL` names, and says so where there is none: `scripts/redis up`
-//! starts one. The source is a consumer of a group: what it was given and had not acknowledged when it was stopped, it is
-//! given again.
+//! It needs the feature `redis` and a server that `REDIS_URL` names, and says so where there is none: `scripts/redis
+//! up` starts one. The source is a consumer of a group: what it was given and had not acknowledged when it was stopped,
+//! it is given again.
 
 // An example prints its result.
 #![allow(clippy::print_stdout)]

@@ -1,7 +1,8 @@
 //! What sliding windows keep of closed panes, for all keys together: two stacks of columns.
 //!
 //! As [`Stacks`] has them for one key: the back has each pane's column and the sum of all of them; a column of the
-//! front has the sum of its pane and all newer ones of the front. A slide adds one column, takes one off and merges two.
+//! front has the sum of its pane and all newer ones of the front. A slide adds one column, takes one off and merges
+//! two.
 
 use std::ops::Range;
 
