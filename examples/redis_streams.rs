@@ -1,6 +1,7 @@
 //! Orders come as entries of two streams of Redis, and their sums go out to a third, which is bounded.
 //!
 //! run: 1000
+//! with: redis
 //!
 //! It needs the feature `redis` and a server that `REDIS_URL` names, and says so where there is none: `scripts/redis
 //! up` starts one. The source is a consumer of a group: what it was given and had not acknowledged when it was stopped,

@@ -167,17 +167,22 @@ where
     fn add(&mut self, record: T, hint: Option<Hint>, time: Timestamp) -> Option<T> {
         let AlignedWindows { selector, aggregate, state, .. } = self;
         let State { shape, panes, heap, closed_to, .. } = &mut **state;
+        let mut create = || {
+            let acc = aggregate.create();
+            heap.add(aggregate, &acc);
+            acc
+        };
         let acc = match panes {
             PanesByKey::Columns(columns) => {
                 let Some(pane) = columns.pane_at(time) else { return Some(record) };
                 let number = columns.number(hint, selector.key(&record), S::same, S::store);
-                columns.value(pane, number, || aggregate.create())
+                columns.value(pane, number, create)
             }
             PanesByKey::Tables(tables) => {
                 if !tables.panes.is_current(time) && !tables.turn_to(time, *shape, *closed_to) {
                     return Some(record);
                 }
-                let make = |key: S::Key<'_>| (S::store(key), aggregate.create());
+                let make = |key: S::Key<'_>| (S::store(key), create());
                 Some(tables.panes.value(hint, selector.key(&record), S::same, make))
             }
         };

@@ -9,7 +9,7 @@ use std::ops::Range;
 use slotflow_runtime::{Flow, Timestamp};
 
 use super::Merge;
-use super::columns::{Cells, cell};
+use super::columns::{Cells, Spare, cell};
 use super::stacks::{Stacks, join};
 
 /// Columns, by the starts of their panes.
@@ -63,7 +63,7 @@ impl<A: Clone> ColumnStacks<A> {
     pub(super) fn evict<T>(
         &mut self,
         first: Timestamp,
-        spare: &mut Vec<Cells<A>>,
+        spare: &mut Spare<A>,
         budget: &mut usize,
         aggregate: &impl Merge<T, Acc = A>,
     ) -> Flow {
@@ -84,7 +84,7 @@ impl<A: Clone> ColumnStacks<A> {
     fn turn<T>(
         &mut self,
         first: Timestamp,
-        spare: &mut Vec<Cells<A>>,
+        spare: &mut Spare<A>,
         budget: &mut usize,
         aggregate: &impl Merge<T, Acc = A>,
     ) -> Flow {
@@ -193,9 +193,9 @@ fn merge<A: Clone, T>(cells: &mut Cells<A>, newer: &[Option<A>], aggregate: &imp
     }
 }
 
-fn recycle<A>(mut cells: Cells<A>, spare: &mut Vec<Cells<A>>) {
+fn recycle<A>(mut cells: Cells<A>, spare: &mut Spare<A>) {
     cells.fill_with(|| None);
-    spare.push(cells);
+    spare.keep(cells);
 }
 
 #[cfg(test)]
@@ -242,7 +242,7 @@ mod tests {
                     stacks.push(newest, cells);
                 }
                 first = (first + leave).max(newest - 8).min(newest);
-                while stacks.evict(first, &mut Vec::new(), &mut budget.clone(), &all) == Flow::More {}
+                while stacks.evict(first, &mut Spare::default(), &mut budget.clone(), &all) == Flow::More {}
                 for key in 0..4 {
                     let sorted = |mut numbers: Vec<i64>| { numbers.sort_unstable(); numbers };
                     let panes = model.range((key, first)..(key + 1, i64::MIN));

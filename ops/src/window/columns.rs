@@ -5,21 +5,35 @@
 //!    the core guess wrong.
 //! 3. Closing a pane and firing a window are loops over columns.
 //!
-//! A column is as long as there are keys, however few of them the pane has. So this is for few keys and panes that are
-//! near each other; where there is more, [`Tables`](super::tables::Tables) take over what there is, for good.
+//! A column is as long as there are keys, however few of them the pane has. So this is for few keys, for panes that are
+//! near each other and have many of the keys, and for windows of few panes; elsewhere, or from then on,
+//! [`Tables`](super::tables::Tables) serve, and take over what there is.
+
+use std::mem::needs_drop;
 
 use slotflow_runtime::{Flow, Hint, Key, Timestamp};
 
 use super::column_stacks::ColumnStacks;
-use super::shape::Shape;
+use super::shape::{FARTHEST, Shape};
 use super::tables::{Progress, Tables};
 use super::{Merge, panes::Panes};
 use crate::StateSize;
 use crate::keyed::Segments;
 
-/// The most keys that have numbers: a column of 16 bytes a key is 64 KiB then, so some are in a core's second cache.
-/// Few in tests, so that these see both forms and the change from one to the other.
-const MOST_KEYS: usize = if cfg!(test) { 4 } else { 4096 };
+/// The most that a column takes, so that some are in a core's second cache: 4,096 keys of 16 bytes.
+const COLUMN_BYTES: usize = 64 * 1024;
+
+/// The most panes of a sliding window (a guess: with the columns above, 8 MiB and a conversion of milliseconds).
+const MOST_PANES: Timestamp = 128;
+
+/// A pane is sparse that has less than a sixteenth of the keys; after so many in a row it is tables that serve, unless
+/// keys are so few that it does not matter (all three are guesses; less of each in tests).
+const SPARSE: usize = if cfg!(test) { 3 } else { 16 };
+const SPARSE_PANES: usize = if cfg!(test) { 3 } else { 16 };
+const FEW_KEYS: usize = if cfg!(test) { 2 } else { 64 };
+
+/// How many spare columns are kept (a guess: disorder seldom spans more).
+const SPARE: usize = 4;
 
 /// How many panes the ring has; a power of two (a guess: disorder seldom spans more). Few in tests, too.
 const RING: usize = if cfg!(test) { 4 } else { 64 };
@@ -54,7 +68,9 @@ pub(super) struct Columns<K, A> {
     /// 2^63 divided by the length of a pane, rounded up.
     reciprocal: u64,
     /// Columns without anything in them.
-    spare: Vec<Cells<A>>,
+    spare: Spare<A>,
+    /// How many sparse panes have been closed in a row.
+    sparse_panes: usize,
     stacks: ColumnStacks<A>,
 }
 
@@ -63,10 +79,15 @@ pub(super) struct Columns<K, A> {
 pub(super) struct Pane(usize);
 
 impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
-    /// No panes yet; `None` if the panes are too long for this.
+    /// The most keys that have numbers. Few in tests, so that these see both forms and the change from one to the other.
+    const MOST_KEYS: usize = if cfg!(test) { 4 } else { COLUMN_BYTES / size_of::<Option<A>>() };
+
+    /// No panes yet; `None` if they are too long for this, or too many in a window, or if what they have is too large, or
+    /// is of a kind that ought not to be copied along the stacks.
     pub(super) fn new(shape: Shape, hashes: (u64, u64)) -> Option<Self> {
         let none = || Column { cells: Vec::new(), keys: 0 };
-        (shape.pane <= LONGEST_MS).then(|| Columns {
+        let few = shape.is_tumbling() || shape.size / shape.pane <= MOST_PANES && !needs_drop::<A>();
+        (few && shape.pane <= LONGEST_MS && Self::MOST_KEYS >= 2).then(|| Columns {
             shape,
             hashes,
             numbers: Segments::new(hashes),
@@ -76,7 +97,8 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
             start: 0,
             length: 0,
             reciprocal: (1u64 << 63).div_ceil(shape.pane as u64),
-            spare: Vec::new(),
+            spare: Spare::default(),
+            sparse_panes: 0,
             stacks: ColumnStacks::default(),
         })
     }
@@ -134,7 +156,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         }
         let column = &mut self.ring[pane.0];
         if column.keys == 0 && column.cells.is_empty() {
-            column.cells = self.spare.pop().unwrap_or_default();
+            column.cells = self.spare.0.pop().unwrap_or_default();
         }
         column.keys += 1;
         Some(cell(&mut column.cells, number).insert(create()))
@@ -142,7 +164,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
 
     /// Whether there are too many keys.
     pub(super) fn is_full(&self) -> bool {
-        self.keys.len() > MOST_KEYS
+        self.keys.len() > Self::MOST_KEYS
     }
 
     /// Turns the ring so that it has the open pane that starts here; `false` if it is too far from the others.
@@ -150,12 +172,20 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         let (oldest, newest) = (self.oldest().unwrap_or(start), self.newest().unwrap_or(start));
         let (first, last) = (oldest.min(start), newest.max(start));
         let length = RING as u64 * self.shape.pane as u64;
-        let reached = (last.wrapping_sub(first) as u64) < length;
+        // Times past the farthest are taken for it: what is in the ring is not asked.
+        let far = FARTHEST as u64 - length;
+        let near = first.unsigned_abs() < far && last.unsigned_abs() < far;
+        let reached = near && ((last - first) as u64) < length;
         if reached {
             self.turn_to(first);
             self.length = length;
         }
         reached
+    }
+
+    /// Whether panes have so few of the keys that tables would serve better.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.sparse_panes >= SPARSE_PANES && self.keys.len() > FEW_KEYS
     }
 
     /// Makes this the first pane of the ring: nothing is in what it leaves behind.
@@ -213,8 +243,9 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         if progress.number < cells.len() {
             return Flow::More;
         }
+        self.sparse_panes = if *keys * SPARSE < self.keys.len() { self.sparse_panes + 1 } else { 0 };
         *keys = 0;
-        self.spare.push(std::mem::take(cells));
+        self.spare.keep(std::mem::take(cells));
         Flow::Done
     }
 
@@ -234,6 +265,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         if progress.number < cells.len() {
             return Flow::More;
         }
+        self.sparse_panes = if *keys * SPARSE < self.keys.len() { self.sparse_panes + 1 } else { 0 };
         *keys = 0;
         self.stacks.push(start, std::mem::take(cells));
         Flow::Done
@@ -274,7 +306,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
     /// How much there is: keys, each counting for each pane and once for all closed ones, and what it takes.
     pub(super) fn size(&self) -> StateSize {
         let open: usize = self.ring.iter().map(|column| column.keys).sum();
-        let cells = self.ring.iter().map(|column| &column.cells).chain(&self.spare).map(Vec::capacity);
+        let cells = self.ring.iter().map(|column| &column.cells).chain(&self.spare.0).map(Vec::capacity);
         let columns = (cells.sum::<usize>() + self.stacks.cells()) * size_of::<Option<A>>();
         let names = self.keys.capacity() * size_of::<K>() + self.numbers.size().bytes;
         StateSize { keys: open + self.stacks.keys(), bytes: columns + names }
@@ -288,13 +320,13 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         for cells in columns() {
             kept.iter_mut().zip(cells).for_each(|(kept, cell)| *kept |= cell.is_some());
         }
-        if kept.iter().filter(|kept| **kept).count() > MOST_KEYS / 2 {
+        if kept.iter().filter(|kept| **kept).count() > Self::MOST_KEYS / 2 {
             return false;
         }
         let columns = self.ring.iter_mut().map(|column| &mut column.cells).chain(self.stacks.columns_mut());
         columns.for_each(|cells| retain(cells, &kept));
         retain(&mut self.keys, &kept);
-        self.spare.clear();
+        self.spare.0.clear();
         self.numbers = Segments::new(self.hashes);
         for (number, key) in (0..).zip(&self.keys) {
             self.numbers.value(key.clone(), |known, key| known == key, |key| (key, number));
@@ -318,6 +350,24 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         let stacks = (0..self.keys.len()).map(|number| self.stacks.of(number));
         self.keys.iter().zip(stacks).for_each(|(key, stacks)| tables.restack(key, stacks));
         tables
+    }
+}
+
+/// Columns without anything in them.
+pub(super) struct Spare<A>(Vec<Cells<A>>);
+
+impl<A> Default for Spare<A> {
+    fn default() -> Self {
+        Spare(Vec::new())
+    }
+}
+
+impl<A> Spare<A> {
+    /// Keeps an empty column, unless there are enough.
+    pub(super) fn keep(&mut self, cells: Cells<A>) {
+        if self.0.len() < SPARE {
+            self.0.push(cells);
+        }
     }
 }
 
@@ -383,13 +433,20 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_time_are_out_of_reach() {
+        let mut columns = columns(10);
+        let starts = [FARTHEST / 10 * 10, -FARTHEST / 10 * 10, FARTHEST / 20 * 10];
+        assert_eq!(starts.map(|start| columns.reach(start)), [false, false, true]);
+    }
+
+    #[test]
     fn a_key_that_stays_is_found_by_its_new_number() {
         let mut columns = columns(10);
         assert!(columns.reach(0));
         let pane = columns.pane_at(0).unwrap();
         let number =
             |columns: &mut Columns<u64, u64>, key| columns.number(None, key, |a, b| a == b, |key| key);
-        for key in 0..=MOST_KEYS as u64 {
+        for key in 0..=Columns::<u64, u64>::MOST_KEYS as u64 {
             let number = number(&mut columns, key);
             if key == 2 {
                 assert_eq!(columns.value(pane, number, || 7), Some(&mut 7));
@@ -398,6 +455,33 @@ mod tests {
         assert!(columns.value(pane, 3, || 8).is_none() && columns.compact());
         assert_eq!([2, 9, 2].map(|key| number(&mut columns, key)), [0, 1, 0]);
         assert_eq!([0, 1].map(|number| columns.value(pane, number, || 9).copied()), [Some(7), Some(9)]);
+    }
+
+    #[test]
+    fn panes_of_few_of_the_keys_become_tables() {
+        let mut operator = built(sums(Tumbling::of(Duration::from_millis(10))));
+        let (mut sum, mut is_tables) = (0, Vec::new());
+        for n in 0..5 {
+            let keys = if n == 0 { "abcd" } else { "a" };
+            let records = keys.chars().map(|key| Step::Record(key, 1, 10 * n));
+            drive(&mut operator, records.chain([Step::Watermark(10 * n + 9)]), |result, _| {
+                sum += result.value
+            });
+            is_tables.push(matches!(operator.panes(), PanesByKey::Tables(_)));
+        }
+        assert_eq!((sum, is_tables), (8, vec![false, false, false, true, true]));
+    }
+
+    #[test]
+    fn what_is_not_for_columns_has_none() {
+        let ms = Duration::from_millis;
+        let sliding = |panes| Shape::new(Sliding::of(ms(10 * panes), ms(10))).unwrap();
+        let most = MOST_PANES as u64;
+        assert!(Columns::<u64, u64>::new(sliding(most), (0, 9)).is_some());
+        assert!(Columns::<u64, u64>::new(sliding(most + 1), (0, 9)).is_none());
+        // What the front has for a key is a copy for each older pane.
+        assert!(Columns::<u64, Vec<u64>>::new(sliding(most), (0, 9)).is_none());
+        assert!(Columns::<u64, Vec<u64>>::new(sliding(1), (0, 9)).is_some());
     }
 
     #[test]
@@ -413,7 +497,7 @@ mod tests {
             let expected = (0..200).flat_map(|n| (0..windows).map(move |_| (key(n), n as u64)));
             assert_eq!(given, expected.collect::<Vec<_>>());
             let PanesByKey::Columns(columns) = operator.panes() else { panic!("they have become tables") };
-            assert!(columns.keys.len() <= MOST_KEYS + 1);
+            assert!(columns.keys.len() <= Columns::<char, u64>::MOST_KEYS + 1);
         }
     }
 }

@@ -133,6 +133,9 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
         if self.shape.is_tumbling() {
             self.pass(start + self.shape.size);
         }
+        if matches!(&self.panes, PanesByKey::Columns(columns) if columns.is_sparse()) {
+            self.become_tables();
+        }
     }
 
     /// Forgets more of the oldest retained pane.

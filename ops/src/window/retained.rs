@@ -64,7 +64,12 @@ impl<K: Key + Eq + Clone, A: Clone> Retained<K, A> {
             }
         };
         let table = &mut self.panes[at].table;
-        let known = table.value(&key, |known, key| known == *key, |key| (key.clone(), aggregate.create()));
+        let make = |key: &K| {
+            let acc = aggregate.create();
+            heap.add(aggregate, &acc);
+            (key.clone(), acc)
+        };
+        let known = table.value(&key, |known, key| known == *key, make);
         heap.change(aggregate, known, |known| aggregate.merge(known, acc));
     }
 

@@ -110,6 +110,55 @@ fn what_windows_keep_is_measured_with_the_records_they_keep_and_given_back() {
     assert!(full.0 >= 10 && empty.0 == 0 && empty.1 < full.1 - 10 * size_of::<Vec<Pair>>());
 }
 
+/// Counts, in a kilobyte that it has from the beginning.
+#[derive(Clone)]
+struct InBuckets;
+
+impl Aggregate<Pair> for InBuckets {
+    type Acc = Vec<u8>;
+    type Out = u8;
+    fn create(&self) -> Vec<u8> {
+        vec![0; 1024]
+    }
+    fn add(&self, buckets: &mut Vec<u8>, (_, n): Pair) {
+        buckets[n as usize % 1024] += 1;
+    }
+    fn result(&self, buckets: &Vec<u8>) -> u8 {
+        buckets.iter().sum()
+    }
+    fn heap_bytes(&self, buckets: &Vec<u8>) -> usize {
+        buckets.capacity()
+    }
+}
+
+impl Merge<Pair> for InBuckets {
+    fn merge(&self, into: &mut Vec<u8>, other: &Vec<u8>) {
+        into.iter_mut().zip(other).for_each(|(into, other)| *into += other);
+    }
+}
+
+#[test]
+fn what_an_aggregate_has_from_the_beginning_is_counted_and_given_back() {
+    for lateness_ms in [0, 50] {
+        let (selector, late) = (selector(), Dropped::default());
+        let windows = Tumbling::of(ms(10));
+        let plan = WindowPlan {
+            selector,
+            assigner: Assigner::Hash,
+            windows,
+            lateness_ms,
+            aggregate: InBuckets,
+            late,
+        };
+        let mut harness = Harness::new(plan).unwrap();
+        harness.push_at(('a', 1), 5).unwrap();
+        harness.watermark(6).unwrap();
+        let full = harness.measured().state_bytes;
+        harness.watermark(1000).unwrap();
+        assert!((1024..10_000).contains(&full) && harness.measured().state_bytes <= full - 1024, "{full}");
+    }
+}
+
 #[test]
 fn a_window_fires_once_event_time_has_passed_its_last_time() {
     let windows = Tumbling::of(ms(10));
