@@ -1,7 +1,7 @@
 //! The committer of a source of Redis streams: acknowledges entries by their ids.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Committer, Offsets, Result};
 
@@ -9,9 +9,13 @@ use super::held::Held;
 use super::reading::{Of, acknowledge};
 use super::server::{Failure, Link, Server};
 
-/// How long the job's own thread waits for connecting and for an answer while the job runs (a guess: it looks after
-/// draining, too, and what could not be acknowledged waits for the next time).
+/// How long the job's own thread waits at first for connecting and for an answer while the job runs (a guess: it looks
+/// after draining, too, and what could not be acknowledged waits for the next time). A server that is slower than that
+/// would be asked in vain for ever, so each time in vain it waits twice as long.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The pause between two tries at the end of the job (a guess).
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Acknowledges what one subtask holds, on a connection of its own: that of the reading thread waits for entries.
 pub(super) struct Acknowledging {
@@ -19,14 +23,21 @@ pub(super) struct Acknowledging {
     pub group: Arc<str>,
     pub of: Vec<Of>,
     pub held: Arc<Held>,
-    /// How long the end of the job may wait.
+    /// How long the end of the job may wait, and each answer at most.
     pub timeout: Duration,
+    /// How often in a row the server was asked in vain.
+    pub in_vain: u32,
     pub link: Option<Link>,
     /// The last offsets, while the server does not have all of them.
     pub unsaved: Offsets,
 }
 
 impl Acknowledging {
+    /// How long to wait now.
+    fn answer_timeout(&self) -> Duration {
+        ANSWER_TIMEOUT.saturating_mul(1 << self.in_vain.min(16)).min(self.timeout)
+    }
+
     fn acknowledge(&mut self, timeout: Duration) -> std::result::Result<(), Failure> {
         let mut link = match self.link.take() {
             Some(link) => link,
@@ -46,9 +57,13 @@ impl Acknowledging {
 impl Committer for Acknowledging {
     fn commit(&mut self, offsets: &Offsets) -> Result<()> {
         self.unsaved.clone_from(offsets);
-        match self.acknowledge(ANSWER_TIMEOUT) {
-            Ok(()) => Ok(()),
+        match self.acknowledge(self.answer_timeout()) {
+            Ok(()) => {
+                self.in_vain = 0;
+                Ok(())
+            }
             Err(failure) if failure.passes => {
+                self.in_vain += 1;
                 tracing::warn!("{failure}; entries are acknowledged later");
                 Ok(())
             }
@@ -58,9 +73,15 @@ impl Committer for Acknowledging {
 
     /// What is not acknowledged now comes again at the next start.
     fn finish(&mut self) -> Result<()> {
-        if self.unsaved.is_empty() {
-            return Ok(());
+        let began = Instant::now();
+        while !self.unsaved.is_empty() {
+            let left = self.timeout.saturating_sub(began.elapsed());
+            match self.acknowledge(left.max(PAUSE)) {
+                Err(failure) if !failure.passes || left.is_zero() => return Err(failure.into_error()),
+                Err(_) => std::thread::sleep(PAUSE),
+                Ok(()) => {}
+            }
         }
-        self.acknowledge(self.timeout).map_err(Failure::into_error)
+        Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl Reading {
         let held = self.held.of(of.split);
         let mut behind = EntryId::default();
         loop {
-            let mut command = self.command();
+            let mut command = self.command(self.membership.at_once);
             command.arg("STREAMS").arg(&*of.stream).arg(behind.to_string());
             let answer = by_stream(link.ask(&command)?).ok_or_else(|| link.garbled(&command))?;
             let entries = answer.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>();
@@ -126,7 +126,8 @@ impl Reading {
         let mut from = EntryId::default();
         loop {
             let mut command = cmd("XAUTOCLAIM");
-            command.arg(&*of.stream).arg(&**group).arg(consumer).arg(claim_after.as_millis() as u64);
+            let idle_ms = claim_after.as_millis().min(i64::MAX as u128) as u64;
+            command.arg(&*of.stream).arg(&**group).arg(consumer).arg(idle_ms);
             command.arg(from.to_string()).arg("COUNT").arg(*at_once);
             let (next, entries) = claimed(link.ask(&command)?).ok_or_else(|| link.garbled(&command))?;
             self.give(link, of, entries, &held)?;
@@ -140,7 +141,8 @@ impl Reading {
     /// What nobody of the group has been given.
     fn read_new(&self, link: &mut Link) -> Result<(), Stop> {
         self.wait_for_room()?;
-        let mut command = self.command();
+        // The server answers with so many of each stream, and all of it is here before the first is given.
+        let mut command = self.command(self.membership.at_once.div_ceil(self.of.len().max(1)));
         command.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS");
         for of in &self.of {
             command.arg(&*of.stream);
@@ -158,10 +160,10 @@ impl Reading {
         streams.into_iter().try_for_each(|(of, entries)| self.give(link, of, entries, &HashSet::new()))
     }
 
-    fn command(&self) -> Cmd {
-        let Membership { group, consumer, at_once, .. } = &self.membership;
+    fn command(&self, count: usize) -> Cmd {
+        let Membership { group, consumer, .. } = &self.membership;
         let mut command = cmd("XREADGROUP");
-        command.arg("GROUP").arg(&**group).arg(consumer).arg("COUNT").arg(*at_once);
+        command.arg("GROUP").arg(&**group).arg(consumer).arg("COUNT").arg(count);
         command
     }
 
@@ -177,7 +179,7 @@ impl Reading {
         let mut gone = Vec::new();
         for Answered { id, fields } in entries.into_iter().filter(|entry| !held.contains(&entry.id)) {
             match fields {
-                Some(fields) => block.add(id, &fields).ok_or_else(|| link.garbled(&self.command()))?,
+                Some(fields) => block.add(id, &fields).ok_or_else(|| link.garbled(&self.command(0)))?,
                 None => gone.push(id),
             }
         }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use ::redis::{
-    Arg, Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
+    Arg, Client, Cmd, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError,
+    RedisResult, ServerErrorKind, Value,
 };
 use slotflow_runtime::{Error, Result};
 
@@ -83,7 +83,7 @@ fn client(url: &str) -> std::result::Result<Client, &'static str> {
     }
     let info = url.into_connection_info().map_err(|_| "it is no such URL")?;
     // A password with a /, a ? or a # ends the address in its midst, and would be shown as a part of it.
-    if matches!(info.addr(), ConnectionAddr::Tcp(..)) && url.contains('@') && has_no_user(&info) {
+    if matches!(info.addr(), ConnectionAddr::Tcp(..)) && has_at_behind_the_address(url) {
         return Err("what stands in front of its @ is not percent-encoded");
     }
     let settings = info.redis_settings().clone();
@@ -91,9 +91,9 @@ fn client(url: &str) -> std::result::Result<Client, &'static str> {
     Client::open(info.set_redis_settings(settings)).map_err(|_| "it is no such URL")
 }
 
-fn has_no_user(info: &ConnectionInfo) -> bool {
-    let settings = info.redis_settings();
-    settings.username().is_none() && settings.password().is_none()
+fn has_at_behind_the_address(url: &str) -> bool {
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    address.find(['/', '?', '#']).is_some_and(|end| address[end..].contains('@'))
 }
 
 /// Whether it may be over the next time.
@@ -102,10 +102,14 @@ fn passes(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Io | ErrorKind::Parse => true,
         // While another server takes over, what was the first one takes no writes.
-        ErrorKind::Server(kind) => {
-            matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
-        }
-        _ => false,
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
+        // What it says to who waits while it becomes a replica; while a script runs, its replicas are away, or its disk
+        // is full; and while others have all of its connections.
+        _ => match error.code() {
+            Some("UNBLOCKED" | "BUSY" | "NOREPLICAS" | "MISCONF") => true,
+            Some("ERR") => error.to_string().contains("max number of clients"),
+            _ => false,
+        },
     }
 }
 
@@ -204,5 +208,44 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_in_passing_is_waited_for() {
+        let passes = |said: &str| {
+            let answer = ::redis::parse_redis_value(format!("-{said}\r\n").as_bytes()).unwrap();
+            passes(&answer.extract_error().unwrap_err())
+        };
+        for said in [
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            "BUSY Redis is busy running a script",
+            "NOREPLICAS Not enough good replicas to write.",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "ERR max number of clients reached",
+            "LOADING Redis is loading the dataset in memory",
+            "READONLY You can't write against a read only replica.",
+        ] {
+            assert!(passes(said), "{said}");
+        }
+        for said in
+            ["NOGROUP No such key", "WRONGTYPE Operation", "ERR unknown command", "NOPERM no", "OOM command"]
+        {
+            assert!(!passes(said), "{said}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_taken_for_the_host() {
+        for url in ["redis://me:a@b?9@h:6379", "redis://me:a/b@h", "redis://:a#b@h:1/2", "redis://me:a?b@h"] {
+            let server = Server::new(url);
+            assert!(server.check().is_err(), "{url}");
+            assert_eq!(format!("{server} {server:?}"), "redis redis", "{url}");
+        }
+        assert_eq!(Server::new("redis://me:a%40b@h:1/2").to_string(), "redis at h:1");
     }
 }

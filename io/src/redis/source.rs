@@ -127,8 +127,8 @@ impl RedisSource {
         self
     }
 
-    /// How many entries of a stream are asked for at once (default 256, at least 1). Some four times so many of each
-    /// subtask are in memory.
+    /// How many entries are asked for at once (default 256, at least 1), of all streams of a subtask together and at
+    /// least one of each. Some four times so many of each subtask are in memory.
     #[must_use]
     pub fn at_once(mut self, entries: usize) -> Self {
         self.membership.at_once = entries.max(1);
@@ -243,6 +243,15 @@ impl RedisSource {
     fn committer(&self, of: Vec<Of>, held: Arc<Held>) -> Box<dyn Committer> {
         let (server, group) = (self.server.clone(), self.membership.group.clone());
         let timeout = self.patience.timeout;
-        Box::new(Acknowledging { server, group, of, held, timeout, link: None, unsaved: Vec::new() })
+        Box::new(Acknowledging {
+            server,
+            group,
+            of,
+            held,
+            timeout,
+            in_vain: 0,
+            link: None,
+            unsaved: Vec::new(),
+        })
     }
 }

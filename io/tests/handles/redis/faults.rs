@@ -220,3 +220,31 @@ fn a_stream_is_silent_when_an_answer_has_nothing_of_it_and_not_while_its_server_
     until(0, true);
     until(1, true);
 }
+
+#[test]
+fn a_server_that_is_slow_to_acknowledge_is_waited_for_longer_each_time() {
+    let polled = AtomicUsize::new(0);
+    let server = Fake::start(move |_, words| match words[0] {
+        "XREADGROUP" if words.last() == Some(&">") => match polled.fetch_add(1, Ordering::Relaxed) {
+            0 => says(&read("in", &[1])),
+            1.. => says(NOTHING),
+        },
+        "XACK" => {
+            // Longer than is waited at first.
+            let began = Instant::now();
+            wait_until("its answer", || (began.elapsed() > Duration::from_millis(700)).then_some(()));
+            nothing_new(words)
+        }
+        _ => nothing_new(words),
+    });
+    let env = committing_every(1);
+    let seen = Collected::new();
+    env.source(source(&server.url)).try_map(number).sink(seen.sink());
+    let job = env.start("slow").unwrap();
+    // One in vain, and one that is answered: with what is acknowledged no more are asked for.
+    server.wait_until_told("XACK", 2);
+    let began = Instant::now();
+    wait_until("three slow answers", || (began.elapsed() > Duration::from_millis(2_100)).then_some(()));
+    assert_eq!(server.told("XACK").len(), 2, "the second was answered");
+    job.drain(LOST).unwrap();
+}
