@@ -18,9 +18,9 @@ use crate::net::{EndWith, Open};
 ///
 /// A thread for each subtask writes on the I/O cores, hundreds of entries a round trip, in order. An entry has arrived
 /// when the server has said so; how safe it is there is a matter of its persistence and its replicas. While the server
-/// does not answer, a bounded number of records waits, and the job is held back. When a connection breaks, the block that
-/// it had not answered for, what one step wrote, is written again to the next one, as often as connections break: so its
-/// records may be there several times.
+/// does not answer, a bounded number of records waits, and the job is held back. When a connection breaks, the block
+/// that it had not answered for, what one step wrote, is written again to the next one, as often as connections break:
+/// so its records may be there several times.
 ///
 /// See [`RedisSource`](super::RedisSource) for an example.
 #[derive(Clone, Debug)]

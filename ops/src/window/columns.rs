@@ -79,11 +79,12 @@ pub(super) struct Columns<K, A> {
 pub(super) struct Pane(usize);
 
 impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
-    /// The most keys that have numbers. Few in tests, so that these see both forms and the change from one to the other.
+    /// The most keys that have numbers. Few in tests, so that these see both forms and the change from one to the
+    /// other.
     const MOST_KEYS: usize = if cfg!(test) { 4 } else { COLUMN_BYTES / size_of::<Option<A>>() };
 
-    /// No panes yet; `None` if they are too long for this, or too many in a window, or if what they have is too large, or
-    /// is of a kind that ought not to be copied along the stacks.
+    /// No panes yet; `None` if they are too long for this, or too many in a window, or if what they have is too large,
+    /// or is of a kind that ought not to be copied along the stacks.
     pub(super) fn new(shape: Shape, hashes: (u64, u64)) -> Option<Self> {
         let none = || Column { cells: Vec::new(), keys: 0 };
         let few = shape.is_tumbling() || shape.size / shape.pane <= MOST_PANES && !needs_drop::<A>();
