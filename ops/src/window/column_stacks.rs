@@ -9,7 +9,7 @@ use std::ops::Range;
 use slotflow_runtime::{Flow, Timestamp};
 
 use super::Merge;
-use super::columns::{Cells, Spare, cell};
+use super::columns::{Cells, Spare, cell, widen};
 use super::stacks::{Stacks, join};
 
 /// Columns, by the starts of their panes.
@@ -43,9 +43,7 @@ impl<A: Clone> ColumnStacks<A> {
         aggregate: &impl Merge<T, Acc = A>,
         mut show: impl FnMut(&A),
     ) {
-        if self.sum.len() < range.end {
-            self.sum.resize_with(range.end, || None);
-        }
+        widen(&mut self.sum, range.end);
         for (sum, acc) in self.sum[range].iter_mut().zip(part) {
             if let Some(acc) = acc {
                 join(sum, acc, aggregate);
@@ -183,9 +181,7 @@ impl<A: Clone> ColumnStacks<A> {
 
 /// Adds what newer panes have.
 fn merge<A: Clone, T>(cells: &mut Cells<A>, newer: &[Option<A>], aggregate: &impl Merge<T, Acc = A>) {
-    if cells.len() < newer.len() {
-        cells.resize_with(newer.len(), || None);
-    }
+    widen(cells, newer.len());
     for (cell, newer) in cells.iter_mut().zip(newer) {
         if let Some(newer) = newer {
             join(cell, newer, aggregate);

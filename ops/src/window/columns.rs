@@ -51,6 +51,12 @@ struct Column<A> {
     keys: usize,
 }
 
+impl<A> Default for Column<A> {
+    fn default() -> Self {
+        Column { cells: Vec::new(), keys: 0 }
+    }
+}
+
 /// The panes that may still get records, and of sliding windows what the closed ones come to.
 pub(super) struct Columns<K, A> {
     shape: Shape,
@@ -86,14 +92,13 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
     /// No panes yet; `None` if they are too long for this, or too many in a window, or if what they have is too large,
     /// or is of a kind that ought not to be copied along the stacks.
     pub(super) fn new(shape: Shape, hashes: (u64, u64)) -> Option<Self> {
-        let none = || Column { cells: Vec::new(), keys: 0 };
         let few = shape.is_tumbling() || shape.size / shape.pane <= MOST_PANES && !needs_drop::<A>();
         (few && shape.pane <= LONGEST_MS && Self::MOST_KEYS >= 2).then(|| Columns {
             shape,
             hashes,
             numbers: Segments::new(hashes),
             keys: Vec::new(),
-            ring: Box::new(std::array::from_fn(|_| none())),
+            ring: Box::new(std::array::from_fn(|_| Column::default())),
             first: 0,
             start: 0,
             length: 0,
@@ -234,7 +239,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         mut visit: impl FnMut(&K, A),
     ) -> Flow {
         let Some(Pane(at)) = self.oldest().and_then(|start| self.pane_at(start)) else { return Flow::Done };
-        let Column { cells, keys } = &mut self.ring[at];
+        let cells = &mut self.ring[at].cells;
         let range = progress.portion(cells.len(), budget);
         for (cell, key) in cells[range.clone()].iter_mut().zip(&self.keys[range]) {
             if let Some(acc) = cell.take() {
@@ -244,9 +249,8 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         if progress.number < cells.len() {
             return Flow::More;
         }
-        self.sparse_panes = if *keys * SPARSE < self.keys.len() { self.sparse_panes + 1 } else { 0 };
-        *keys = 0;
-        self.spare.keep(std::mem::take(cells));
+        let cells = self.close(at);
+        self.spare.keep(cells);
         Flow::Done
     }
 
@@ -260,16 +264,22 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
     ) -> Flow {
         let Some(start) = self.oldest() else { return Flow::Done };
         let Some(Pane(at)) = self.pane_at(start) else { return Flow::Done };
-        let Column { cells, keys } = &mut self.ring[at];
+        let cells = &mut self.ring[at].cells;
         let range = progress.portion(cells.len(), budget);
         self.stacks.add(range.clone(), &cells[range], aggregate, show);
         if progress.number < cells.len() {
             return Flow::More;
         }
-        self.sparse_panes = if *keys * SPARSE < self.keys.len() { self.sparse_panes + 1 } else { 0 };
-        *keys = 0;
-        self.stacks.push(start, std::mem::take(cells));
+        let cells = self.close(at);
+        self.stacks.push(start, cells);
         Flow::Done
+    }
+
+    /// A pane has been visited: takes its column out of the ring.
+    fn close(&mut self, at: usize) -> Cells<A> {
+        let Column { cells, keys } = std::mem::take(&mut self.ring[at]);
+        self.sparse_panes = if keys * SPARSE < self.keys.len() { self.sparse_panes + 1 } else { 0 };
+        cells
     }
 
     /// Shows each key what the window from `start` on comes to, of which all panes are on the stacks.
@@ -374,10 +384,15 @@ impl<A> Spare<A> {
 
 /// The cell of a number, in a column that is made longer if it is too short.
 pub(super) fn cell<A>(cells: &mut Cells<A>, number: usize) -> &mut Option<A> {
-    if cells.len() <= number {
-        cells.resize_with(number + 1, || None);
-    }
+    widen(cells, number + 1);
     &mut cells[number]
+}
+
+/// Makes a column long enough for so many numbers.
+pub(super) fn widen<A>(cells: &mut Cells<A>, numbers: usize) {
+    if cells.len() < numbers {
+        cells.resize_with(numbers, || None);
+    }
 }
 
 /// Keeps those that are `kept`, in their order.
