@@ -9,7 +9,8 @@ use std::ops::Range;
 use slotflow_runtime::{Flow, Timestamp};
 
 use super::Merge;
-use super::columns::{Cells, Spare, cell, widen};
+use super::columns::{Cells, cell, widen};
+use super::spare::Spare;
 use super::stacks::{Stacks, join};
 
 /// Columns, by the starts of their panes.

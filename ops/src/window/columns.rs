@@ -15,6 +15,7 @@ use slotflow_runtime::{Flow, Hint, Key, Timestamp};
 
 use super::column_stacks::ColumnStacks;
 use super::shape::{FARTHEST, Shape};
+use super::spare::Spare;
 use super::tables::{Progress, Tables};
 use super::{Merge, panes::Panes};
 use crate::StateSize;
@@ -31,9 +32,6 @@ const MOST_PANES: Timestamp = 128;
 const SPARSE: usize = if cfg!(test) { 3 } else { 16 };
 const SPARSE_PANES: usize = if cfg!(test) { 3 } else { 16 };
 const FEW_KEYS: usize = if cfg!(test) { 2 } else { 64 };
-
-/// How many spare columns are kept (a guess: disorder seldom spans more).
-const SPARE: usize = 4;
 
 /// How many panes the ring has; a power of two (a guess: disorder seldom spans more). Few in tests, too.
 const RING: usize = if cfg!(test) { 4 } else { 64 };
@@ -162,7 +160,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         }
         let column = &mut self.ring[pane.0];
         if column.keys == 0 && column.cells.is_empty() {
-            column.cells = self.spare.0.pop().unwrap_or_default();
+            column.cells = self.spare.take();
         }
         column.keys += 1;
         Some(cell(&mut column.cells, number).insert(create()))
@@ -317,7 +315,8 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
     /// How much there is: keys, each counting for each pane and once for all closed ones, and what it takes.
     pub(super) fn size(&self) -> StateSize {
         let open: usize = self.ring.iter().map(|column| column.keys).sum();
-        let cells = self.ring.iter().map(|column| &column.cells).chain(&self.spare.0).map(Vec::capacity);
+        let cells =
+            self.ring.iter().map(|column| &column.cells).chain(self.spare.columns()).map(Vec::capacity);
         let columns = (cells.sum::<usize>() + self.stacks.cells()) * size_of::<Option<A>>();
         let names = self.keys.capacity() * size_of::<K>() + self.numbers.size().bytes;
         StateSize { keys: open + self.stacks.keys(), bytes: columns + names }
@@ -337,7 +336,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         let columns = self.ring.iter_mut().map(|column| &mut column.cells).chain(self.stacks.columns_mut());
         columns.for_each(|cells| retain(cells, &kept));
         retain(&mut self.keys, &kept);
-        self.spare.0.clear();
+        self.spare = Spare::default();
         self.numbers = Segments::new(self.hashes);
         for (number, key) in (0..).zip(&self.keys) {
             self.numbers.value(key.clone(), |known, key| known == key, |key| (key, number));
@@ -361,24 +360,6 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         let stacks = (0..self.keys.len()).map(|number| self.stacks.of(number));
         self.keys.iter().zip(stacks).for_each(|(key, stacks)| tables.restack(key, stacks));
         tables
-    }
-}
-
-/// Columns without anything in them.
-pub(super) struct Spare<A>(Vec<Cells<A>>);
-
-impl<A> Default for Spare<A> {
-    fn default() -> Self {
-        Spare(Vec::new())
-    }
-}
-
-impl<A> Spare<A> {
-    /// Keeps an empty column, unless there are enough.
-    pub(super) fn keep(&mut self, cells: Cells<A>) {
-        if self.0.len() < SPARE {
-            self.0.push(cells);
-        }
     }
 }
 
@@ -486,6 +467,18 @@ mod tests {
             is_tables.push(matches!(operator.panes(), PanesByKey::Tables(_)));
         }
         assert_eq!((sum, is_tables), (8, vec![false, false, false, true, true]));
+    }
+
+    #[test]
+    fn panes_that_late_records_open_leave_no_more_columns_than_are_needed() {
+        let mut operator = built(sums(Sliding::of(Duration::from_millis(20), Duration::from_millis(10))));
+        let mut sum = 0;
+        for n in 0..50 {
+            let late = [Step::Watermark(10 * n + 9), Step::Record('a', 1, 10 * n + 5)];
+            drive(&mut operator, late, |result, _| sum += result.value);
+        }
+        let PanesByKey::Columns(columns) = operator.panes() else { panic!("they have become tables") };
+        assert!(columns.spare.columns().len() <= 4 && sum > 40, "{sum}");
     }
 
     #[test]

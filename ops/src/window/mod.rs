@@ -19,6 +19,7 @@ mod retained;
 mod session;
 mod shape;
 mod spans;
+mod spare;
 mod stacks;
 mod tables;
 mod trigger;
