@@ -29,6 +29,7 @@ impl<K: Key, V> Segments<K, V> {
         slots: usize,
         mut keep: impl FnMut(&mut (K, V)) -> bool,
     ) -> bool {
+        self.segments.forget();
         for _ in 0..slots {
             let Some(segment) = self.segments.all().get(cursor.segment) else { return false };
             if cursor.slot >= segment.slots() {

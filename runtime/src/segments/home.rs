@@ -48,15 +48,18 @@ impl<E> Home<E> {
         self.tags.as_ptr()
     }
 
-    /// The first slot in the first window that may have the entry. For guesses.
+    /// The first entry in the first window that has the tag, if there is one, and where it is or would be. It is the
+    /// one that is looked for but for once in some forty times.
     ///
     /// # Safety
     /// The table is still there.
     #[inline(always)]
-    pub unsafe fn seems(&self) -> *const E {
+    pub unsafe fn guess(&self) -> (Option<NonNull<E>>, *const E) {
         // SAFETY: the table is there, and so are sixteen tags from each home on.
         let bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
-        self.entry.as_ptr().wrapping_add(bits.trailing_zeros() as usize % WIDTH)
+        // SAFETY: a slot of the window, and one of the sixteen also where there is no such tag.
+        let seems = unsafe { self.entry.add(bits.trailing_zeros() as usize % WIDTH) };
+        ((bits != 0).then_some(seems), seems.as_ptr())
     }
 
     /// The entry that `is` the one in the first window. `None` says nothing of further ones.

@@ -83,10 +83,9 @@ impl<K: Key, V> Segments<K, V> {
         if bytes <= CACHED_BYTES {
             segments.note(hashes, first, directory.place(), |_| {});
         } else if bytes <= TAGS_CACHED_BYTES {
-            segments.note(hashes, first, directory.place(), prefetch_near);
+            segments.note(hashes, first, directory.place(), prefetch);
         } else {
-            let noted = segments.note(hashes, first, directory.place(), |home| prefetch(home.tags()));
-            segments.seem(first, noted, prefetch);
+            segments.note_afar(hashes, first, directory.place(), prefetch, prefetch);
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ops::Range;
+use std::ptr::NonNull;
 
 use super::home::{Home, Start};
 use super::slots::Slots;
@@ -9,20 +10,24 @@ use crate::{Hint, LOOK_AHEAD};
 
 /// Tables that can be searched without being looked at.
 ///
-/// Starts and notes are places in memory. Those of a table are forgotten when it goes, and nobody outside of this file
-/// can replace one: that is why a place can be looked at without asking whose it is.
+/// Starts and notes are places in memory: a start of a table, a note of an entry. They are forgotten when the table or
+/// the entry goes or moves, and nobody outside of this file can make it: that is why a place can be looked at without
+/// asking what is there.
 pub struct Tables<E> {
     tables: Vec<Slots<E>>,
     /// What a search begins with in each stretch of hashes.
     starts: Vec<Start<E>>,
-    /// What was noted last, by number; none before the first.
-    notes: Vec<Home<E>>,
+    /// The entries that were noted last, by number; none before the first and when they have been forgotten.
+    notes: Vec<Option<NonNull<E>>>,
+    /// Empty: kept for its memory.
+    homes: Vec<Home<E>>,
 }
 
 impl<E> Tables<E> {
     /// One table without memory, to which all stretches belong.
     pub fn new(stretches: usize) -> Self {
-        Tables { tables: vec![Slots::none()], starts: vec![Start::NOWHERE; stretches], notes: Vec::new() }
+        let (tables, starts) = (vec![Slots::none()], vec![Start::NOWHERE; stretches]);
+        Tables { tables, starts, notes: Vec::new(), homes: Vec::new() }
     }
 
     /// All of them.
@@ -38,8 +43,9 @@ impl<E> Tables<E> {
     /// What all of it takes, in bytes.
     pub fn bytes(&self) -> usize {
         let places =
-            self.starts.capacity() * size_of::<Start<E>>() + self.notes.capacity() * size_of::<Home<E>>();
-        self.tables.iter().map(Slots::bytes).sum::<usize>() + places
+            self.starts.capacity() * size_of::<Start<E>>() + self.homes.capacity() * size_of::<Home<E>>();
+        let notes = self.notes.capacity() * size_of::<Option<NonNull<E>>>();
+        self.tables.iter().map(Slots::bytes).sum::<usize>() + places + notes
     }
 
     /// Adds a table.
@@ -50,7 +56,7 @@ impl<E> Tables<E> {
     /// Replaces a table, whose entries can be taken out. Its stretches are [aimed](Tables::aim) anew before anything is
     /// found in it.
     pub fn replace(&mut self, number: usize, table: Slots<E>) -> Slots<E> {
-        self.notes.fill(Home::NOWHERE);
+        self.forget();
         let belongs = |start: &&mut Start<E>| start.number as usize == number;
         self.starts.iter_mut().filter(belongs).for_each(|start| *start = Start::NOWHERE);
         std::mem::replace(&mut self.tables[number], table)
@@ -70,9 +76,17 @@ impl<E> Tables<E> {
         self.tables.get_mut(number)?.at_mut(slot)
     }
 
-    /// As [`Slots::take`]; `None` also if there is no such table.
+    /// Forgets what was noted. Who takes many entries out does it first: so it is not done for each.
+    pub fn forget(&mut self) {
+        self.notes.clear();
+    }
+
+    /// As [`Slots::take`]; `None` also if there is no such table. What goes is noted no more.
     pub fn take(&mut self, number: usize, slot: usize) -> Option<E> {
-        self.tables.get_mut(number)?.take(slot)
+        let table = self.tables.get_mut(number)?;
+        let goes = table.at_mut(slot).map(NonNull::from_mut);
+        self.notes.iter_mut().for_each(|note| *note = note.filter(|_| *note != goes));
+        table.take(slot)
     }
 
     /// As [`Slots::insert`].
@@ -85,50 +99,53 @@ impl<E> Tables<E> {
 
     /// As [`Slots::tidy`].
     pub fn tidy(&mut self, number: usize, hash_of: impl Fn(&E) -> u64) {
+        self.forget();
         self.tables[number].tidy(hash_of);
     }
 
     /// As [`Slots::clear`].
     pub fn clear(&mut self, number: usize) {
+        self.forget();
         self.tables[number].clear();
     }
 
-    /// Notes where the searches for these hashes begin, under numbers from `first` on, in the stretches that `place`
-    /// names, shows each to `fetch`, and says how many there are.
+    /// Notes which entries the ones of these hashes seem to be, in the stretches that `place` names, under numbers from
+    /// `first` on, and shows `fetch` where each is.
     #[inline(always)]
     pub fn note(
         &mut self,
         hashes: impl Iterator<Item = u64>,
         first: Hint,
         place: impl Fn(u64) -> usize,
-        fetch: impl Fn(&Home<E>),
-    ) -> usize {
-        if self.notes.is_empty() {
-            self.notes.resize(LOOK_AHEAD, Home::NOWHERE);
-        }
+        fetch: impl Fn(*const E),
+    ) {
         let Tables { starts, notes, .. } = self;
-        let (starts, notes) = (&starts[..], notes.get_mut(first.0..).unwrap_or_default());
-        let mut noted = 0;
-        for (note, hash) in notes.iter_mut().zip(hashes) {
-            *note = start(starts, place(hash)).home(hash);
-            fetch(note);
-            noted += 1;
-        }
-        noted
+        let homes = hashes.map(|hash| start(starts, place(hash)).home(hash));
+        // SAFETY: starts are of these tables.
+        unsafe { write(notes, first, homes, fetch) };
+    }
+
+    /// As [`note`](Tables::note), where the tags are not near either: shows `fetch_tags` all of theirs first.
+    #[inline(always)]
+    pub fn note_afar(
+        &mut self,
+        hashes: impl Iterator<Item = u64>,
+        first: Hint,
+        place: impl Fn(u64) -> usize,
+        fetch_tags: impl Fn(*const u8),
+        fetch: impl Fn(*const E),
+    ) {
+        let Tables { starts, homes, notes, .. } = self;
+        homes.extend(hashes.take(LOOK_AHEAD).map(|hash| start(starts, place(hash)).home(hash)));
+        homes.iter().for_each(|home| fetch_tags(home.tags()));
+        // SAFETY: the same.
+        unsafe { write(notes, first, homes.drain(..), fetch) };
     }
 
     /// Where the search for `hash`, which is in stretch `place`, begins.
     #[inline(always)]
     pub fn home(&self, place: usize, hash: u64) -> Home<E> {
         start(&self.starts, place).home(hash)
-    }
-
-    /// Shows `fetch` where so many entries seem to be that were noted from `first` on. Not those of older notes:
-    /// looking at their tags would wait for memory.
-    #[inline(always)]
-    pub fn seem(&self, first: Hint, noted: usize, fetch: impl Fn(*const E)) {
-        // SAFETY: notes are of these tables.
-        self.notes.iter().skip(first.0).take(noted).for_each(|note| fetch(unsafe { note.seems() }));
     }
 
     /// The entry that `is` the one for `asked`, if it is where it was noted under this number; what `otherwise` finds
@@ -141,9 +158,10 @@ impl<E> Tables<E> {
         is: impl Fn(&E, &Q) -> bool,
         otherwise: impl FnOnce(&'a mut Self, Q) -> &'a mut E,
     ) -> &'a mut E {
-        if let Some(note) = self.notes.get(number)
-            // SAFETY: notes are of these tables, which are borrowed for as long as the entry is.
-            && let Some(entry) = unsafe { note.find(|entry| is(entry, &asked)) }
+        if let Some(Some(note)) = self.notes.get_mut(number)
+            // SAFETY: an entry of these tables, which are borrowed for as long as it is; what goes is not noted.
+            && let entry = unsafe { note.as_mut() }
+            && is(entry, &asked)
         {
             return entry;
         }
@@ -194,6 +212,28 @@ impl<E> Tables<E> {
     }
 }
 
+/// Writes notes from `first` on: of each search the entry that it seems to be about, which is shown to `fetch`.
+///
+/// # Safety
+/// The searches begin in tables that are still there.
+#[inline(always)]
+unsafe fn write<E>(
+    notes: &mut Vec<Option<NonNull<E>>>,
+    first: Hint,
+    homes: impl Iterator<Item = Home<E>>,
+    fetch: impl Fn(*const E),
+) {
+    if notes.is_empty() {
+        notes.resize(LOOK_AHEAD, None);
+    }
+    for (note, home) in notes.get_mut(first.0..).unwrap_or_default().iter_mut().zip(homes) {
+        // SAFETY: the caller's word.
+        let (entry, at) = unsafe { home.guess() };
+        *note = entry;
+        fetch(at);
+    }
+}
+
 /// What a search begins with in stretch `place`, or in the last one.
 #[inline(always)]
 fn start<E>(starts: &[Start<E>], place: usize) -> &Start<E> {
@@ -222,23 +262,50 @@ mod tests {
         missed.map(|missed| !missed)
     }
 
+    /// Tables of one table, which has these numbers, their own hashes.
+    fn of(numbers: &[u64]) -> Tables<u64> {
+        let mut tables = Tables::new(1);
+        let _nothing = tables.replace(0, Slots::new(16));
+        tables.aim(&[0], 0..1);
+        numbers.iter().for_each(|number| assert!(tables.insert(0, *number, *number).is_ok()));
+        tables
+    }
+
     #[test]
-    fn only_what_was_just_noted_is_asked_for() {
-        let (mut tables, asked) = (Tables::<u64>::new(1), Cell::new(0));
+    fn as_many_are_shown_as_there_are_notes_for() {
         for (first, noted) in [(3, 2), (LOOK_AHEAD - 1, 1), (LOOK_AHEAD, 0), (usize::MAX, 0)] {
-            assert_eq!(tables.note([7, 8].into_iter(), Hint(first), |_| 0, |_| {}), noted);
-            asked.set(0);
-            tables.seem(Hint(first), noted, |_| asked.set(asked.get() + 1));
-            assert_eq!(asked.get(), noted);
+            let (mut tables, shown, tags) = (of(&[7, 8]), Cell::new(0), Cell::new(0));
+            let show = |_| shown.set(shown.get() + 1);
+            tables.note([7, 8].into_iter(), Hint(first), |_| 0, show);
+            assert_eq!(shown.take(), noted);
+            tables.note_afar([7, 8].into_iter(), Hint(first), |_| 0, |_| tags.set(tags.get() + 1), show);
+            assert_eq!((tags.take(), shown.take()), (2, noted));
+            assert_eq!(tables.notes.iter().flatten().count(), noted);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_goes_or_moves_is_noted_no_more() {
+        let ways: [fn(&mut Tables<u64>); 4] = [
+            |tables| assert_eq!(tables.take(0, 7), Some(7)),
+            |tables| tables.tidy(0, |number| *number),
+            |tables| tables.clear(0),
+            Tables::forget,
+        ];
+        for (way, go) in ways.into_iter().enumerate() {
+            let mut tables = of(&[7, 8]);
+            tables.note([7, 8, 9].into_iter(), Hint(0), |_| 0, |_| {});
+            let noted = |tables: &Tables<u64>| tables.notes.iter().map(Option::is_some).collect::<Vec<_>>();
+            assert_eq!(noted(&tables)[..3], [true, true, false], "9 is not there");
+            go(&mut tables);
+            // What is taken out by itself leaves the others noted.
+            assert_eq!(noted(&tables).iter().filter(|noted| **noted).count(), usize::from(way == 0));
         }
     }
 
     #[test]
     fn notes_and_starts_of_a_table_are_forgotten_when_it_goes() {
-        let mut tables = Tables::new(1);
-        let _nothing = tables.replace(0, Slots::new(16));
-        tables.aim(&[0], 0..1);
-        assert_eq!(tables.insert(0, 7, 7), Ok(7));
+        let mut tables = of(&[7]);
         tables.note([7].into_iter(), Hint(0), |_| 0, |_| {});
         assert_eq!(found(&mut tables), [true, true]);
         // It is kept, so what is found in it could be found.

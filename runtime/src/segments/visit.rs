@@ -30,6 +30,7 @@ impl<K: Key, V> Segments<K, V> {
         budget: &mut usize,
         mut visit: impl FnMut(&K, &mut V, &mut usize) -> Visited,
     ) -> Flow {
+        self.segments.forget();
         while let Some(segment) = self.segments.all().get(cursor.segment) {
             // Also where there is nothing: a table that most entries have left is long.
             if *budget == 0 {
