@@ -48,20 +48,6 @@ impl<E> Home<E> {
         self.tags.as_ptr()
     }
 
-    /// The first entry in the first window that has the tag, if there is one, and where it is or would be. It is the
-    /// one that is looked for but for once in some forty times.
-    ///
-    /// # Safety
-    /// The table is still there.
-    #[inline(always)]
-    pub unsafe fn guess(&self) -> (Option<NonNull<E>>, *const E) {
-        // SAFETY: the table is there, and so are sixteen tags from each home on.
-        let bits = unsafe { Window::at(self.tags.as_ptr()) }.are(self.tag);
-        // SAFETY: a slot of the window, and one of the sixteen also where there is no such tag.
-        let seems = unsafe { self.entry.add(bits.trailing_zeros() as usize % WIDTH) };
-        ((bits != 0).then_some(seems), seems.as_ptr())
-    }
-
     /// The entry that `is` the one in the first window. `None` says nothing of further ones.
     ///
     /// # Safety
@@ -111,5 +97,20 @@ impl<E> Start<E> {
         let home = hash as usize & self.mask as usize;
         // SAFETY: homes are slots; where there is no memory there is one of them, without entries.
         unsafe { Home { tags: self.tags.add(home), entry: self.entries.add(home), tag: tag(hash) } }
+    }
+
+    /// The first entry in the first window that has the tag of `hash`, if there is one, and where it is or would be. Most
+    /// likely it is the one that is looked for.
+    ///
+    /// # Safety
+    /// The table is still there.
+    #[inline(always)]
+    pub unsafe fn guess(&self, hash: u64) -> (Option<NonNull<E>>, *const E) {
+        let home = hash as usize & self.mask as usize;
+        // SAFETY: the table is there, and so are sixteen tags from each home on.
+        let bits = unsafe { Window::at(self.tags.add(home).as_ptr()) }.are(tag(hash));
+        // SAFETY: a slot of the window, and one of the sixteen also where there is no such tag.
+        let seems = unsafe { self.entries.add(home + bits.trailing_zeros() as usize % WIDTH) };
+        ((bits != 0).then_some(seems), seems.as_ptr())
     }
 }

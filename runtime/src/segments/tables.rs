@@ -19,15 +19,15 @@ pub struct Tables<E> {
     starts: Vec<Start<E>>,
     /// The entries that were noted last, by number; none before the first and when they have been forgotten.
     notes: Vec<Option<NonNull<E>>>,
-    /// Empty: kept for its memory.
-    homes: Vec<Home<E>>,
+    /// Empty but for while notes are made: kept for its memory.
+    ahead: Vec<u64>,
 }
 
 impl<E> Tables<E> {
     /// One table without memory, to which all stretches belong.
     pub fn new(stretches: usize) -> Self {
         let (tables, starts) = (vec![Slots::none()], vec![Start::NOWHERE; stretches]);
-        Tables { tables, starts, notes: Vec::new(), homes: Vec::new() }
+        Tables { tables, starts, notes: Vec::new(), ahead: Vec::new() }
     }
 
     /// All of them.
@@ -43,7 +43,7 @@ impl<E> Tables<E> {
     /// What all of it takes, in bytes.
     pub fn bytes(&self) -> usize {
         let places =
-            self.starts.capacity() * size_of::<Start<E>>() + self.homes.capacity() * size_of::<Home<E>>();
+            self.starts.capacity() * size_of::<Start<E>>() + self.ahead.capacity() * size_of::<u64>();
         let notes = self.notes.capacity() * size_of::<Option<NonNull<E>>>();
         self.tables.iter().map(Slots::bytes).sum::<usize>() + places + notes
     }
@@ -119,10 +119,17 @@ impl<E> Tables<E> {
         place: impl Fn(u64) -> usize,
         fetch: impl Fn(*const E),
     ) {
+        if self.notes.is_empty() {
+            self.notes.resize(LOOK_AHEAD, None);
+        }
         let Tables { starts, notes, .. } = self;
-        let homes = hashes.map(|hash| start(starts, place(hash)).home(hash));
-        // SAFETY: starts are of these tables.
-        unsafe { write(notes, first, homes, fetch) };
+        let (starts, notes) = (&starts[..], notes.get_mut(first.0..).unwrap_or_default());
+        for (note, hash) in notes.iter_mut().zip(hashes) {
+            // SAFETY: starts are of these tables.
+            let (entry, at) = unsafe { start(starts, place(hash)).guess(hash) };
+            *note = entry;
+            fetch(at);
+        }
     }
 
     /// As [`note`](Tables::note), where the tags are not near either: shows `fetch_tags` all of theirs first.
@@ -135,11 +142,11 @@ impl<E> Tables<E> {
         fetch_tags: impl Fn(*const u8),
         fetch: impl Fn(*const E),
     ) {
-        let Tables { starts, homes, notes, .. } = self;
-        homes.extend(hashes.take(LOOK_AHEAD).map(|hash| start(starts, place(hash)).home(hash)));
-        homes.iter().for_each(|home| fetch_tags(home.tags()));
-        // SAFETY: the same.
-        unsafe { write(notes, first, homes.drain(..), fetch) };
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.extend(hashes.take(LOOK_AHEAD));
+        ahead.iter().for_each(|hash| fetch_tags(self.home(place(*hash), *hash).tags()));
+        self.note(ahead.drain(..), first, place, fetch);
+        self.ahead = ahead;
     }
 
     /// Where the search for `hash`, which is in stretch `place`, begins.
@@ -209,28 +216,6 @@ impl<E> Tables<E> {
         };
         // SAFETY: it was found there, or has just been put there.
         unsafe { self.tables[number].entry_mut(slot) }
-    }
-}
-
-/// Writes notes from `first` on: of each search the entry that it seems to be about, which is shown to `fetch`.
-///
-/// # Safety
-/// The searches begin in tables that are still there.
-#[inline(always)]
-unsafe fn write<E>(
-    notes: &mut Vec<Option<NonNull<E>>>,
-    first: Hint,
-    homes: impl Iterator<Item = Home<E>>,
-    fetch: impl Fn(*const E),
-) {
-    if notes.is_empty() {
-        notes.resize(LOOK_AHEAD, None);
-    }
-    for (note, home) in notes.get_mut(first.0..).unwrap_or_default().iter_mut().zip(homes) {
-        // SAFETY: the caller's word.
-        let (entry, at) = unsafe { home.guess() };
-        *note = entry;
-        fetch(at);
     }
 }
 
