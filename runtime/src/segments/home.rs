@@ -99,8 +99,8 @@ impl<E> Start<E> {
         unsafe { Home { tags: self.tags.add(home), entry: self.entries.add(home), tag: tag(hash) } }
     }
 
-    /// The first entry in the first window that has the tag of `hash`, if there is one, and where it is or would be. Most
-    /// likely it is the one that is looked for.
+    /// The first entry in the first window that has the tag of `hash`, if there is one, and where it is or would be.
+    /// Most likely it is the one that is looked for.
     ///
     /// # Safety
     /// The table is still there.
