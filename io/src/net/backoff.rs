@@ -1,6 +1,6 @@
 //! How long to wait before the next attempt.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause behind the first failure (a guess: a far end that restarts is back in less than a second).
 const FIRST: Duration = Duration::from_millis(50);
@@ -12,30 +12,29 @@ const LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
-    waited: Duration,
+    /// When it failed first since it has worked.
+    since: Option<Instant>,
     give_up_after: Option<Duration>,
 }
 
 impl Backoff {
     pub fn new(give_up_after: Option<Duration>) -> Backoff {
-        Backoff { next: FIRST, waited: Duration::ZERO, give_up_after }
+        Backoff { next: FIRST, since: None, give_up_after }
     }
 
     /// It has worked.
     pub fn reset(&mut self) {
-        (self.next, self.waited) = (FIRST, Duration::ZERO);
+        (self.next, self.since) = (FIRST, None);
     }
 
-    /// The next pause, or `None` once all of them have been longer than is waited for.
-    pub fn pause(&mut self) -> Option<Duration> {
-        if self.give_up_after.is_some_and(|most| self.waited >= most) {
-            return None;
-        }
-        let left = self.give_up_after.map_or(Duration::MAX, |most| most - self.waited);
+    /// The pause behind a failure of `now`, or `None` once it has failed for as long as is waited: attempts take time,
+    /// too.
+    pub fn pause(&mut self, now: Instant) -> Option<Duration> {
+        let failing = now.saturating_duration_since(*self.since.get_or_insert(now));
+        let left = self.give_up_after.map_or(Duration::MAX, |most| most.saturating_sub(failing));
         let pause = self.next.min(left);
-        self.waited += pause;
         self.next = (self.next * 2).min(LONGEST);
-        Some(pause)
+        (!left.is_zero()).then_some(pause)
     }
 }
 
@@ -43,16 +42,26 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
-    fn pauses_double_up_to_a_bound_and_all_of_them_are_what_is_waited_for() {
-        let mut endless = Backoff::new(None);
+    fn pauses_double_up_to_a_bound() {
+        let (mut endless, now) = (Backoff::new(None), Instant::now());
         let pauses: Vec<u128> =
-            (0..9).map_while(|_| endless.pause()).map(|pause| pause.as_millis()).collect();
+            (0..9).map_while(|_| endless.pause(now)).map(|pause| pause.as_millis()).collect();
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-        let mut patient = Backoff::new(Some(Duration::from_millis(120)));
-        assert_eq!((patient.pause(), patient.pause()), (Some(FIRST), Some(Duration::from_millis(70))));
-        assert_eq!(patient.pause(), None);
+    }
+
+    #[test]
+    fn who_gives_up_counts_pauses_and_attempts_since_the_first_failure() {
+        let (mut patient, began) = (Backoff::new(Some(ms(120))), Instant::now());
+        let mut pause = |at| patient.pause(began + ms(at));
+        assert_eq!((pause(0), pause(80), pause(120)), (Some(FIRST), Some(ms(40)), None));
         patient.reset();
-        assert_eq!(patient.pause(), Some(FIRST));
+        assert_eq!(patient.pause(began + ms(500)), Some(FIRST));
+        assert_eq!(patient.pause(began + ms(9_000)), None, "an attempt took longer than all of it");
+        assert_eq!(Backoff::new(Some(Duration::ZERO)).pause(began), None);
     }
 }

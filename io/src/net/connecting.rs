@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Error, SplitId};
 
@@ -50,7 +50,7 @@ impl Dialling {
     /// Pauses behind a failure.
     pub fn wait(&self, backoff: &mut Backoff, error: &io::Error) -> Result<(), Error> {
         self.counts.warn(Count::Lost, &format!("{} is not connected: {error}", self.to));
-        match backoff.pause() {
+        match backoff.pause(Instant::now()) {
             Some(pause) => {
                 self.open.pause(pause);
                 Ok(())

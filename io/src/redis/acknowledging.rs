@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use slotflow_runtime::{Committer, Offsets, Result};
 
 use super::held::Held;
-use super::reading::{Of, acknowledge};
+use super::reading::{IDS, Of, acknowledge};
 use super::server::{Failure, Link, Server};
 
 /// How long the job's own thread waits at first for connecting and for an answer while the job runs (a guess: it looks
@@ -45,8 +45,12 @@ impl Acknowledging {
         };
         for (split, offset) in &self.unsaved {
             let Some(of) = self.of.iter().find(|of| of.split == *split) else { continue };
-            acknowledge(&mut link, &self.group, &of.stream, &self.held.before(*split, *offset))?;
-            self.held.forget_before(*split, *offset);
+            // What one answer is for need not be acknowledged again when the next one does not come.
+            let some = || Some(self.held.before(*split, *offset, IDS)).filter(|ids| !ids.is_empty());
+            while let Some(ids) = some() {
+                acknowledge(&mut link, &self.group, &of.stream, &ids)?;
+                self.held.forget(*split, ids.len());
+            }
         }
         self.unsaved.clear();
         self.link = Some(link);

@@ -67,21 +67,25 @@ impl Held {
         self.state().splits.get(&split).map(|given| given.ids.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Those in front of this number.
-    pub fn before(&self, split: SplitId, offset: Offset) -> Vec<EntryId> {
+    /// The first of those in front of this number, at most so many.
+    pub fn before(&self, split: SplitId, offset: Offset, most: usize) -> Vec<EntryId> {
         let state = self.state();
-        let given = state.splits.get(&split);
-        given.map(|given| given.ids.range(..given.before(offset)).copied().collect()).unwrap_or_default()
+        let Some(given) = state.splits.get(&split) else { return Vec::new() };
+        given.ids.range(..given.before(offset).min(most)).copied().collect()
     }
 
-    /// Forgets those in front of this number.
-    pub fn forget_before(&self, split: SplitId, offset: Offset) {
+    /// Forgets the first so many.
+    pub fn forget(&self, split: SplitId, count: usize) {
         let mut state = self.state();
         let Some(given) = state.splits.get_mut(&split) else { return };
-        let gone = given.before(offset);
-        given.ids.drain(..gone);
-        state.total -= gone;
+        given.ids.drain(..count);
+        state.total -= count;
         self.fewer.notify_all();
+    }
+
+    /// Whether no more may be held.
+    pub fn is_full(&self) -> bool {
+        self.state().total >= self.most
     }
 
     /// Waits until one more may be held; `false` if the end has begun.
@@ -108,15 +112,15 @@ mod tests {
     fn numbers_go_on_and_those_in_front_of_one_are_acknowledged_once() {
         let held = Held::new(9);
         assert_eq!(held.add(7, ids(0..3).into_iter()), 0);
-        assert_eq!(held.before(7, 2), ids(0..2));
-        held.forget_before(7, 2);
+        assert_eq!((held.before(7, 2, 9), held.before(7, 2, 1)), (ids(0..2), ids(0..1)));
+        held.forget(7, 2);
         assert_eq!(held.add(7, ids(3..5).into_iter()), 3);
         assert_eq!(
-            (held.before(7, 2), held.before(7, 4), held.before(7, 99)),
+            (held.before(7, 2, 9), held.before(7, 4, 9), held.before(7, 99, 9)),
             (vec![], ids(2..4), ids(2..5))
         );
         assert_eq!(held.of(7), ids(2..5).into_iter().collect());
-        assert!(held.of(8).is_empty() && held.before(8, 1).is_empty());
+        assert!(held.of(8).is_empty() && held.before(8, 1, 9).is_empty());
     }
 
     #[test]
@@ -126,7 +130,7 @@ mod tests {
         thread::scope(|scope| {
             let waiting = scope.spawn(|| held.wait_for_room(&open));
             assert!(!waiting.is_finished());
-            held.forget_before(0, 1);
+            held.forget(0, 1);
             assert!(waiting.join().unwrap());
             held.add(0, ids(2..3).into_iter());
             let waiting = scope.spawn(|| held.wait_for_room(&open));

@@ -90,6 +90,8 @@ impl Reading {
         }
         let mut claimed = None::<Instant>;
         loop {
+            // Who stops takes nothing from others, and nothing new.
+            self.wait_for_room()?;
             if claimed.is_none_or(|at| at.elapsed() >= self.membership.claim_after) {
                 self.of.iter().try_for_each(|of| self.claim(link, of))?;
                 claimed = Some(Instant::now());
@@ -100,6 +102,10 @@ impl Reading {
     }
 
     fn wait_for_room(&self) -> Result<(), Gone> {
+        if self.held.is_full() {
+            // What has come meanwhile nobody knows.
+            self.behind.set(|_| true);
+        }
         if self.held.wait_for_room(&self.open) { Ok(()) } else { Err(Gone) }
     }
 
@@ -140,7 +146,6 @@ impl Reading {
 
     /// What nobody of the group has been given.
     fn read_new(&self, link: &mut Link) -> Result<(), Stop> {
-        self.wait_for_room()?;
         // The server answers with so many of each stream, and all of it is here before the first is given.
         let mut command = self.command(self.membership.at_once.div_ceil(self.of.len().max(1)));
         command.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS");
@@ -197,7 +202,7 @@ impl Reading {
 }
 
 /// How many ids are acknowledged by one command (a guess: some 20 KiB, and a server that is soon free for others).
-const IDS: usize = 1_000;
+pub(super) const IDS: usize = 1_000;
 
 /// Tells the server that the group has handled these entries.
 pub(super) fn acknowledge(

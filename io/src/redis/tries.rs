@@ -1,6 +1,6 @@
 //! A server that is asked again and again, with pauses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::server::{Failure, Link, Server};
 use crate::frames::Gone;
@@ -85,7 +85,7 @@ impl Tries {
 
     /// Pauses behind a failure that may pass.
     fn wait(&mut self, failure: Failure) -> Result<(), Stop> {
-        let pause = if failure.passes { self.backoff.pause() } else { None };
+        let pause = if failure.passes { self.backoff.pause(Instant::now()) } else { None };
         let Some(pause) = pause else { return Err(Stop::Failed(failure)) };
         tracing::warn!("{failure}; it is tried again in {pause:?}");
         self.open.pause(pause);

@@ -55,7 +55,7 @@ impl Fake {
 }
 
 /// Waits until there is something.
-pub fn wait_until<X>(what: &str, look: impl Fn() -> Option<X>) -> X {
+pub fn wait_until<X>(what: &str, mut look: impl FnMut() -> Option<X>) -> X {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {

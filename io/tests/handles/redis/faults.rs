@@ -10,7 +10,7 @@ use slotflow::prelude::*;
 use slotflow::runtime::testing::subtask;
 use slotflow::runtime::{Arena, Blame, Source, SourceReader, Splits};
 
-use super::fake::{Fake, NOTHING, OK, Reply, array, bulk, claimed, entries, read, says, wait_until};
+use super::fake::{Fake, NOTHING, OK, Reply, Told, array, bulk, claimed, entries, read, says, wait_until};
 use super::{committing_every, number, source};
 
 const NEVER_MS: u64 = 3_600_000;
@@ -55,6 +55,82 @@ fn a_block_that_was_answered_in_part_is_written_again_whole() {
     assert_eq!(of(2)[..4], of(1), "all that was not acknowledged is written again, in order");
     assert_eq!(of(2).len(), 10);
     assert_eq!(told[0].1[..6], ["XADD", "out", "MAXLEN", "~", "9", "*"]);
+}
+
+#[test]
+fn blocks_that_wait_behind_one_that_was_not_answered_keep_their_order() {
+    let may_break = Arc::new(AtomicBool::new(false));
+    let may = may_break.clone();
+    // Connection 0 is that of the check.
+    let server = Fake::start(move |connection, words| match (connection, words[0]) {
+        (1, "XADD") => {
+            wait_until("the test lets it", || may.load(Ordering::Acquire).then_some(()));
+            Reply::Breaks(String::new())
+        }
+        _ => nothing_new(words),
+    });
+    let (mut ingress, records) = slotflow::io::ingress(64);
+    let env = committing_every(NEVER_MS);
+    env.source(records).map(|n: u64| n.to_string()).sink(RedisSink::new(&server.url).stream("out"));
+    let job = env.start("copy").unwrap();
+    for n in 0..50 {
+        ingress.try_push(n).unwrap();
+        // The rest comes in other steps than the first, and so in other blocks.
+        server.wait_until_told("XADD", 1);
+    }
+    may_break.store(true, Ordering::Release);
+    drop(ingress);
+    job.wait().unwrap();
+    let told = server.told("XADD").into_iter().filter(|told| told.0 == 2);
+    let written: Vec<u64> = told.map(|told| told.1.last().unwrap().parse().unwrap()).collect();
+    assert!(written.into_iter().eq(0..50));
+}
+
+#[test]
+fn what_one_answer_has_acknowledged_is_not_acknowledged_again_when_the_next_breaks_off() {
+    let (polled, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let server = Fake::start(move |_, words| match words[0] {
+        "XREADGROUP" if words.last() == Some(&">") => match polled.fetch_add(1, Ordering::Relaxed) {
+            0 => says(&read("in", &(1..=2_500).collect::<Vec<i64>>())),
+            1.. => says(NOTHING),
+        },
+        "XACK" if acknowledged.fetch_add(1, Ordering::Relaxed) == 1 => Reply::Breaks(String::new()),
+        _ => nothing_new(words),
+    });
+    let (env, (mut numbers, sink)) = (committing_every(NEVER_MS), egress(4_096));
+    env.source(source(&server.url)).try_map(number).sink(sink);
+    let job = env.start("read").unwrap();
+    let got: Vec<i64> = (0..2_500).map(|_| numbers.recv(LOST).expect("an entry is lost")).collect();
+    assert!(got.into_iter().eq(1..=2_500));
+    job.drain(LOST).unwrap();
+    let told = server.told("XACK");
+    let told: Vec<_> = told.iter().map(|(_, words)| (words[3].as_str(), words.len() - 3)).collect();
+    assert_eq!(told, [("1-0", 1_000), ("1001-0", 1_000), ("1001-0", 1_000), ("2001-0", 500)]);
+}
+
+#[test]
+fn who_has_stopped_takes_nothing_from_others() {
+    let may_answer = Arc::new(AtomicBool::new(false));
+    let may = may_answer.clone();
+    let server = Fake::start(move |connection, words| match words[0] {
+        "XREADGROUP" if connection == 1 && words.last() == Some(&">") => {
+            wait_until("the test lets it", || may.load(Ordering::Acquire).then_some(()));
+            says(NOTHING)
+        }
+        _ => nothing_new(words),
+    });
+    let mut source = source(&server.url).claim_after(Duration::from_millis(1));
+    source.splits().unwrap();
+    let stopped = source.open(&subtask(), &[0]).unwrap();
+    let waits = |told: &[Told]| told.iter().any(|(_, words)| words.last().unwrap() == ">");
+    wait_until("it waits", || waits(&server.told("XREADGROUP")).then_some(()));
+    drop(stopped);
+    may_answer.store(true, Ordering::Release);
+    // On a slow machine what is wrong may come too late to be seen, and nothing that is right.
+    let _next = source.open(&subtask(), &[0]).unwrap();
+    let of = |number: usize| server.told("XAUTOCLAIM").iter().filter(|told| told.0 == number).count();
+    wait_until("another claims", || (of(2) > 9).then_some(()));
+    assert_eq!(of(1), 1, "it claimed at its start");
 }
 
 #[test]
@@ -219,6 +295,34 @@ fn a_stream_is_silent_when_an_answer_has_nothing_of_it_and_not_while_its_server_
     goes_on.store(3, Ordering::Release);
     until(0, true);
     until(1, true);
+}
+
+#[test]
+fn nobody_knows_what_has_come_while_no_more_may_be_held() {
+    let (polled, goes_on) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let may = goes_on.clone();
+    let server = Fake::start(move |_, words| match words[0] {
+        "XREADGROUP" if words.last() == Some(&">") => match polled.fetch_add(1, Ordering::Relaxed) {
+            0 => says(NOTHING),
+            _ => {
+                wait_until("the test lets it", || may.load(Ordering::Acquire).then_some(()));
+                says(&read("in", &[1]))
+            }
+        },
+        _ => nothing_new(words),
+    });
+    let mut source = source(&server.url).stream("quiet").most_held(1);
+    source.splits().unwrap();
+    let mut reader = source.open(&subtask(), &[0, 1]).unwrap();
+    let mut until = |is_behind: bool| {
+        wait_until("it says so", || {
+            poll(&mut reader);
+            (reader.is_behind(1) == is_behind).then_some(())
+        });
+    };
+    until(false);
+    goes_on.store(true, Ordering::Release);
+    until(true);
 }
 
 #[test]

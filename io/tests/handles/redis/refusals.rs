@@ -1,9 +1,14 @@
 //! What a server refuses, and that no password is ever shown.
 
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use slotflow::io::redis::{RedisRecord, RedisSink, RedisSource};
 use slotflow::prelude::*;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use super::fake::{Fake, NOTHING, OK, says};
 use super::{committing_every, number, source};
@@ -79,7 +84,8 @@ fn what_passes_is_waited_for_but_not_longer_than_is_said() {
     let sink = RedisSink::new(&loading.url).stream("out").give_up_after(Duration::from_millis(60));
     let error = sink_failure(sink, [RedisRecord::new().field("n", "1")]);
     assert!(error.contains("it loads its data"), "{error}");
-    assert_eq!(loading.told("XADD").len(), 3, "at once, and behind pauses of 50 and 10 ms");
+    // At once, behind 50 ms, and behind what is left of the 60, if that is anything.
+    assert!(matches!(loading.told("XADD").len(), 2 | 3));
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = failure(source(&format!("redis://{nobody}")));
@@ -99,9 +105,45 @@ fn wrong_settings_are_told_before_the_start_all_at_once() {
     assert!(error.contains("a record without a field"), "{error}");
 }
 
+/// Keeps what is logged, whoever logs it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut log = self.0.lock().unwrap();
+        event.record(&mut |_: &Field, value: &dyn fmt::Debug| log.push_str(&format!("{value:?}\n")));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
 #[test]
-fn a_password_is_shown_nowhere() {
+fn a_password_is_shown_nowhere_and_not_in_the_log() {
     const CANARY: &str = "canary-7f3a";
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let passing = refusing("XADD", "-LOADING it loads, said to 'me' 'canary-7f3a'\r\n");
+    let url = passing.url.replacen("redis://", &format!("redis://me:{CANARY}@"), 1);
+    let sink = RedisSink::new(url).stream("out").give_up_after(Duration::from_millis(60));
+    let error = sink_failure(sink, [RedisRecord::new().field("n", "1")]);
+    assert!(error.contains("it loads, said to 'me' '***'"), "{error}");
+    let logged = || log.0.lock().unwrap().clone();
+    assert!(logged().contains("it loads, said to 'me' '***'; it is tried again in"), "{}", logged());
     let told = "-ERR unknown command, with args beginning with: 'me' 'canary-7f3a'\r\n";
     for said_to in ["AUTH", "XGROUP", "XLEN"] {
         let server = refusing(said_to, told);
@@ -127,6 +169,7 @@ fn a_password_is_shown_nowhere() {
             assert!(error.to_string().contains("operator \"redis("), "{error}");
         }
     }
+    assert!(!logged().contains(CANARY), "{}", logged());
     // It would be taken for the port of a host `me`, and an address may be shown.
     let error = failure(source("redis://me:31337#7@127.0.0.1"));
     assert!(error.contains("is not percent-encoded") && !error.contains("31337"), "{error}");
