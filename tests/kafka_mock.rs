@@ -5,7 +5,8 @@ mod kafka;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka::{PARTITIONS, Topics};
+use kafka::process::Process;
+use kafka::{PARTITIONS, Topics, standstill};
 use slotflow::io::kafka::{KafkaSink, KafkaSource, Keyed, Message, MockKafka};
 use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
@@ -54,6 +55,19 @@ fn acknowledgements_are_timed_from_the_source() {
 fn an_oversize_record_fails_the_job() {
     let (_kafka, topics) = topics();
     kafka::an_oversize_record_fails_the_job(&topics).unwrap();
+}
+
+#[test]
+fn a_job_whose_sink_has_stopped() {
+    standstill::job();
+}
+
+/// The broker keeps what is fetched: 4 MiB of the 5 that it has for each partition.
+#[test]
+fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
+    let (_kafka, topics) = topics();
+    let job = || Process::start("a_job_whose_sink_has_stopped", &topics);
+    standstill::costs_the_budget_and_no_more(&topics, job, 500, Duration::from_secs(1));
 }
 
 #[test]

@@ -5,8 +5,6 @@
 #[path = "kafka_real/faults.rs"]
 mod faults;
 mod kafka;
-#[path = "kafka_real/process.rs"]
-mod process;
 #[path = "kafka_real/scale_out.rs"]
 mod scale_out;
 #[path = "kafka_real/security.rs"]
@@ -19,8 +17,8 @@ use std::task::{self, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kafka::process::Process;
 use kafka::{PARTITIONS, Topics};
-use process::Process;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -213,23 +211,6 @@ fn a_topic_that_is_deleted_while_it_is_read_fails_the_job_by_its_name() {
         let again = NewTopic::new(&topics.input, 1, TopicReplication::Fixed(1));
         block_on(admin.create_topics([&again], &AdminOptions::new())).unwrap().remove(0).unwrap();
     });
-}
-
-impl Topics {
-    /// Those that this process was started for, if it was.
-    fn of_process() -> Option<Topics> {
-        let topics = std::env::var("MEMBER_OF_TEST").ok()?;
-        let topics: Vec<&str> = topics.split(' ').collect();
-        let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
-        Some(Topics { brokers, input, output, fetch_wait_ms: 10 })
-    }
-
-    /// Writes so many bytes in lines of this length, spread over the partitions.
-    fn fill_bytes(&self, bytes: usize, line_bytes: usize) {
-        let line = "x".repeat(line_bytes);
-        let lines = (0..(bytes / line_bytes) as u32).map(|n| (n % PARTITIONS, &line));
-        fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
-    }
 }
 
 /// Runs a member of the group until it is killed, if this process was started as one.

@@ -1,6 +1,9 @@
 //! Jobs from Kafka to Kafka, the same for the mock broker and for a real one.
 #![allow(clippy::unwrap_used)]
 
+pub mod process;
+pub mod standstill;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -26,6 +29,14 @@ pub struct Topics {
 }
 
 impl Topics {
+    /// Those that this process was started for, if it was.
+    pub fn of_process() -> Option<Topics> {
+        let topics = std::env::var("MEMBER_OF_TEST").ok()?;
+        let topics: Vec<&str> = topics.split(' ').collect();
+        let [brokers, input, output] = [0, 1, 2].map(|part| topics[part].to_owned());
+        Some(Topics { brokers, input, output, fetch_wait_ms: 10 })
+    }
+
     pub fn source(&self) -> KafkaSource {
         let source = KafkaSource::new(&self.brokers).topic(&self.input).group(&self.input);
         source.setting("fetch.wait.max.ms", self.fetch_wait_ms)
@@ -38,6 +49,13 @@ impl Topics {
     /// Writes lines with these numbers, spread over the partitions.
     pub fn fill(&self, numbers: Range<u32>) {
         let lines = numbers.map(|n| (n % PARTITIONS, format!("line {n}")));
+        fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
+    }
+
+    /// Writes so many bytes in lines of this length, spread over the partitions.
+    pub fn fill_bytes(&self, bytes: usize, line_bytes: usize) {
+        let line = "x".repeat(line_bytes);
+        let lines = (0..(bytes / line_bytes) as u32).map(|n| (n % PARTITIONS, &line));
         fill_topic(&IoCores::default(), &self.brokers, &self.input, lines).unwrap();
     }
 

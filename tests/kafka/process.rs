@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use crate::kafka::Topics;
+use super::Topics;
 
 /// Ends with the test, however that ends.
 pub struct Process(Child);
@@ -35,6 +35,6 @@ impl Drop for Process {
     /// It may have ended already.
     fn drop(&mut self) {
         drop(self.0.kill());
-        drop(self.0.wait());
+        self.wait();
     }
 }

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use slotflow::io::egress;
-use slotflow::io::kafka::{KafkaRecord, KafkaSink, Message};
+use slotflow::io::kafka::{KafkaRecord, KafkaSink};
 use slotflow::prelude::*;
 
-use crate::kafka::{PARTITIONS, Topics};
-use crate::process::Process;
+use crate::kafka::process::Process;
+use crate::kafka::{PARTITIONS, Topics, standstill};
 use crate::{PATIENCE, fill_until, member, start_member, with_topics, with_topics_at};
 
 /// What a drain may take, as an orchestrator sees it.
@@ -177,62 +176,18 @@ fn sigterm_under_load_drains_in_time_and_nothing_is_lost_or_doubled() {
     });
 }
 
-/// What the source below may fetch ahead.
-const BUDGET_BYTES: usize = 16 << 20;
-
-/// The job whose sink takes nothing, if this process was started as it; until it is killed.
 #[test]
 fn a_job_whose_sink_has_stopped() {
-    let Some(topics) = Topics::of_process() else { return };
-    let env = Environment::new().unwrap();
-    let source = topics.source().no_commit().prefetch_bytes(BUDGET_BYTES);
-    let (_nobody_takes_from, sink) = egress(64);
-    env.source(source).map(|line: Message<'_>| line.to_bytes()).sink(sink);
-    env.run("stopped").unwrap();
+    standstill::job();
 }
 
-/// What a process has in memory.
-fn memory_bytes(process: u32) -> usize {
-    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
-    // Linux on anything that the tests run on has pages of this size.
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-/// Twice what is fetched lies in the topic when the job begins, so that the last fetch is a whole one. A quarter of a
-/// minute stands for an hour: nothing but what is fetched can grow.
+/// A quarter of a minute stands for an hour: nothing but what is fetched can grow.
 #[test]
 fn a_sink_that_has_stopped_costs_the_budget_and_no_more() {
     for (test, line_bytes) in [("large", 10_000), ("middling", 500), ("small", 100)] {
         with_topics(test, |topics| {
             let job = || Process::start("faults::a_job_whose_sink_has_stopped", topics);
-            let empty = memory_bytes_settled(job().id());
-            topics.fill_bytes(2 * BUDGET_BYTES, line_bytes);
-            let job = job();
-            let full = memory_bytes_settled(job.id());
-            let (began, mut most) = (Instant::now(), full);
-            while began.elapsed() < Duration::from_secs(15) {
-                most = most.max(memory_bytes(job.id()));
-                std::thread::park_timeout(Duration::from_millis(100));
-            }
-            println!("{test}: empty {empty}, full {full}, most {most}, budget {BUDGET_BYTES}");
-            assert!(most - full <= BUDGET_BYTES / 20, "it grows while nothing goes: {full} to {most}");
-            assert!(most - empty <= BUDGET_BYTES / 10 * 11, "{test}: {empty} to {most}");
-            assert!(most - empty >= BUDGET_BYTES / 3, "{test}: it has fetched nothing: {empty} to {most}");
+            standstill::costs_the_budget_and_no_more(topics, job, line_bytes, Duration::from_secs(15));
         });
-    }
-}
-
-/// The same, once it has not changed for two seconds.
-fn memory_bytes_settled(process: u32) -> usize {
-    let (mut before, mut since, began) = (0, Instant::now(), Instant::now());
-    loop {
-        let now = memory_bytes(process);
-        if now.abs_diff(before) > BUDGET_BYTES / 100 {
-            (before, since) = (now, Instant::now());
-        } else if since.elapsed() > Duration::from_secs(2) {
-            return now;
-        }
-        assert!(began.elapsed() < PATIENCE, "the memory of {process} never settles");
-        std::thread::park_timeout(Duration::from_millis(50));
     }
 }

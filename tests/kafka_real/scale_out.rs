@@ -11,8 +11,8 @@ use slotflow::io::kafka::{OwnedMessage, fill_topic, read_topic};
 use slotflow::runtime::IoCores;
 
 use self::stages::{Instance, payment};
+use crate::kafka::process::Process;
 use crate::kafka::{PARTITIONS, Topics};
-use crate::process::Process;
 use crate::{PATIENCE, make_topics, with_topics};
 
 /// The topic between the stages.
