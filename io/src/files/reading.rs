@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use slotflow_runtime::SplitId;
 
 use super::failure::{replaced, shortened, unreadable};
 use super::identity::Identity;
+use super::input::{Input, Opened};
 use super::pattern;
 use super::positions::Store;
 use super::source::Unfinished;
@@ -32,6 +33,8 @@ pub(super) struct Reading {
     pub store: Option<Store>,
     /// Split by split, how far it is; kept while files may grow.
     pub cutters: HashMap<SplitId, Cutter>,
+    /// Whether files are read ahead through io_uring where that is allowed.
+    pub ahead: bool,
     /// Hangs up when the reader is gone.
     pub pause: Receiver<Infallible>,
 }
@@ -47,11 +50,13 @@ pub(super) struct Watch {
 impl Reading {
     /// Reads until there is nothing more, or nobody who wants it.
     pub fn run(mut self) {
-        let outcome = if self.watch.is_some() { self.read_and_watch() } else { self.read_once() };
+        let mut input = if self.ahead { Input::ahead() } else { Input::plain() };
+        let outcome =
+            if self.watch.is_some() { self.read_and_watch(&mut input) } else { self.read_once(&mut input) };
         self.turns.end(outcome);
     }
 
-    fn read_once(&mut self) -> Result<(), Stop> {
+    fn read_once(&mut self, input: &mut Input) -> Result<(), Stop> {
         for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
             let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?, file)));
             let (metadata, file) = opened.map_err(|error| unreadable(&of.path, &error))?;
@@ -59,18 +64,19 @@ impl Reading {
             if of.range.begin > 0 && of.identity != Some(Identity::of(&metadata)) {
                 return Err(replaced(&of.path).into());
             }
+            let mut file = input.open(file, metadata.len().min(of.range.end));
             let mut cutter = self.begin(split, of);
-            self.read(split, &mut cutter, file, u64::MAX)?;
+            self.read(split, &mut cutter, &mut file, u64::MAX)?;
             self.finish(&mut cutter)?;
         }
         Ok(self.turns.leave()?)
     }
 
     /// Files that grow are read on, those that come are read, those that go are forgotten.
-    fn read_and_watch(&mut self) -> Result<(), Stop> {
+    fn read_and_watch(&mut self, input: &mut Input) -> Result<(), Stop> {
         loop {
             for (split, of) in self.splits.of(self.subtask.0, self.subtask.1) {
-                self.look(split, of)?;
+                self.look(split, of, input)?;
             }
             self.turns.leave()?;
             let Some(Watch { patterns, every, header }) = self.watch.clone() else { return Ok(()) };
@@ -85,7 +91,7 @@ impl Reading {
 
     /// Reads what has come to a file. What comes meanwhile waits for the next look, or a file that grows and grows
     /// would keep the others from being read.
-    fn look(&mut self, split: SplitId, of: FileSplit) -> Result<(), Stop> {
+    fn look(&mut self, split: SplitId, of: FileSplit, input: &mut Input) -> Result<(), Stop> {
         let opened = File::open(&of.path).and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.forget(split, &of.path),
@@ -106,7 +112,7 @@ impl Reading {
             Some(cutter) => cutter,
             None => self.begin(split, of),
         };
-        self.read(split, &mut cutter, file, length)?;
+        self.read(split, &mut cutter, &mut input.open(file, length), length)?;
         cutter.shrink();
         self.cutters.insert(split, cutter);
         Ok(())
@@ -128,12 +134,17 @@ impl Reading {
     }
 
     /// Reads a file to its end, to about its length of before, or to where another split begins.
-    fn read(&mut self, split: SplitId, cutter: &mut Cutter, mut file: File, to: u64) -> Result<(), Stop> {
+    fn read(
+        &mut self,
+        split: SplitId,
+        cutter: &mut Cutter,
+        file: &mut Opened<'_>,
+        to: u64,
+    ) -> Result<(), Stop> {
         self.turns.come(split)?;
         let origin = cutter.origin().to_owned();
         let failed = |error: io::Error| unreadable(Path::new(&origin), &error);
-        file.seek(SeekFrom::Start(cutter.read_to())).map_err(failed)?;
-        while !cutter.ended() && cutter.read_to() < to && cutter.read(&mut file).map_err(failed)? > 0 {
+        while !cutter.ended() && cutter.read_to() < to && file.read(cutter).map_err(failed)? > 0 {
             while let Some(block) = cutter.take()? {
                 self.turns.give(Piece::Block(block))?;
             }

@@ -76,6 +76,7 @@ pub struct FileSource {
     watch_every: Option<Duration>,
     positions: Option<PathBuf>,
     read_ahead_bytes: usize,
+    io_uring: bool,
     /// Filled when it is asked for its splits.
     splits: FileSplits,
     store: Option<Store>,
@@ -104,6 +105,7 @@ impl FileSource {
             watch_every: None,
             positions: None,
             read_ahead_bytes: READ_AHEAD_BYTES,
+            io_uring: true,
             splits: FileSplits::default(),
             store: None,
         }
@@ -147,6 +149,15 @@ impl FileSource {
     #[must_use]
     pub fn read_ahead_bytes(mut self, bytes: usize) -> Self {
         self.read_ahead_bytes = bytes;
+        self
+    }
+
+    /// Reads by plain system calls. By default a thread reads ahead through io_uring, with a ring of its own, where
+    /// this build has the feature `io-uring` and the kernel allows it, and by plain calls elsewhere: records are the
+    /// same.
+    #[must_use]
+    pub fn without_io_uring(mut self) -> Self {
+        self.io_uring = false;
         self
     }
 
@@ -253,6 +264,7 @@ impl Source for FileSource {
         let mut lines = vec![self.framing.to_string()];
         lines.extend(self.range_bytes.map(|bytes| format!("in ranges of {bytes} bytes")));
         lines.extend(self.watch_every.map(|every| format!("watched every {every:?}")));
+        lines.extend((!self.io_uring).then(|| "read without io_uring".to_owned()));
         lines.extend(self.positions.as_ref().map(|path| format!("positions in {}", path.display())));
         lines
     }
@@ -286,6 +298,7 @@ impl Source for FileSource {
             turns: Turns::new(to),
             store: self.store.clone(),
             cutters: HashMap::new(),
+            ahead: self.io_uring,
             pause,
         };
         subtask.io.spawn("slotflow-files", move || reading.run())?;

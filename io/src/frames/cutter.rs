@@ -90,6 +90,11 @@ impl Cutter {
         }
     }
 
+    /// What somebody else has read, from [`read_to`](Cutter::read_to) on.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// The whole frames of what was read.
     ///
     /// # Errors
