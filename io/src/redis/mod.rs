@@ -14,7 +14,8 @@
 //!    long (`reading`).
 //!
 //! Reading order: [`source`](RedisSource), `reading`, `held`, `block`, [`entry`](Entry), [`reader`](RedisReader),
-//! `acknowledging`; [`sink`](RedisSink), [`record`](IntoRedis), [`writer`](RedisWriter), `writing`; `server`, `tries`.
+//! `acknowledging`; [`sink`](RedisSink), [`record`](IntoRedis), [`writer`](RedisWriter), `writing`; `server`, `tls`,
+//! `tries`.
 
 mod acknowledging;
 mod block;
@@ -26,6 +27,8 @@ mod record;
 mod server;
 mod sink;
 mod source;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod tries;
 mod writer;
 mod writing;

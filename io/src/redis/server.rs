@@ -9,25 +9,38 @@ use ::redis::{
 };
 use slotflow_runtime::{Error, Result};
 
+#[cfg(feature = "redis-tls")]
+use super::tls;
+
+/// What a URL can be.
+const FORMS: &str =
+    "give redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:PATH[?db=DB&user=USER&pass=PASSWORD]";
+
 /// A server by its URL, which may hold a password; `Debug` and errors show the address alone.
 #[derive(Clone)]
 pub(super) struct Server {
     client: std::result::Result<Client, &'static str>,
+    #[cfg(feature = "redis-tls")]
+    ca_file: Option<std::sync::Arc<std::path::Path>>,
 }
 
 impl Server {
     /// What is wrong with the URL is told when it is [checked](Server::check).
     pub fn new(url: &str) -> Server {
-        Server { client: client(url) }
+        Server {
+            client: client(url),
+            #[cfg(feature = "redis-tls")]
+            ca_file: None,
+        }
     }
 
     /// # Errors
-    /// The URL is none.
-    pub fn check(&self) -> Result<()> {
+    /// The URL is none, or what else it names cannot be read.
+    pub fn check(&mut self) -> Result<()> {
+        #[cfg(feature = "redis-tls")]
+        self.trust()?;
         let wrong = |what: &&'static str| {
-            let remedy =
-                "give redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:PATH[?db=DB&user=USER&pass=PASSWORD]";
-            Error::world(format!("the URL of a Redis server cannot be used: {what}"), remedy)
+            Error::world(format!("the URL of a Redis server cannot be used: {what}"), FORMS)
         };
         self.client.as_ref().map(drop).map_err(wrong)
     }
@@ -62,6 +75,22 @@ impl Server {
     }
 }
 
+#[cfg(feature = "redis-tls")]
+impl Server {
+    /// Its certificate has to be signed by one of those in this file.
+    pub fn set_ca_file(&mut self, path: &std::path::Path) {
+        self.ca_file = Some(path.into());
+    }
+
+    /// Reads that file, if there is one.
+    fn trust(&mut self) -> Result<()> {
+        if let (Some(path), Ok(client)) = (&self.ca_file, &mut self.client) {
+            *client = tls::trusting(client, path)?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.client {
@@ -78,16 +107,21 @@ impl fmt::Debug for Server {
 }
 
 fn client(url: &str) -> std::result::Result<Client, &'static str> {
-    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-        return Err("TLS is not built in");
+    let is_tls = url.starts_with("rediss:") || url.starts_with("valkeys:");
+    if is_tls && cfg!(not(feature = "redis-tls")) {
+        return Err("TLS needs the feature redis-tls");
     }
     let info = url.into_connection_info().map_err(|_| "it is no such URL")?;
     // A password with a /, a ? or a # ends the address in its midst, and would be shown as a part of it.
-    if matches!(info.addr(), ConnectionAddr::Tcp(..)) && has_at_behind_the_address(url) {
+    if !matches!(info.addr(), ConnectionAddr::Unix(_)) && has_at_behind_the_address(url) {
         return Err("what stands in front of its @ is not percent-encoded");
     }
     let settings = info.redis_settings().clone();
     let settings = settings.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
+    #[cfg(feature = "redis-tls")]
+    if is_tls {
+        tls::choose_cryptography();
+    }
     Client::open(info.set_redis_settings(settings)).map_err(|_| "it is no such URL")
 }
 
@@ -116,6 +150,9 @@ fn passes(error: &RedisError) -> bool {
 fn remedy(error: &RedisError) -> &'static str {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return "mend user and password in its URL";
+    }
+    if error.to_string().contains("certificate") {
+        return "name by ca_file(..) what its certificate is signed by, and in the URL the host that is in it";
     }
     match error.code() {
         Some("NOAUTH" | "WRONGPASS") => "mend user and password in its URL",
@@ -242,7 +279,7 @@ mod tests {
     #[test]
     fn no_part_of_a_password_is_taken_for_the_host() {
         for url in ["redis://me:a@b?9@h:6379", "redis://me:a/b@h", "redis://:a#b@h:1/2", "redis://me:a?b@h"] {
-            let server = Server::new(url);
+            let mut server = Server::new(url);
             assert!(server.check().is_err(), "{url}");
             assert_eq!(format!("{server} {server:?}"), "redis redis", "{url}");
         }

@@ -31,8 +31,8 @@ pub struct RedisSink {
 }
 
 impl RedisSink {
-    /// A sink on this server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `unix:PATH`. The password is never
-    /// shown; what is special in a URL must be percent-encoded in it.
+    /// A sink on this server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `unix:PATH`; TLS is `rediss:`, by the
+    /// feature `redis-tls`. The password is never shown; what is special in a URL must be percent-encoded in it.
     pub fn new(url: impl AsRef<str>) -> RedisSink {
         let entering = Entering { stream: "".into(), max_len: None };
         RedisSink { server: Server::new(url.as_ref()), entering, patience: Patience::default() }
@@ -50,6 +50,14 @@ impl RedisSink {
     #[must_use]
     pub fn max_len(mut self, entries: u64) -> Self {
         self.entering.max_len = Some(entries);
+        self
+    }
+
+    /// The certificates that the server's own has to be signed by, a file in PEM; by default Mozilla's.
+    #[cfg(feature = "redis-tls")]
+    #[must_use]
+    pub fn ca_file(mut self, path: impl AsRef<std::path::Path>) -> Self {
+        self.server.set_ca_file(path.as_ref());
         self
     }
 

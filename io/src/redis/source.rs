@@ -71,8 +71,8 @@ pub struct RedisSource {
 }
 
 impl RedisSource {
-    /// A source on this server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `unix:PATH`. The password is never
-    /// shown; what is special in a URL must be percent-encoded in it.
+    /// A source on this server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `unix:PATH`; TLS is `rediss:`, by the
+    /// feature `redis-tls`. The password is never shown; what is special in a URL must be percent-encoded in it.
     pub fn new(url: impl AsRef<str>) -> RedisSource {
         RedisSource {
             server: Server::new(url.as_ref()),
@@ -140,6 +140,14 @@ impl RedisSource {
     #[must_use]
     pub fn most_held(mut self, entries: usize) -> Self {
         self.most_held = entries.max(1);
+        self
+    }
+
+    /// The certificates that the server's own has to be signed by, a file in PEM; by default Mozilla's.
+    #[cfg(feature = "redis-tls")]
+    #[must_use]
+    pub fn ca_file(mut self, path: impl AsRef<std::path::Path>) -> Self {
+        self.server.set_ca_file(path.as_ref());
         self
     }
 

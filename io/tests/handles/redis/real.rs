@@ -238,3 +238,32 @@ fn a_wrong_password_and_a_key_of_another_kind_are_told_before_the_start() {
         assert!(error.contains("ACL SETUSER"), "{error}");
     });
 }
+
+/// The server of `REDIS_TLS_URL`, whose certificate is signed by what is in the file `REDIS_CA_FILE`.
+#[cfg(feature = "redis-tls")]
+#[test]
+fn over_tls_a_server_is_trusted_by_its_certificate_and_by_nothing_else() {
+    let (Ok(tls), Ok(ca)) = (std::env::var("REDIS_TLS_URL"), std::env::var("REDIS_CA_FILE")) else {
+        println!("checked nothing: REDIS_TLS_URL and REDIS_CA_FILE name no server");
+        return;
+    };
+    with_streams("tls", |streams| {
+        let plain = streams.url.rsplit_once('@').unwrap().1.to_owned();
+        let url = streams.url.replacen("redis://", "rediss://", 1);
+        let url = url.replace(&plain, tls.strip_prefix("rediss://").unwrap());
+        let (source, sink) = (RedisSource::new(&url), RedisSink::new(&url).stream(streams.key("out")));
+        let source = source.group("group").consumer("me").stream(streams.key("in"));
+        streams.fill("in", 0..1_000);
+        let env = committing_every(10);
+        env.source(source.clone().ca_file(&ca)).try_map(number).map(record).sink(sink.ca_file(&ca));
+        let job = env.start("copy").unwrap();
+        streams.wait_until(|streams| streams.len("out") >= 1_000);
+        job.drain(LOST).unwrap();
+        assert!(streams.numbers("out").into_iter().eq(0..1_000));
+        assert_eq!(streams.pending("in"), 0);
+        let env = committing_every(10);
+        env.source(source).try_map(number).sink(callback(|_| ()));
+        let error = env.run("untrusted").unwrap_err().to_string();
+        assert!(error.contains("name by ca_file(..) what its certificate is signed by"), "{error}");
+    });
+}

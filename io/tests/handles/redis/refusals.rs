@@ -92,6 +92,27 @@ fn what_passes_is_waited_for_but_not_longer_than_is_said() {
     assert!(error.contains(&format!("redis at {nobody} does not give a connection")), "{error}");
 }
 
+#[cfg(not(feature = "redis-tls"))]
+#[test]
+fn tls_names_the_feature_that_it_needs() {
+    let error = failure(source("rediss://127.0.0.1:1"));
+    assert!(error.contains("TLS needs the feature redis-tls"), "{error}");
+}
+
+#[cfg(feature = "redis-tls")]
+#[test]
+fn certificates_that_cannot_be_read_or_are_for_nothing_are_named() {
+    let folder = crate::folder::Folder::new("redis-certificates");
+    let empty = folder.write("empty.pem", "no certificate");
+    let error = |url: &str, file: &str| failure(source(url).ca_file(file));
+    let (none, tls) = (folder.file("none.pem"), "rediss://127.0.0.1:1");
+    assert!(error(tls, &none).contains("none.pem: No such file"), "{}", error(tls, &none));
+    assert!(error(tls, &empty).contains("empty.pem: it holds none"), "{}", error(tls, &empty));
+    let one = folder.write("one.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let plain = error("redis://127.0.0.1:1", &one);
+    assert!(plain.contains("that the URL begins with rediss:"), "{plain}");
+}
+
 #[test]
 fn wrong_settings_are_told_before_the_start_all_at_once() {
     let error = failure(RedisSource::new("redis://127.0.0.1:1"));
@@ -153,6 +174,7 @@ fn a_password_is_shown_nowhere_and_not_in_the_log() {
             format!("redis://:{CANARY}@{at}"),
             format!("redis://me:{CANARY}@{at}/no-number"),
             format!("rediss://me:{CANARY}@{at}"),
+            format!("rediss://me:a/{CANARY}@{at}"),
             format!("redis://me:1/{CANARY}@{at}"),
             format!("me:{CANARY}@{at}"),
         ];
