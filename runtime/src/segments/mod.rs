@@ -178,8 +178,9 @@ fn prefetch_near<E>(home: &Home<E>) {
 #[cold]
 fn grow<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, hash: u64) -> usize {
     let number = directory.segment_of(hash);
-    let (homes, len) = (segments.all()[number].homes(), segments.all()[number].len());
-    if len < homes / 2 {
+    let full = &segments.all()[number];
+    let homes = full.homes();
+    if full.len() < full.limit() / 7 * 4 {
         segments.tidy(number, |(key, _)| key.hash());
         return number;
     }
@@ -187,14 +188,28 @@ fn grow<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, has
     let splits = homes >= Segments::<K, V>::HOMES && directory.split(hash, segments.all().len());
     let homes = if splits { homes } else { 2 * homes };
     if splits {
-        segments.push(Slots::new(homes));
+        segments.push(table::<K, V>(segments.all().len(), homes));
     }
-    let full = segments.replace(number, Slots::new(homes));
+    let full = segments.replace(number, table::<K, V>(number, homes));
     segments.aim(directory.stretches(), changed);
     for entry in full {
         add(directory, segments, entry);
     }
     directory.segment_of(hash)
+}
+
+/// Memory for segment `number`. Hashes spread keys evenly, so all the segments would be full at once, and thousands of
+/// them split within a few steps: of those that are split, some are when they are three quarters as full as others.
+fn table<K: Key, V>(number: usize, homes: usize) -> Slots<(K, V)> {
+    let table = Slots::new(homes);
+    if homes != Segments::<K, V>::HOMES {
+        return table;
+    }
+    // Multiples of the golden ratio divide what is left most evenly, however many there are (Knuth, TAOCP 3, 6.4).
+    let fraction = number as u64 * 0x9E37_79B9 % (1 << 32);
+    let less = (table.limit() as u64 / 4 * fraction) >> 32;
+    let limit = table.limit() - less as usize;
+    table.limited(limit)
 }
 
 /// Gives a segment that nearly all entries have left as many homes as it needs, and none if it has no entry.

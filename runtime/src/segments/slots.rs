@@ -42,13 +42,15 @@ pub struct Slots<E> {
     len: u32,
     /// How many slots have or had an entry.
     used: u32,
+    /// How many may.
+    limit: u32,
 }
 
 impl<E> Slots<E> {
     /// A table without memory.
     pub fn none() -> Self {
         let Home { tags, entry, .. } = Home::NOWHERE;
-        Slots { tags, entries: entry, mask: 0, len: 0, used: 0 }
+        Slots { tags, entries: entry, mask: 0, len: 0, used: 0, limit: 0 }
     }
 
     /// A table with so many homes, a power of two from 16 to 2^31.
@@ -65,7 +67,18 @@ impl<E> Slots<E> {
         let slots = homes + WIDTH - 1;
         let tags = NonNull::from_mut(Box::leak(vec![EMPTY; slots].into_boxed_slice())).cast();
         let entries = NonNull::from_mut(Box::leak(Box::<[E]>::new_uninit_slice(slots))).cast();
-        Slots { tags, entries, mask: homes as u32 - 1, len: 0, used: 0 }
+        Slots { tags, entries, mask: homes as u32 - 1, len: 0, used: 0, limit: (homes / 8 * 7) as u32 }
+    }
+
+    /// The same, where fewer slots may be used: no more than this. By default it is seven eighths of the homes.
+    pub fn limited(mut self, limit: usize) -> Self {
+        self.limit = self.limit.min(limit as u32);
+        self
+    }
+
+    /// How many slots may be used.
+    pub fn limit(&self) -> usize {
+        self.limit as usize
     }
 
     /// How many entries there are.
@@ -139,9 +152,9 @@ impl<E> Slots<E> {
     /// Adds an entry that is not there yet, and says in which slot; gives it back if there is no room for it.
     ///
     /// # Errors
-    /// Seven eighths of the homes are used, or all slots where it might be.
+    /// As many slots are used as may be, or all where it might be.
     pub fn insert(&mut self, hash: u64, entry: E) -> Result<usize, E> {
-        if self.used as usize >= self.homes() / 8 * 7 {
+        if self.used >= self.limit {
             return Err(entry);
         }
         let Some((_, slot)) = self.vacant(hash) else { return Err(entry) };

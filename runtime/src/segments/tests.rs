@@ -77,6 +77,20 @@ fn segments_stay_small_and_a_stretch_of_hashes_is_one_after_the_other() {
 }
 
 #[test]
+fn segments_are_split_one_after_the_other_and_not_all_at_once() {
+    let (mut segments, mut most) = (Segments::new(ALL), 0);
+    for keys in (0..470_000u64).step_by(4000) {
+        let before = segments.segments.all().len();
+        for key in keys..keys + 4000 {
+            segments.entry(None, key, |known, key| known == key, |key| (key, key));
+        }
+        most = most.max(segments.segments.all().len() - before);
+    }
+    let split = segments.segments.all().len();
+    assert!(split == 128 && most <= 8, "{most} of {split} at once");
+}
+
+#[test]
 fn a_stretch_of_all_the_hashes_is_divided_as_all_of_them_are() {
     for (first, more) in [(1 << 63, (1 << 63) - 1), (5 << 58, (3 << 57) + 12_345)] {
         let spread = |n: u64| {
