@@ -21,7 +21,7 @@ fn explain_tells_chains_edges_order_and_guarantee() {
         "  0  numbers  x 2, group \"default\", slots 0, 1\n",
         "  1  next -> callback  x 3, group \"default\", slots 0, 1, 2\n",
         "    slot 0: numbers[0], next[0]\n",
-        "  0 -> 1  rebalance, 6 rings (",
+        "  0 -> 1  rebalance, 6 rings of 4096 records, 192 KiB (",
         "; order for a partition ends here\n",
         "  in-process: \"callback\" hands its records to this process, and they end with it\n",
     ] {

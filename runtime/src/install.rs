@@ -267,8 +267,7 @@ impl<'p> Installer<'p> {
     fn make_rings<R: Send + 'static>(&mut self, edge: EdgeId) {
         let targets = self.plan.targets(edge);
         let readers = self.plan.chains[self.plan.edges[edge].to].parallelism;
-        let origins = (0..readers).map(|to| targets.iter().filter(|of| of.contains(&to)).count()).max();
-        let capacity = self.config.edges.capacity_for(size_of::<R>(), origins.unwrap_or(1));
+        let capacity = self.plan.ring(edge, size_of::<R>(), &self.config.edges).records;
         let mut writing: Vec<Vec<Sender<R>>> = Vec::new();
         let mut reading: Vec<Vec<Receiver<R>>> = (0..readers).map(|_| Vec::new()).collect();
         for (from, targets) in targets.iter().enumerate() {

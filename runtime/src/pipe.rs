@@ -95,7 +95,9 @@ impl<T: Send + 'static, M: Time> Pipe for Merge<T, M> {
     type Out = Owned<T>;
     type Time = M;
 
-    fn discover(&mut self, _: &mut Graph) {}
+    fn discover(&mut self, graph: &mut Graph) {
+        self.edges.iter().for_each(|edge| graph.carries::<(T, M::Stamp)>(*edge));
+    }
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
         let mut rings: Vec<Vec<_>> = Vec::new();
@@ -184,6 +186,7 @@ where
     type Time = P::Time;
 
     fn discover(&mut self, graph: &mut Graph) {
+        graph.carries::<(T, <P::Time as Time>::Stamp)>(self.edge);
         self.pipe.discover(graph);
     }
 
@@ -231,6 +234,7 @@ where
     type Time = EventTime;
 
     fn discover(&mut self, graph: &mut Graph) {
+        graph.carries::<(C::Out, <EventTime as Time>::Stamp)>(self.edge);
         self.pipe.discover(graph);
     }
 

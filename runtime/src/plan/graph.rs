@@ -120,6 +120,8 @@ pub struct EdgeSpec {
     /// How many cuts were compiled for it. The last one makes it, as the last of several partitioners counts; the
     /// others let records through.
     pub cuts: u32,
+    /// What a record takes in a ring, with its event time; known once the pipelines have been asked.
+    pub record_bytes: Option<usize>,
 }
 
 /// Everything the user described.
@@ -160,8 +162,21 @@ impl Graph {
     /// Adds an edge that cannot be cut, and gives its number.
     pub fn connect(&mut self, from: OperatorId, to: OperatorId) -> EdgeId {
         let partitioner = Partitioner::Forward;
-        self.edges.push(EdgeSpec { from, to, partitioner, can_cut: false, must_cut: false, cuts: 0 });
+        self.edges.push(EdgeSpec {
+            from,
+            to,
+            partitioner,
+            can_cut: false,
+            must_cut: false,
+            cuts: 0,
+            record_bytes: None,
+        });
         self.edges.len() - 1
+    }
+
+    /// Notes that an edge's rings, if it has any, hold elements of type `R`.
+    pub fn carries<R>(&mut self, edge: EdgeId) {
+        self.edges[edge].record_bytes = Some(size_of::<R>());
     }
 
     /// Makes an edge one that can be cut by one more cut, and gives its number.
@@ -195,11 +210,14 @@ impl Graph {
         }
     }
 
-    /// Takes over what sources and sinks have said to a copy of this graph that had no refusals.
+    /// Takes over what pipelines, their sources and sinks have said to a copy of this graph that had no refusals.
     pub fn take_answers(&mut self, copy: Graph) {
         for (mine, asked) in self.operators.iter_mut().zip(copy.operators) {
             mine.splits = mine.splits.take().or(asked.splits);
             mine.checked |= asked.checked;
+        }
+        for (mine, asked) in self.edges.iter_mut().zip(copy.edges) {
+            mine.record_bytes = mine.record_bytes.or(asked.record_bytes);
         }
         self.refusals.extend(copy.refusals);
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use explain::Explanation;
 pub use graph::{Chaining, EdgeId, EdgeSpec, Graph, OperatorId, OperatorSpec, Partitioner, Role};
 
-use crate::config::Config;
+use crate::config::{Config, EdgesConfig};
 use crate::machine::Cpus;
 use crate::{Error, Result};
 
@@ -44,6 +44,25 @@ pub struct EdgePlan {
     pub fused: bool,
     /// What the partitioner has become.
     pub partitioner: Partitioner,
+    /// How large each of its rings is, if it has any and its pipelines have been asked.
+    pub ring: Option<RingPlan>,
+}
+
+/// How large a ring is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingPlan {
+    /// How many records it holds.
+    pub records: usize,
+    /// What each of them takes, with its event time.
+    pub record_bytes: usize,
+}
+
+impl RingPlan {
+    /// What the ring takes. Its writer has as much again set aside to stage records in, of which memory is touched only
+    /// as far as a step has ever staged for this ring.
+    pub fn bytes(&self) -> usize {
+        self.records * self.record_bytes
+    }
 }
 
 /// A slot sharing group, and its slots: slot `i` holds subtask `i` of every chain of the group.
@@ -131,6 +150,14 @@ impl Plan {
             _ => (0..to).collect(),
         };
         (0..from).map(of).collect()
+    }
+
+    /// How large each ring of an edge is whose elements take so many bytes.
+    pub fn ring(&self, edge: EdgeId, record_bytes: usize, settings: &EdgesConfig) -> RingPlan {
+        let mut origins = vec![0; self.chains[self.edges[edge].to].parallelism];
+        self.targets(edge).iter().flatten().for_each(|target| origins[*target] += 1);
+        let most = origins.into_iter().max().unwrap_or(1);
+        RingPlan { records: settings.capacity_for(record_bytes, most), record_bytes }
     }
 
     /// Which splits a source's subtask reads: every `parallelism`-th, as Flink assigns partitions.

@@ -83,6 +83,10 @@ struct ExplainedEdge {
     to: usize,
     partitioner: &'static str,
     rings: usize,
+    /// How many records each of them holds.
+    ring_records: Option<usize>,
+    /// What all of them take together.
+    ring_bytes: Option<usize>,
     /// From near to far.
     crosses: Vec<Crossed>,
     order: String,
@@ -219,6 +223,8 @@ fn explained_edge(
         to: spec.to,
         partitioner: spec.partitioner.name(),
         rings: crossed.len(),
+        ring_records: spec.ring.map(|ring| ring.records),
+        ring_bytes: spec.ring.map(|ring| ring.bytes() * crossed.len()),
         crosses: crosses.map(|same| Crossed { what: same[0].to_string(), rings: same.len() }).collect(),
         order: promises::order(spec.partitioner, &targets).into(),
     }
@@ -277,6 +283,7 @@ mod tests {
     fn cut(graph: &mut Graph, from: OperatorId, to: OperatorId, partitioner: Partitioner) {
         let edge = graph.connect(from, to);
         (graph.edges[edge].partitioner, graph.edges[edge].can_cut) = (partitioner, true);
+        graph.carries::<[u64; 2]>(edge);
     }
 
     fn explained(toml: &str) -> Explanation {

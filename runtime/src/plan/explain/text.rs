@@ -60,9 +60,16 @@ fn core((number, core): (usize, &ExplainedCore)) -> Vec<String> {
 }
 
 fn edge(edge: &ExplainedEdge) -> String {
-    let ExplainedEdge { from, to, partitioner, rings, crosses, order } = edge;
+    let ExplainedEdge { from, to, partitioner, rings, crosses, order, .. } = edge;
     let plural = if *rings == 1 { "" } else { "s" };
-    format!("{from} -> {to}  {partitioner}, {rings} ring{plural} ({}); {order}", crossed(crosses))
+    let (crossed, room) = (crossed(crosses), room(edge).unwrap_or_default());
+    format!("{from} -> {to}  {partitioner}, {rings} ring{plural}{room} ({crossed}); {order}")
+}
+
+/// How much an edge's rings hold, if that is known.
+fn room(edge: &ExplainedEdge) -> Option<String> {
+    let (records, kib) = (edge.ring_records?, edge.ring_bytes?.div_ceil(1024));
+    Some(format!(" of {records} records, {kib} KiB"))
 }
 
 fn diamond(Diamond { from, to, ways }: &Diamond) -> String {
