@@ -31,10 +31,11 @@ const RING_BYTES: usize = 128 << 10;
 /// Past this many records more room buys no throughput, only latency.
 const RING_RECORDS: usize = 4096;
 
-/// 128 full rings of 128 KiB, about half of a usual third-level cache.
-const BUDGET_BYTES: usize = 16 << 20;
+/// 16 full rings of 128 KiB, which stay in a usual second-level cache together. With 64 rings into each of 64 subtasks
+/// eight times as much was no faster and a quarter as much no slower; an eighth was slower (PERF.md, scaling).
+const BUDGET_BYTES: usize = 2 << 20;
 
-/// As much as a consumer's rings: 16 of the largest messages that Kafka takes by default.
+/// 16 of the largest messages that Kafka takes by default.
 const OVERFLOW_BYTES: usize = 16 << 20;
 
 /// Between 20 us, where reading the clock begins to show, and 50 us, which a neighbour on the slot would
@@ -125,7 +126,7 @@ pub struct EdgesConfig {
     /// Records in each ring, a power of two, at most 1,048,576; default
     /// [`capacity_for`](EdgesConfig::capacity_for) decides.
     pub capacity: Option<usize>,
-    /// What all rings into one subtask may hold together; default 16 MiB.
+    /// What all rings into one subtask may hold together; default 2 MiB.
     pub budget_bytes: usize,
     /// What one record may expand to beyond the room of an outlet's rings or of a sink, before the job fails; default
     /// 16 MiB. In front of a ring a record counts with its own size, not with what it owns on the heap. All the rings
@@ -151,7 +152,7 @@ impl EdgesConfig {
     /// let edges = EdgesConfig::default();
     /// assert_eq!(edges.capacity_for(8, 4), 4096);
     /// assert_eq!(edges.capacity_for(72, 4), 1024);
-    /// assert_eq!(edges.capacity_for(72, 1024), 128);
+    /// assert_eq!(edges.capacity_for(72, 64), 256);
     /// ```
     pub fn capacity_for(&self, record_bytes: usize, rings: usize) -> usize {
         self.capacity.unwrap_or_else(|| {
