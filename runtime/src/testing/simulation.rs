@@ -31,6 +31,9 @@ use crate::{Clock, Ending, Error, IoCores, JobReport, Result};
 /// a hundredth of it).
 const TURNS_MAX: u64 = 1_000_000;
 
+/// What a turn takes where each slot has a core: about what a step of 1,024 records does.
+const TURN_NS: u64 = 10_000;
+
 /// How a job is simulated; any two runs with equal settings are the same run.
 ///
 /// ```
@@ -44,6 +47,7 @@ pub struct Simulation {
     seed: u64,
     turns_max: u64,
     leave: Option<(u64, Phase)>,
+    core_per_slot: bool,
 }
 
 impl From<u64> for Simulation {
@@ -66,7 +70,7 @@ pub struct SimReport {
 impl Simulation {
     /// A run of which everything is decided by `seed`, until the job ends by itself.
     pub fn seed(seed: u64) -> Simulation {
-        Simulation { seed, turns_max: TURNS_MAX, leave: None }
+        Simulation { seed, turns_max: TURNS_MAX, leave: None, core_per_slot: false }
     }
 
     /// Drains the job after this many turns.
@@ -93,6 +97,22 @@ impl Simulation {
         Simulation { turns_max: turns, ..self }
     }
 
+    /// Gives each slot a core of its own, and lets time pass as if all of them turned at once and nobody was kept off a
+    /// CPU: for counting what turns cost, some of which is by the clock. By default the seed draws all of that.
+    #[must_use]
+    pub fn core_per_slot(self) -> Simulation {
+        Simulation { core_per_slot: true, ..self }
+    }
+
+    /// Which core has each of so many slots, and how many cores there are.
+    fn cores(&self, slots: usize, random: &mut Random) -> (usize, Vec<usize>) {
+        if self.core_per_slot {
+            return (slots.max(1), (0..slots).collect());
+        }
+        let count = 1 + random.below(slots.max(1));
+        (count, (0..slots).map(|_| random.below(count)).collect())
+    }
+
     /// Runs a job as [`job::start`](crate::job::start) would, on the calling thread, until it has
     /// ended. Idle cores park without spinning; everything else is as `config` says. Sources must
     /// not wait for other threads: what pauses says until when.
@@ -109,9 +129,8 @@ impl Simulation {
     ) -> Result<SimReport> {
         let mut random = Random(self.seed);
         let clock = Clock::manual();
-        let count = 1 + random.below(plan.slots.max(1));
+        let (count, core_of) = self.cores(plan.slots, &mut random);
         let cores: Vec<SimCore> = (0..count).map(|_| SimCore::new(&clock, config)).collect();
-        let core_of: Vec<usize> = (0..plan.slots).map(|_| random.below(count)).collect();
         let wakers = core_of.iter().map(|core| Waker::new(cores[*core].core.park().clone())).collect();
         let here = (IoCores::default(), clock.clone());
         let mut job = assemble(name, plan, config, wakers, here, install)?;
@@ -219,6 +238,9 @@ impl Run {
 
     /// Mostly as long as a step takes, sometimes as long as the system keeps a thread off its CPU.
     fn pass_time(&mut self) {
+        if self.settings.core_per_slot {
+            return self.clock.advance(TURN_NS.div_ceil(self.cores.len() as u64));
+        }
         let most_ns = if self.random.one_in(8) { 500_000 } else { 2_000 };
         let by_ns = self.random.below(most_ns);
         self.clock.advance(by_ns as u64);
