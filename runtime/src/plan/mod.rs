@@ -98,9 +98,21 @@ pub struct Plan {
 impl Plan {
     /// Decides, or says everything that is wrong at once.
     pub fn new(graph: Graph, config: &Config) -> Result<Plan> {
-        let plan = resolve::resolve(graph, config);
+        let mut plan = resolve::resolve(graph, config);
         let problems = check::check(&plan, config);
-        if problems.is_empty() { Ok(plan) } else { Err(Error::plan(problems)) }
+        if !problems.is_empty() {
+            return Err(Error::plan(problems));
+        }
+        // Only now: nobody can count the rings of a parallelism that is refused.
+        plan.set_rings(&config.edges);
+        Ok(plan)
+    }
+
+    fn set_rings(&mut self, settings: &EdgesConfig) {
+        for edge in 0..self.edges.len() {
+            let bytes = self.graph.edges[edge].record_bytes.filter(|_| !self.edges[edge].fused);
+            self.edges[edge].ring = bytes.map(|bytes| self.ring(edge, bytes, settings));
+        }
     }
 
     /// The number of all subtasks.

@@ -29,7 +29,6 @@ pub fn resolve(graph: Graph, config: &Config) -> Plan {
     let mut plan =
         Plan { graph, chains, edges, groups, slots, max_parallelism, chain_of, warnings: Vec::new() };
     set_depths(&mut plan);
-    set_rings(&mut plan, config);
     plan.warnings = warnings(&plan);
     plan
 }
@@ -158,13 +157,6 @@ fn set_depths(plan: &mut Plan) {
     for edge in crossing {
         let depth = plan.chains[edge.from].depth + 1;
         plan.chains[edge.to].depth = plan.chains[edge.to].depth.max(depth);
-    }
-}
-
-fn set_rings(plan: &mut Plan, config: &Config) {
-    for edge in 0..plan.edges.len() {
-        let bytes = plan.graph.edges[edge].record_bytes.filter(|_| !plan.edges[edge].fused);
-        plan.edges[edge].ring = bytes.map(|bytes| plan.ring(edge, bytes, &config.edges));
     }
 }
 
