@@ -1,5 +1,6 @@
 //! What does a watermark cost that moves event time at a subtask with many inputs, and what a barrier that comes by
-//! all of them, and what a step that finds nothing at any? Claims nothing about what fires, nor about what is stored at a barrier.
+//! all of them, and what a step that finds nothing at any? Claims nothing about what fires, nor about what is stored at
+//! a barrier.
 //!
 //! Each input is ahead of the one before. The one that is furthest behind says that it is furthest ahead now; so event
 //! time moves at every step, and goes through five operators that have nothing to fire. Sending it is in the time.

@@ -1,9 +1,9 @@
 //! What does the engine add to what it stands on: a bare ring, a bare round trip between two cores, a bare futex? And
 //! what does a job take that waits, by idle policy? Claims nothing about jobs with operators that cost something.
 //!
-//! `raw [ring] [hop] [wake] [share] [loaded]`; without a word, all of them. The two sides of a comparison take turns in one
-//! process on the same two cores, and ratios are of neighbouring turns: a virtual machine's cores are near or far from
-//! each other by the second.
+//! `raw [ring] [hop] [wake] [share] [loaded]`; without a word, all of them. The two sides of a comparison take turns
+//! in one process on the same two cores, and ratios are of neighbouring turns: a virtual machine's cores are near or
+//! far from each other by the second.
 
 mod hop;
 mod loaded;
