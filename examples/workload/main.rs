@@ -6,6 +6,7 @@
 //! run: --workload keyed --records 50_000 --parallelism 4 --cores 0 --variant fanout --keys 2_000_000 --verify yes
 //! run: --workload window --records 200_000 --parallelism 2 --cores 0 --verify yes
 //! run: --workload sliding --records 10_000 --parallelism 2 --cores 0 --verify yes
+//! run: --workload sliding --records 10_000 --parallelism 2 --cores 0 --variant reduce --verify yes
 //! run: --workload latency --records 1_000 --rate 100_000 --warmup 0 --cores 0 --verify yes
 //! run: --workload q0 --records 2_000 --parallelism 2 --cores 0 --verify yes
 //! run: --workload q1 --records 2_000 --cores 0 --verify yes

@@ -68,6 +68,19 @@ impl Merge<Reading> for CountAndMax {
     }
 }
 
+/// A record that stands for some: what they come to is one again.
+#[derive(Clone, Copy)]
+struct Counted {
+    key: u32,
+    count: u32,
+    max: u32,
+}
+
+#[inline(always)]
+fn joined(a: Counted, b: Counted) -> Counted {
+    Counted { key: a.key, count: a.count + b.count, max: a.max.max(b.max) }
+}
+
 /// A result's part of the checksum, in any order.
 #[inline(always)]
 pub fn checksum(start_ms: u64, key: u32, count: u32, max: u32) -> u64 {
@@ -92,20 +105,40 @@ pub fn run(args: &Args, size_ms: u64, slide_ms: u64) -> Result<String> {
     let readings = env
         .source(generate(args.records, reading).on_start(move |_, _| begin.begin()))
         .with_timestamps(|reading| i64::from(reading.time_ms), Watermarks::bounded_out_of_orderness(BOUND));
-    let windows = readings.key_by(|reading| reading.key).window(Sliding::of(size, slide));
+    let windows = Sliding::of(size, slide);
     macro_rules! summed {
-        ($windows:expr) => {
+        ($results:expr) => {
             drop(
-                $windows
-                    .aggregate(CountAndMax)
+                $results
                     .fold_at_end(0u64, |sum, result| *sum = sum.wrapping_add(part(&result)))
                     .sink(callback(move |sum| end.end(sum))),
             )
         };
     }
+    macro_rules! aggregated {
+        () => {
+            readings.key_by(|reading| reading.key).window(windows)
+        };
+    }
+    macro_rules! reduced {
+        () => {
+            readings
+                .map(|Reading { key, value, .. }| Counted { key, count: 1, max: value })
+                .key_by(|reading| reading.key)
+                .window(windows)
+        };
+    }
+    let result = |it: WindowResult<u32, Counted>| WindowResult {
+        key: it.key,
+        start: it.start,
+        end: it.end,
+        value: (it.value.count, it.value.max),
+    };
     match &*args.variant {
-        "two-phases" => summed!(windows.two_phases()),
-        _ => summed!(windows),
+        "two-phases" => summed!(aggregated!().two_phases().aggregate(CountAndMax)),
+        "reduce" => summed!(reduced!().reduce(joined).map(result)),
+        "reduce+one-phase" => summed!(reduced!().one_phase().reduce(joined).map(result)),
+        _ => summed!(aggregated!().aggregate(CountAndMax)),
     }
     env.run(&args.workload)?;
     Ok(line(args, &outcome))

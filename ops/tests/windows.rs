@@ -31,12 +31,15 @@ fn ms(length: i64) -> Duration {
     Duration::from_millis(length as u64)
 }
 
-/// In one phase, or in two.
+/// In one phase, in two that were asked for, or in two by itself where that pays.
 #[derive(Clone, Copy, Debug)]
 enum Phases {
     One,
     Two,
+    ByItself,
 }
+
+const PHASES: [Phases; 3] = [Phases::One, Phases::Two, Phases::ByItself];
 
 fn sums(
     setting: &Setting,
@@ -55,8 +58,9 @@ fn sums(
         };
     }
     match phases {
-        Phases::One => drop(summed!(keyed.window(windows))),
+        Phases::One => drop(summed!(keyed.window(windows).one_phase())),
         Phases::Two => drop(summed!(keyed.window(windows).two_phases())),
+        Phases::ByItself => drop(summed!(keyed.window(windows))),
     }
     setting.run(&env, "windows");
     results.take()
@@ -104,7 +108,7 @@ proptest! {
 
     #[test]
     fn windows_are_the_same_however_the_job_is_run(
-        setting in setting(), sources in 1..=3usize, phases in prop::sample::select(vec![Phases::One, Phases::Two]),
+        setting in setting(), sources in 1..=3usize, phases in prop::sample::select(&PHASES[..]),
         shape in prop::sample::select(vec![(10, 10, 0), (10, 10, 7), (10, 5, 0), (9, 6, 2), (12, 1, 0)]),
         readings in readings(),
     ) {
@@ -159,11 +163,17 @@ fn crossing(records: u64, keys: u64, phases: Phases) -> (u64, u64) {
         .source(generate(records, move |n| (n % keys, n)))
         .with_timestamps(|record| record.1 as i64 / 100, Watermarks::bounded_out_of_orderness(ms(1_000)));
     let windows = timed.key_by(|record| record.0).window(Tumbling::of(ms(1_000)));
-    let sum = |a: (u64, u64), b: (u64, u64)| (a.0, a.1 + b.1);
-    match phases {
-        Phases::One => drop(windows.reduce(sum).map(|it| it.value.1).sink(results.sink())),
-        Phases::Two => drop(windows.two_phases().reduce(sum).map(|it| it.value.1).sink(results.sink())),
+    macro_rules! summed {
+        ($windows:expr) => {
+            drop($windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|it| it.value.1).sink(results.sink()))
+        };
     }
+    match phases {
+        Phases::One => summed!(windows.one_phase()),
+        Phases::Two => summed!(windows.two_phases()),
+        Phases::ByItself => summed!(windows),
+    }
+    assert_eq!(env.explain().unwrap().text().contains("two phases"), !matches!(phases, Phases::One));
     let job = env.start("crossing").unwrap();
     while !job.has_ended() {
         std::thread::yield_now();
@@ -175,12 +185,47 @@ fn crossing(records: u64, keys: u64, phases: Phases) -> (u64, u64) {
 #[test]
 fn windows_in_two_phases_combine_what_crosses_the_exchange_where_that_pays() {
     let (records, sum) = (300_000, 300_000 * 299_999 / 2);
-    let (few, of_few) = crossing(records, 10, Phases::Two);
-    assert!(few < records / 20, "{few} of {records} have crossed");
-    let (many, of_many) = crossing(records, 100_000, Phases::Two);
-    assert!(many > records / 100 * 99, "{many} of {records} have crossed");
-    assert_eq!((of_few, of_many), (sum, sum));
+    for phases in [Phases::Two, Phases::ByItself] {
+        let (few, of_few) = crossing(records, 10, phases);
+        assert!(few < records / 20, "{few} of {records} have crossed");
+        let (many, of_many) = crossing(records, 100_000, phases);
+        assert!(many > records / 100 * 99, "{many} of {records} have crossed");
+        assert_eq!((of_few, of_many), (sum, sum));
+    }
     assert_eq!(crossing(records, 10, Phases::One), (records, sum));
+}
+
+/// They would have to be cloned before they are joined, and a closure that gives another key is as good as any other in
+/// one phase.
+#[test]
+fn records_that_own_memory_or_lose_their_key_are_reduced_behind_the_exchange() {
+    let run = |parallelism| {
+        let (env, owning, losing) = (
+            Environment::with(Config::default()).parallelism(parallelism),
+            Collected::new(),
+            Collected::new(),
+        );
+        let source = || {
+            env.source(generate(10_000, |n| (n % 10, n))).with_timestamps(
+                |record| record.1 as i64 / 100,
+                Watermarks::bounded_out_of_orderness(ms(1_000)),
+            )
+        };
+        let texts = source().map(|(key, n)| (key.to_string(), n)).key_by_ref(|it| it.0.as_str());
+        let texts = texts.window(Tumbling::of(ms(1_000))).reduce(|a, b| (a.0, a.1 + b.1));
+        texts.map(|it| (it.key, it.value.1)).sink(owning.sink());
+        let lost = source().key_by(|it| it.0).window(Tumbling::of(ms(1_000)));
+        lost.reduce(|a, b| (99, a.1 + b.1)).map(|it| (it.key.to_string(), it.value.1)).sink(losing.sink());
+        let explained = env.explain().unwrap().text();
+        assert_eq!(explained.matches("two phases").count(), usize::from(parallelism > 1), "{explained}");
+        env.run("sums").unwrap();
+        let (mut owning, mut losing) = (owning.take(), losing.take());
+        owning.sort_unstable();
+        losing.sort_unstable();
+        assert_eq!(owning, losing);
+        owning
+    };
+    assert_eq!(run(1), run(2));
 }
 
 /// Sums by windows of 10 ms of keys that are in one source partition each, with an exchange or without one.

@@ -191,19 +191,70 @@ where
     }
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
-        let plan = installer.plan();
-        let edge = self.edge;
-        if plan.edges[edge].fused || plan.graph.edges[edge].cuts != self.number {
+        if !self.is_made(installer) {
             return self.pipe.install(installer, rest);
         }
-        Merge::<T, P::Time>::new(plan.graph.edges[edge].to, vec![edge]).install(installer, rest)?;
-        let outlet = OutletPlan::<T, P::Time, R>::new(installer, edge, self.route)?;
-        self.pipe.install(installer, outlet)
+        let Cut { pipe, edge, route, .. } = self;
+        let outlet = cut::<T, P::Time, R>(installer, (edge, route), rest)?;
+        pipe.install(installer, outlet)
     }
 }
 
-/// A pipeline and an operator behind it, with an edge between the two: if it is cut, the records of a step are combined
-/// before they cross it, and another form of the operator takes what they have become.
+impl<P, R> Cut<P, R> {
+    /// Whether this is the cut that is made, of those that its edge may have.
+    fn is_made(&self, installer: &Installer<'_>) -> bool {
+        let plan = installer.plan();
+        !plan.edges[self.edge].fused && plan.graph.edges[self.edge].cuts == self.number
+    }
+}
+
+/// Begins a pipeline behind an edge, and gives the edge's outlets.
+fn cut<T: Send + 'static, M: Time, R: BuildRoute<T>>(
+    installer: &mut Installer<'_>,
+    (edge, route): (EdgeId, R),
+    rest: impl Downstream<Owned<T>>,
+) -> Result<OutletPlan<T, M, R>> {
+    let operator = installer.plan().graph.edges[edge].to;
+    Merge::<T, M>::new(operator, vec![edge]).install(installer, rest)?;
+    OutletPlan::new(installer, edge, route)
+}
+
+/// A possible cut: if it is made, the records of a step are combined in front of it, into fewer of the same kind. So
+/// the pipeline behind it is the same whether it is made or not.
+pub struct Combined<P, R, C> {
+    /// The cut.
+    pub cut: Cut<P, R>,
+    /// What combines.
+    pub combine: C,
+}
+
+impl<T, P, R, C> Pipe for Combined<P, R, C>
+where
+    T: Send + 'static,
+    P: Pipe<Out = Owned<T>, Time = EventTime>,
+    R: BuildRoute<T>,
+    C: BuildCombine<T, Out = T>,
+{
+    type Out = Owned<T>;
+    type Time = EventTime;
+
+    fn discover(&mut self, graph: &mut Graph) {
+        self.cut.discover(graph);
+    }
+
+    fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
+        if !self.cut.is_made(installer) {
+            return self.cut.pipe.install(installer, rest);
+        }
+        let Combined { cut: Cut { pipe, edge, route, .. }, combine } = self;
+        let operator = installer.plan().graph.edges[edge].to;
+        let outlet = cut(installer, (edge, route), rest)?;
+        pipe.install(installer, CombiningPlan { operator, combine, outlet })
+    }
+}
+
+/// A pipeline and an operator behind it, with an edge between the two: if it is cut, the records of a step are
+/// combined before they cross it, and another form of the operator takes what they have become.
 pub struct ThenCombined<P, R, C, A, B> {
     /// The pipeline in front.
     pub pipe: P,
@@ -243,9 +294,7 @@ where
         if installer.plan().edges[edge].fused {
             return pipe.install(installer, Chain { operator, head: fused, rest });
         }
-        let chain = Chain { operator, head: behind, rest };
-        Merge::<C::Out, EventTime>::new(operator, vec![edge]).install(installer, chain)?;
-        let outlet = OutletPlan::new(installer, edge, route)?;
+        let outlet = cut(installer, (edge, route), Chain { operator, head: behind, rest })?;
         pipe.install(installer, CombiningPlan { operator, combine, outlet })
     }
 }

@@ -56,7 +56,8 @@ pub use triggered::{
     TriggeredWindows, Unevicted,
 };
 pub use two_phase::{
-    ByPartial, Local, LocalPlan, OfPartials, Others, Partial, PartialOf, PartialsDropped, Phased, TwoPhases,
+    ByPartial, Gather, Joined, Local, LocalPlan, OfPartials, OnePhase, Others, Partial, PartialOf, Partials,
+    PartialsDropped, Phased, Reduced, TwoPhases,
 };
 pub use window_all::{AllWindowed, Whole};
 
@@ -66,8 +67,8 @@ use crate::{Aggregate, Map, Split, Stream};
 /// What a window has come to for a key. Its event time is the window's last, `end - 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowResult<K, V> {
-    /// The key: a clone of the one that is kept, as a table is emptied as a whole. Of a `String` that is an allocation
-    /// for each result; a key that is an `Arc<str>` is shared.
+    /// The key: a clone of the one that is kept, as a table is emptied as a whole. Of a `String` that is an
+    /// allocation for each result; a key that is an `Arc<str>` is shared.
     pub key: K,
     /// The window's first time, in milliseconds.
     pub start: Timestamp,
@@ -155,6 +156,9 @@ pub struct WindowPlan<W, S, A, L> {
 /// What windows give behind a pipeline, in one phase or in two.
 type Windowed<'env, P, W, T, S, A> = Stream<'env, <P as Phased<W, T, S, A>>::Windows>;
 
+/// What windows give that are reduced.
+type Reducing<'env, P, W, T, S, G> = Stream<'env, <P as Reduced<W, T, S, G>>::Windows>;
+
 /// A key and a value of its windows.
 type Fired<T, S, A> = WindowResult<<S as KeySelector<T>>::Stored, <A as Aggregate<T>>::Out>;
 
@@ -178,7 +182,9 @@ where
     /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
     /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
     ///
-    /// Where keys are few or some are hot, [two phases](WindowedStream::two_phases) save most of the exchange.
+    /// Where keys are few or some are hot, [two phases](WindowedStream::two_phases) save most of the exchange. They
+    /// have to be asked for, as accumulators take room on the way; a [`reduce`](WindowedStream::reduce) has them by
+    /// itself.
     pub fn aggregate<A>(self, aggregate: A) -> Windowed<'env, P, W, T, S, A>
     where
         A: Merge<T> + Clone + Send,
@@ -240,14 +246,23 @@ where
     }
 
     /// Joins the records of each window two by two; `join` must be associative and commutative.
-    pub fn reduce<G>(self, join: G) -> Windowed<'env, P, W, T, S, Joining<G>>
+    ///
+    /// Tumbling and sliding windows in event time directly behind a [`key_by`](KeyedStream) are reduced in two phases
+    /// where that pays: records of one key and pane that meet within a step are joined in front of the exchange, and
+    /// what crosses is a record as any other. Where that does not halve what crosses it stops by itself, and looks
+    /// again now and then; while it is stopped it costs next to nothing (PERF.md, two phases). It stops for good once
+    /// `join` gives a record of another key, or the subtask's sources have been idle, as [two
+    /// phases](WindowedStream::two_phases) that are asked for do with allowed lateness. Records that own memory, such
+    /// as a `String`, cross one by one. [`one_phase`](WindowedStream::one_phase) rules it out, and `explain` says
+    /// which it is.
+    pub fn reduce<G>(self, join: G) -> Reducing<'env, P, W, T, S, G>
     where
         T: Clone,
         G: Fn(T, T) -> T + Clone + Send + 'static,
         W: DefaultTrigger,
-        P: Phased<W, T, S, Joining<G>>,
+        P: Reduced<W, T, S, G>,
     {
-        self.aggregate(Joining::new(join))
+        <P as Reduced<W, T, S, G>>::windows(self, join)
     }
 
     /// Gives each window's key, edges and records, in no particular order, to a closure. Keeps all records until
@@ -315,7 +330,8 @@ fn refuse<P>(stream: &Stream<'_, P>, checked: Result<()>) {
     }
 }
 
-/// Pushes a window's result, whose time is the window's last. The operators in front may go on with the time there was.
+/// Pushes a window's result, whose time is the window's last. The operators in front may go on with the time there
+/// was.
 #[inline(always)]
 fn emit<L, K, V, T>(
     key: K,

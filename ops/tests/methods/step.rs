@@ -224,6 +224,12 @@ steps! {
     "key_by, window, two_phases": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).two_phases()
         .aggregate(Numbered).parallelism(3)
         .map(|it| it.value), |m| { m.keyed_at_end(); m.parallelism = 3 };
+    "key_by, window, one_phase": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).one_phase()
+        .aggregate(Numbered).parallelism(3)
+        .map(|it| it.value), |m| { m.keyed_at_end(); m.parallelism = 3 };
+    "key_by, window, reduce": |_, s| s.map(|r| (r, 1)).key_by(|it| it.0).window(Tumbling::of(Duration::MAX))
+        .reduce(|a, b| (a.0, a.1 + b.1)).parallelism(3)
+        .map(|it| numbered(it.value.0, it.value.1)), |m| { m.each(|r| vec![r]); m.keyed_at_end(); m.parallelism = 3 };
     "key_by, window": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).aggregate(Numbered)
         .map(|it| it.value), |m| m.keyed_at_end();
     "key_by, window, early": |_, s| s.key_by(|r| *r).window(Tumbling::of(Duration::MAX)).early(Duration::MAX)

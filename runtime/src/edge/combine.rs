@@ -4,7 +4,9 @@
 //!    records on the edge (a watermark, a barrier, a mark, idleness, the end), lets it out first. So nothing is late,
 //!    lost or overtaken for having been combined, and nothing waits for a timer.
 //! 2. What is kept needs room in the rings when it is let out, so as much less is taken in.
-//! 3. In a chain that is not cut here nothing is combined: it has a form of the operator that takes records.
+//! 3. Where it does not pay, records pass without having been looked at: what combines says about how many, each time
+//!    that it has let everything out. So nothing is kept then that they could overtake.
+//! 4. In a chain that is not cut here nothing is combined.
 
 use super::outlet::Outlet;
 use super::partition::{BuildRoute, Route};
@@ -23,11 +25,17 @@ pub trait Combine: 'static {
     /// What crosses the edge.
     type Out: Send + 'static;
 
+    /// What crosses for a record by itself.
+    fn alone(record: Self::In) -> Self::Out;
+
     /// Takes a record of this event time, and gives to `out` what has to make room for it.
     fn add(&mut self, record: Self::In, time: Timestamp, out: &mut impl FnMut(Self::Out, Timestamp));
 
     /// Gives everything that it keeps to `out`.
     fn release(&mut self, out: &mut impl FnMut(Self::Out, Timestamp));
+
+    /// How many records it does not want to see, to the end of a step; asked when everything has been released.
+    fn rests(&mut self) -> usize;
 
     /// How much it keeps, as a number of what crosses the edge. Asked between records.
     fn kept(&self) -> usize;
@@ -78,7 +86,7 @@ where
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Consumer> {
         let CombiningPlan { operator, combine, outlet } = self;
         let (combine, outlet) = (combine.build(subtask)?, outlet.build(subtask)?);
-        Ok(Combining { operator, combine, outlet, overflown: false })
+        Ok(Combining { operator, combine, outlet, passing: 0, overflown: false })
     }
 }
 
@@ -87,6 +95,9 @@ pub struct Combining<C: Combine, R> {
     operator: u32,
     combine: C,
     outlet: Outlet<C::Out, EventTime, R>,
+    /// How many records pass before the next is combined. They are counted when the step ends: to count each of them
+    /// would be half of what it costs to pass.
+    passing: usize,
     /// Something found no place behind the rings; the next flush says so.
     overflown: bool,
 }
@@ -95,25 +106,38 @@ impl<C: Combine, R: Route<C::Out>> Combining<C, R> {
     /// Lets out everything that is kept.
     #[inline]
     fn release(&mut self) {
-        let Combining { combine, outlet, overflown, .. } = self;
+        if self.passing > 0 {
+            return;
+        }
+        let Combining { combine, outlet, overflown, passing, .. } = self;
         combine.release(&mut |record, time| *overflown |= !outlet.stage(record, time));
+        *passing = combine.rests();
     }
-}
 
-impl<C: Combine, R: Route<C::Out>> Output<Owned<C::In>> for Combining<C, R> {
-    #[inline(always)]
-    fn push<'s>(&mut self, record: C::In, ctx: &mut Context<'s>) {
+    /// Out of line: where records pass, what combines them would take registers from the loop.
+    #[inline(never)]
+    fn combine(&mut self, record: C::In, ctx: &mut Context<'_>) {
         // Behind a failure nothing is combined, as no operator sees another record.
         if ctx.failed() {
             return;
         }
-        let Combining { operator, combine, outlet, overflown } = self;
+        let Combining { operator, combine, outlet, overflown, .. } = self;
         let guard = Guard::new(operator, ctx);
         combine.add(record, ctx.timestamp(), &mut |record, time| *overflown |= !outlet.stage(record, time));
         guard.clear(ctx);
         if *overflown {
             outlet.overflows(ctx);
         }
+    }
+}
+
+impl<C: Combine, R: Route<C::Out>> Output<Owned<C::In>> for Combining<C, R> {
+    #[inline(always)]
+    fn push<'s>(&mut self, record: C::In, ctx: &mut Context<'s>) {
+        if self.passing > 0 {
+            return self.outlet.push(C::alone(record), ctx);
+        }
+        self.combine(record, ctx);
     }
 }
 
@@ -124,7 +148,10 @@ impl<C: Combine, R: Route<C::Out>> Tail for Combining<C, R> {
     }
 
     fn flush(&mut self, now_ns: u64) -> Result<Flush> {
-        self.release();
+        match self.passing {
+            0 => self.release(),
+            passing => self.passing = passing.saturating_sub(self.outlet.staged()),
+        }
         if self.overflown {
             return Err(self.outlet.exceeded());
         }
@@ -200,14 +227,17 @@ mod tests {
     /// Says something between records.
     type Say = fn(&mut Combining<Even, Spread>);
 
-    /// Adds up what is even; what is odd crosses as it is.
+    /// Adds up what is even; what is odd crosses as it is. So many records pass behind each release.
     #[derive(Default)]
-    struct Even(u64, Vec<TimeSaid>);
+    struct Even(u64, Vec<TimeSaid>, usize);
 
     impl Combine for Even {
         type In = u64;
         type Out = u64;
 
+        fn alone(n: u64) -> u64 {
+            n
+        }
         fn add(&mut self, n: u64, time: Timestamp, out: &mut impl FnMut(u64, Timestamp)) {
             if n.is_multiple_of(2) {
                 self.0 += n;
@@ -218,6 +248,10 @@ mod tests {
         fn release(&mut self, out: &mut impl FnMut(u64, Timestamp)) {
             let sum = std::mem::take(&mut self.0);
             (sum > 0).then(|| out(sum, 7));
+        }
+        fn rests(&mut self) -> usize {
+            assert_eq!(self.0, 0, "it is asked behind the release");
+            self.2
         }
         fn kept(&self) -> usize {
             usize::from(self.0 > 0)
@@ -231,7 +265,7 @@ mod tests {
     fn combining(bytes: usize) -> (Combining<Even, Spread>, Receiver<Stamped>) {
         let (sender, receiver) = ring(8, Arc::new(RingMeter::new(8)));
         let outlet = Outlet::new(vec![sender], Spread::To(0), Overflow::of(bytes));
-        (Combining { operator: 0, combine: Even::default(), outlet, overflown: false }, receiver)
+        (Combining { operator: 0, combine: Even::default(), outlet, passing: 0, overflown: false }, receiver)
     }
 
     /// Pushes records of the time 5; the error if the step has failed.
@@ -274,6 +308,17 @@ mod tests {
             assert!(combining.flush(1).unwrap().clear);
             assert_eq!(read(&mut receiver), [Ok((1, 5)), Ok((6, 7)), Err(control), Ok((8, 7))]);
         }
+    }
+
+    #[test]
+    fn what_rests_is_passed_by_the_steps_of_as_many_records_as_it_says() {
+        let (mut combining, mut receiver) = combining(1024);
+        combining.combine.2 = 3;
+        for step in [&[2u64, 4][..], &[2, 4], &[], &[6, 8], &[2, 2]] {
+            push(&mut combining, step).unwrap();
+            assert!(combining.flush(1).unwrap().clear);
+        }
+        assert_eq!(read(&mut receiver), [(6, 7), (2, 5), (4, 5), (6, 5), (8, 5), (4, 7)].map(Ok));
     }
 
     #[test]

@@ -39,9 +39,13 @@ impl<T: 'static, M: Time, R: Route<T>> Outlet<T, M, R> {
         self.overflow.exceeded::<(T, M::Stamp)>()
     }
 
+    /// How many records are staged: since the last flush, or for longer where rings are full.
+    pub(super) fn staged(&self) -> usize {
+        self.targets.iter().map(Sender::staged).sum()
+    }
+
     fn check_overflow(&self) -> Result<()> {
-        let waiting: usize = self.targets.iter().map(Sender::staged).sum();
-        if waiting > self.overflow_records {
+        if self.staged() > self.overflow_records {
             return Err(self.exceeded());
         }
         Ok(())

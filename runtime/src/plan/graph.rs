@@ -120,6 +120,8 @@ pub struct EdgeSpec {
     /// How many cuts were compiled for it. The last one makes it, as the last of several partitioners counts; the
     /// others let records through.
     pub cuts: u32,
+    /// Whether records of a step may be combined in front of it, if it is cut.
+    pub two_phases: bool,
     /// What a record takes in a ring, with its event time; known once the pipelines have been asked.
     pub record_bytes: Option<usize>,
 }
@@ -169,6 +171,7 @@ impl Graph {
             can_cut: false,
             must_cut: false,
             cuts: 0,
+            two_phases: false,
             record_bytes: None,
         });
         self.edges.len() - 1

@@ -1,20 +1,20 @@
 //! The first phase: records of one key and pane that meet within a step are combined before they cross the edge.
 //!
 //! There is a place for each of some hundred hashes, and one key in it; another one that comes there lets it out. So
-//! nothing is searched for, and the most that is kept is fixed. The first record crosses as it came, so its key is not
-//! cloned, and a record that meets no other costs nothing behind the edge.
+//! nothing is searched for, and the most that is kept is fixed. A record that meets no other crosses as it came.
 //!
 //! A record that the watermark has reached may be late behind the edge, so it passes as a record. Others cannot be, as
-//! long as this side has never been idle; once it was, time behind the edge may be ahead of it.
+//! long as this side has never been idle; once it was, time behind the edge may be ahead of it. What passes lets out
+//! first what is there of its key and pane: so a key's records stay in the order in which they came.
 
 use slotflow_runtime::edge::combine::{BuildCombine, Combine};
 use slotflow_runtime::{Key, MAX_TIMESTAMP, MIN_TIMESTAMP, Result, SubtaskContext, TimeSaid, Timestamp};
 
-use super::partial::{Others, Partial, PartialOf};
+use super::gather::Gather;
 use super::switch::Switch;
 use crate::keyed::KeySelector;
+use crate::window::Sliding;
 use crate::window::shape::Shape;
-use crate::window::{Merge, Sliding};
 
 /// How much memory the places take, if a hundred are not more: most of a core's first cache, and not all of it.
 const PLACES_BYTES: usize = 32 * 1024;
@@ -26,29 +26,36 @@ const LEAST_PLACES: usize = 64;
 /// 6.4).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Describes the first phase of a window's aggregate.
+/// Describes the first phase of windows.
 #[derive(Clone)]
-pub struct LocalPlan<S, A> {
-    pub(super) selector: S,
-    pub(super) aggregate: A,
-    pub(super) windows: Sliding,
+pub struct LocalPlan<S, G> {
+    selector: S,
+    gather: G,
+    windows: Sliding,
     /// Whether a late record must arrive by itself, because its window fires again for it.
-    pub(super) lateness: bool,
+    lateness: bool,
+    /// Up to where records pass.
+    reached: Timestamp,
 }
 
-impl<S, A> LocalPlan<S, A> {
-    pub(super) fn new((selector, aggregate): (S, A), windows: Sliding, lateness_ms: Timestamp) -> Self {
-        LocalPlan { selector, aggregate, windows, lateness: lateness_ms > 0 }
+impl<S, G> LocalPlan<S, G> {
+    pub(super) fn new((selector, gather): (S, G), windows: Sliding, lateness_ms: Timestamp) -> Self {
+        LocalPlan { selector, gather, windows, lateness: lateness_ms > 0, reached: MIN_TIMESTAMP }
+    }
+
+    /// The same without combining anything.
+    pub(super) fn resting(self) -> Self {
+        LocalPlan { reached: MAX_TIMESTAMP, ..self }
     }
 }
 
 /// What combines the records of one subtask.
-pub struct Local<T, S: KeySelector<T>, A: Merge<T>> {
+pub struct Local<T, S, G: Gather<T>> {
     selector: S,
-    aggregate: A,
+    gather: G,
     lateness: bool,
     /// Apart, because a chain is moved at each step, and best small.
-    kept: Box<Kept<PartialOf<T, A>>>,
+    kept: Box<Kept<G::Out>>,
 }
 
 /// What is kept until the step ends.
@@ -56,7 +63,7 @@ struct Kept<P> {
     shape: Shape,
     /// The pane of the last record, and up to where it goes.
     pane: (Timestamp, Timestamp),
-    /// Records up to here pass.
+    /// Records up to here pass; at the end of time all do, for good.
     reached: Timestamp,
     places: Vec<Option<Place<P>>>,
     /// Which places have something.
@@ -70,17 +77,17 @@ struct Place<P> {
     pane: Timestamp,
     /// That of the first record, which is as good as any other of the pane.
     time: Timestamp,
-    partial: P,
+    gathered: P,
 }
 
 impl<P> Kept<P> {
-    fn new(shape: Shape) -> Self {
+    fn new(shape: Shape, reached: Timestamp) -> Self {
         let fit = (PLACES_BYTES / size_of::<Option<Place<P>>>()).max(LEAST_PLACES);
         let places = 1 << fit.ilog2();
         Kept {
             shape,
             pane: (0, 0),
-            reached: MIN_TIMESTAMP,
+            reached,
             places: std::iter::repeat_with(|| None).take(places).collect(),
             taken: Vec::with_capacity(places),
             switch: Switch::default(),
@@ -113,69 +120,93 @@ impl<P> Kept<P> {
         }
         before
     }
+
+    /// Takes what is in a place.
+    #[cold]
+    fn take(&mut self, at: usize) -> Option<Place<P>> {
+        let place = self.places[at].take()?;
+        self.switch.gives();
+        self.taken.retain(|taken| *taken != at as u32);
+        Some(place)
+    }
 }
 
-impl<T, S, A> Local<T, S, A>
+impl<T, S, G> Local<T, S, G>
 where
-    T: 'static,
     S: KeySelector<T>,
-    A: Merge<T>,
+    for<'r> S::Key<'r>: PartialEq,
+    G: Gather<T>,
 {
-    /// Whether the place has this record's key, which is then added.
+    /// Adds a record to its place, if the place has its key; else gives it back.
     #[inline(always)]
-    fn join(&mut self, at: usize, (hash, pane): (u64, Timestamp), record: T) -> Option<T>
-    where
-        for<'r> S::Key<'r>: PartialEq,
-    {
-        let Local { selector, aggregate, kept, .. } = self;
+    fn join(&mut self, at: usize, (hash, pane): (u64, Timestamp), record: T) -> Option<T> {
+        let Local { selector, gather, kept, .. } = self;
         let Some(place) = &mut kept.places[at] else { return Some(record) };
         if place.hash != hash || place.pane != pane {
             return Some(record);
         }
-        let Partial { record: first, others } = &mut place.partial;
-        if selector.key(first) != selector.key(&record) {
+        let mut same = |a: &T, b: &T| selector.key(a) == selector.key(b);
+        if !same(G::record(&place.gathered), &record) {
             return Some(record);
         }
-        let others = others.get_or_insert_with(|| Others { acc: aggregate.create(), records: 0 });
-        aggregate.add(&mut others.acc, record);
-        others.records += 1;
-        None
+        let refused = gather.join(&mut place.gathered, record, same);
+        if refused.is_some() {
+            kept.reached = MAX_TIMESTAMP;
+        }
+        refused
+    }
+
+    /// Lets a record pass.
+    #[cold]
+    #[inline(never)]
+    fn pass(&mut self, at: usize, (record, time): (T, Timestamp), out: &mut impl FnMut(G::Out, Timestamp)) {
+        self.kept.take(at).into_iter().for_each(|place| out(place.gathered, place.time));
+        out(G::alone(record), time);
     }
 }
 
-impl<T, S, A> Combine for Local<T, S, A>
+impl<T, S, G> Combine for Local<T, S, G>
 where
-    T: 'static,
+    T: Send + 'static,
     S: KeySelector<T>,
     for<'r> S::Key<'r>: PartialEq,
-    A: Merge<T, Acc: Send>,
-    T: Send,
+    G: Gather<T>,
 {
     type In = T;
-    type Out = PartialOf<T, A>;
+    type Out = G::Out;
 
     #[inline(always)]
-    fn add(&mut self, record: T, time: Timestamp, out: &mut impl FnMut(Self::Out, Timestamp)) {
-        if time <= self.kept.reached || !self.kept.switch.takes() {
-            return out(Partial { record, others: None }, time);
-        }
+    fn alone(record: T) -> G::Out {
+        G::alone(record)
+    }
+
+    #[inline(always)]
+    fn add(&mut self, record: T, time: Timestamp, out: &mut impl FnMut(G::Out, Timestamp)) {
         let (hash, pane) = (self.selector.key(&record).hash(), self.kept.pane_of(time));
         let at = self.kept.place_of(hash, pane);
+        if time <= self.kept.reached {
+            return self.pass(at, (record, time), out);
+        }
+        self.kept.switch.takes();
         let Some(record) = self.join(at, (hash, pane), record) else { return };
-        let place = Place { hash, pane, time, partial: Partial { record, others: None } };
+        let place = Place { hash, pane, time, gathered: G::alone(record) };
         if let Some(before) = self.kept.put(at, place) {
-            out(before.partial, before.time);
+            out(before.gathered, before.time);
         }
     }
 
     #[inline]
-    fn release(&mut self, out: &mut impl FnMut(Self::Out, Timestamp)) {
+    fn release(&mut self, out: &mut impl FnMut(G::Out, Timestamp)) {
         let Kept { places, taken, switch, .. } = &mut *self.kept;
         for place in taken.drain(..).filter_map(|at| places[at as usize].take()) {
             switch.gives();
-            out(place.partial, place.time);
+            out(place.gathered, place.time);
         }
-        switch.is_even();
+    }
+
+    #[inline]
+    fn rests(&mut self) -> usize {
+        if self.kept.reached == MAX_TIMESTAMP { usize::MAX } else { self.kept.switch.rests() }
     }
 
     #[inline(always)]
@@ -186,25 +217,26 @@ where
     fn said(&mut self, said: TimeSaid) {
         let reached = match said {
             TimeSaid::Watermark(watermark) => watermark,
-            TimeSaid::Idle if self.lateness => MAX_TIMESTAMP,
+            // A record that is late behind the edge has to be told from the others of its key.
+            TimeSaid::Idle if self.lateness || !G::COUNTS => MAX_TIMESTAMP,
             TimeSaid::Idle => return,
         };
         self.kept.reached = reached.max(self.kept.reached);
     }
 }
 
-impl<T, S, A> BuildCombine<T> for LocalPlan<S, A>
+impl<T, S, G> BuildCombine<T> for LocalPlan<S, G>
 where
     T: Send + 'static,
     S: KeySelector<T>,
     for<'r> S::Key<'r>: PartialEq,
-    A: Merge<T, Acc: Send> + Clone + Send,
+    G: Gather<T>,
 {
-    type Out = PartialOf<T, A>;
-    type Combine = Local<T, S, A>;
+    type Out = G::Out;
+    type Combine = Local<T, S, G>;
 
     fn build(self, _: &SubtaskContext) -> Result<Self::Combine> {
-        let LocalPlan { selector, aggregate, windows, lateness } = self;
-        Ok(Local { selector, aggregate, lateness, kept: Box::new(Kept::new(Shape::new(windows)?)) })
+        let LocalPlan { selector, gather, windows, lateness, reached } = self;
+        Ok(Local { selector, gather, lateness, kept: Box::new(Kept::new(Shape::new(windows)?, reached)) })
     }
 }

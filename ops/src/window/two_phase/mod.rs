@@ -1,7 +1,10 @@
-//! Aggregates of windows in two phases: records are combined before the exchange, and what they come to behind it.
+//! Windows in two phases: records are combined before the exchange, and what they come to behind it.
 
+mod gather;
 mod local;
+mod one_phase;
 mod partial;
+mod reduced;
 mod switch;
 mod two_phases;
 
@@ -16,8 +19,11 @@ use super::{
 use crate::keyed::{ByKey, KeySelector, KeyedStream};
 use crate::stream::lead_to;
 use crate::{CutBefore, Stream};
+pub use gather::{Gather, Joined, Partials};
 pub use local::{Local, LocalPlan};
+pub use one_phase::OnePhase;
 pub use partial::{ByPartial, OfPartials, Others, Partial, PartialOf, PartialsDropped};
+pub use reduced::Reduced;
 pub use two_phases::TwoPhases;
 
 /// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where that was
@@ -42,7 +48,7 @@ type InOne<P, W, S, A> = Then<P, WindowPlan<W, S, A, Dropped>>;
 type InTwo<P, S, A> = ThenCombined<
     P,
     ByKey<ByPartial<S>>,
-    LocalPlan<S, A>,
+    LocalPlan<S, Partials<A>>,
     WindowPlan<Sliding, S, A, Dropped>,
     WindowPlan<Sliding, ByPartial<S>, OfPartials<A>, PartialsDropped>,
 >;
@@ -73,6 +79,7 @@ one_phase!(<P> Session, P);
 one_phase!(<P, G> DynamicSession<G>, P);
 one_phase!(<P, W> InProcessingTime<W>, P);
 one_phase!(<P, R> Sliding, Cut<P, R>);
+one_phase!(<P> Sliding, OnePhase<P>);
 
 impl<T, P, S, A> Phased<Sliding, T, S, A> for TwoPhases<Cut<P, ByKey<S>>>
 where
@@ -92,8 +99,10 @@ where
         let KeyedStream { stream, selector, assigner } = keyed;
         let Stream { env, last, open_edge, pipe: TwoPhases(Cut { pipe, route, .. }) } = stream;
         let (operator, edge) = lead_to(env, last, open_edge, "window", Role::Operator);
+        env.graph(|graph| graph.edges[edge].two_phases = true);
         let route = ByKey(ByPartial(route.0));
-        let combine = LocalPlan::new((selector.clone(), aggregate.clone()), windows, lateness_ms);
+        let gather = Partials(aggregate.clone());
+        let combine = LocalPlan::new((selector.clone(), gather), windows, lateness_ms);
         let fused = WindowPlan {
             selector: selector.clone(),
             assigner,

@@ -1,10 +1,10 @@
 //! Whether it pays to combine records: tried now and then, and left alone where it does not.
 
 /// How many records a trial takes at least (a guess: some steps, so that one that is cut short decides nothing).
-const TRIAL: u32 = 4096;
+const TRIAL: u32 = 2048;
 
 /// How many records pass uncombined after the first trial that did not pay, and at most, as trials that fail in a row
-/// double it. A trial among 64 Ki records is a sixteenth of them, and among a million one in 250.
+/// double it. A trial among 64 Ki records is a thirty-second of them, and among a million one in 500.
 const PAUSES: (u32, u32) = (1 << 16, 1 << 20);
 
 /// How many records one that crosses the edge must stand for, so that combining pays: what it costs is less than the
@@ -17,25 +17,21 @@ pub(super) struct Switch {
     /// Of the trial that is under way.
     taken: u32,
     given: u32,
-    /// How many records still pass, and how many will after the next trial that does not pay.
-    passing: u32,
+    /// How many records will pass after the next trial that does not pay.
     next: u32,
 }
 
 impl Default for Switch {
     fn default() -> Self {
-        Switch { taken: 0, given: 0, passing: 0, next: PAUSES.0 }
+        Switch { taken: 0, given: 0, next: PAUSES.0 }
     }
 }
 
 impl Switch {
-    /// Whether the next record is to be combined.
+    /// A record is combined.
     #[inline(always)]
-    pub(super) fn takes(&mut self) -> bool {
-        let takes = self.passing == 0;
-        self.passing = self.passing.saturating_sub(1);
-        self.taken += u32::from(takes);
-        takes
+    pub(super) fn takes(&mut self) {
+        self.taken += 1;
     }
 
     /// Something that was combined has crossed the edge.
@@ -44,23 +40,19 @@ impl Switch {
         self.given += 1;
     }
 
-    /// Everything has, so what was taken can be compared with it.
+    /// How many records are to pass. Asked when all that was taken has crossed, so that the two can be compared.
     #[inline(always)]
-    pub(super) fn is_even(&mut self) {
-        if self.taken >= TRIAL {
-            self.judge();
-        }
+    pub(super) fn rests(&mut self) -> usize {
+        if self.taken < TRIAL { 0 } else { self.judge() }
     }
 
     #[cold]
-    fn judge(&mut self) {
-        if self.taken / PAYS < self.given {
-            self.passing = self.next;
-            self.next = (2 * self.next).min(PAUSES.1);
-        } else {
-            self.next = PAUSES.0;
-        }
+    fn judge(&mut self) -> usize {
+        let pays = self.given <= self.taken / PAYS;
         (self.taken, self.given) = (0, 0);
+        let passing = if pays { 0 } else { self.next };
+        self.next = if pays { PAUSES.0 } else { (2 * self.next).min(PAUSES.1) };
+        passing as usize
     }
 }
 
@@ -70,16 +62,19 @@ mod tests {
 
     /// How many of so many records were taken, of which each so-manieth makes something cross the edge.
     fn taken(switch: &mut Switch, records: u32, each: u32) -> u32 {
-        let mut taken = 0;
+        let (mut taken, mut passing) = (0, 0);
         for number in 0..records {
-            if switch.takes() {
-                taken += 1;
-                if number % each == 0 {
-                    switch.gives();
-                }
+            if passing > 0 {
+                passing -= 1;
+                continue;
+            }
+            taken += 1;
+            switch.takes();
+            if number % each == 0 {
+                switch.gives();
             }
             if number % 1024 == 1023 {
-                switch.is_even();
+                passing = switch.rests();
             }
         }
         taken

@@ -29,18 +29,21 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// Aggregates in two phases: Flink's local-global aggregation, for tumbling and sliding windows in event time
     /// directly behind a [`key_by`](Stream::key_by).
     ///
-    /// Records of one key and pane that meet within a step are combined where they come from, and cross the exchange as
-    /// the first of them and one accumulator, which must be `Send`. That adds no latency and changes no result: what is
-    /// combined goes out with its step, in front of the next watermark. It pays where keys are few or some are hot: one
-    /// subtask is no longer asked for each record of a hot key. Where it does not halve what crosses it stops by
-    /// itself, and looks again now and then; but records take more room on their way, so where keys are many it costs
-    /// more than it is worth (PERF.md, two phases), and is for the user to say.
+    /// Records of one key and pane that meet within a step are combined where they come from, and cross the exchange
+    /// as the first of them and one accumulator, which must be `Send`. That adds no latency and changes no result:
+    /// what is combined goes out with its step, in front of the next watermark. It pays where keys are few or some
+    /// are hot: one subtask is no longer asked for each record of a hot key. Where it does not halve what crosses it
+    /// stops by itself, and looks again now and then; but records take more room on their way, so where keys are many
+    /// it costs more than it is worth (PERF.md, two phases), and is for the user to say.
     ///
     /// With [`allowed_lateness`](WindowedStream::allowed_lateness), a subtask whose sources have been idle once
     /// combines nothing any more; by default a second of silence is enough. While it was idle time may have gone on
-    /// behind the exchange, nobody tells it how far, and each late record has to arrive by itself, as its window fires
-    /// again for it. Where that matters, say [`never_idle`](crate::Watermarks::never_idle), or with
+    /// behind the exchange, nobody tells it how far, and each late record has to arrive by itself, as its window
+    /// fires again for it. Where that matters, say [`never_idle`](crate::Watermarks::never_idle), or with
     /// [`idle_after`](crate::Watermarks::idle_after) a silence that is rare.
+    ///
+    /// A [`reduce`](WindowedStream::reduce) has two phases by itself, in a form that costs nothing where it does not
+    /// pay; asked for, it has this one, which goes on behind idle sources and is for records that own memory, too.
     ///
     /// [`aggregate_split`](WindowedStream::aggregate_split), which keeps late records, `process`, triggers and
     /// windows of other kinds have one phase always.
@@ -60,11 +63,16 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// # Ok::<(), Error>(())
     /// ```
     pub fn two_phases(self) -> WindowedStream<'env, TwoPhases<P>, S, W> {
+        self.behind(TwoPhases)
+    }
+
+    /// The same behind a pipeline that says more.
+    pub(super) fn behind<Q>(self, say: impl FnOnce(P) -> Q) -> WindowedStream<'env, Q, S, W> {
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
         let KeyedStream { stream, selector, assigner } = keyed;
         let Stream { env, last, open_edge, pipe } = stream;
-        let stream = Stream { env, last, open_edge, pipe: TwoPhases(pipe) };
-        let keyed = KeyedStream { stream, selector, assigner };
+        let keyed =
+            KeyedStream { stream: Stream { env, last, open_edge, pipe: say(pipe) }, selector, assigner };
         WindowedStream { keyed, windows, lateness_ms, parallelism }
     }
 }

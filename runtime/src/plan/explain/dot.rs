@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::text::crossed;
+use super::text::{crossed, spread};
 use super::{ExplainedEdge, Explanation};
 
 /// The whole graph. Writing to a `String` cannot fail, so results of `write!` are dropped.
@@ -31,8 +31,8 @@ fn cluster(dot: &mut String, explanation: &Explanation, number: usize, group: &s
 }
 
 fn arrow(dot: &mut String, edge: &ExplainedEdge) {
-    let ExplainedEdge { from, to, partitioner, crosses, order, .. } = edge;
-    let (label, hint) = (format!("{partitioner}\n{}", crossed(crosses)), quoted(order));
+    let ExplainedEdge { from, to, crosses, order, .. } = edge;
+    let (label, hint) = (format!("{}\n{}", spread(edge), crossed(crosses)), quoted(order));
     let _ = writeln!(dot, "  c{from} -> c{to} [label={}, tooltip={hint}];", quoted(&label));
 }
 

@@ -82,6 +82,8 @@ struct ExplainedEdge {
     from: usize,
     to: usize,
     partitioner: &'static str,
+    /// Whether records of a step are combined before they cross it, where that pays.
+    two_phases: bool,
     rings: usize,
     /// How many records each of them holds.
     ring_records: Option<usize>,
@@ -222,6 +224,7 @@ fn explained_edge(
         from: spec.from,
         to: spec.to,
         partitioner: spec.partitioner.name(),
+        two_phases: plan.graph.edges[edge].two_phases,
         rings: crossed.len(),
         ring_records: spec.ring.map(|ring| ring.records),
         ring_bytes: spec.ring.map(|ring| ring.bytes() * crossed.len()),
@@ -287,9 +290,13 @@ mod tests {
     }
 
     fn explained(toml: &str) -> Explanation {
+        of(graph(), toml)
+    }
+
+    fn of(graph: Graph, toml: &str) -> Explanation {
         let config = Config::from_toml(toml).unwrap();
         let probe = Probe::run(Tree::server("0-3").root());
-        let plan = Plan::new(graph(), &config).unwrap();
+        let plan = Plan::new(graph, &config).unwrap();
         let placement = Placement::choose(&probe, &config, &plan.slot_cpus()).unwrap();
         let lease: Vec<usize> = (0..plan.slots).collect();
         Explanation::new(&plan, &placement, &probe.topology, &lease)
@@ -310,6 +317,16 @@ mod tests {
     #[test]
     fn the_json_of_a_small_job_is_golden() {
         assert_eq!(explained(THREE).json(), include_str!("golden/plan.json").trim_end());
+    }
+
+    #[test]
+    fn an_edge_that_combines_where_that_pays_says_so() {
+        let mut graph = graph();
+        graph.edges[1].two_phases = true;
+        let explanation = of(graph, THREE);
+        assert!(explanation.text().contains("0 -> 1  hash in two phases where that pays, 9 rings"));
+        assert!(explanation.dot().contains("c0 -> c1 [label=\"hash in two phases where that pays\\n"));
+        assert!(explanation.json().contains("\"two_phases\": true"));
     }
 
     #[test]

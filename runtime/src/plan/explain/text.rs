@@ -60,10 +60,16 @@ fn core((number, core): (usize, &ExplainedCore)) -> Vec<String> {
 }
 
 fn edge(edge: &ExplainedEdge) -> String {
-    let ExplainedEdge { from, to, partitioner, rings, crosses, order, .. } = edge;
-    let plural = if *rings == 1 { "" } else { "s" };
+    let ExplainedEdge { from, to, rings, crosses, order, .. } = edge;
+    let (spread, plural) = (spread(edge), if *rings == 1 { "" } else { "s" });
     let (crossed, room) = (crossed(crosses), room(edge).unwrap_or_default());
-    format!("{from} -> {to}  {partitioner}, {rings} ring{plural}{room} ({crossed}); {order}")
+    format!("{from} -> {to}  {spread}, {rings} ring{plural}{room} ({crossed}); {order}")
+}
+
+/// How an edge spreads its records.
+pub(super) fn spread(edge: &ExplainedEdge) -> String {
+    let phases = if edge.two_phases { " in two phases where that pays" } else { "" };
+    format!("{}{phases}", edge.partitioner)
 }
 
 /// How much an edge's rings hold, if that is known.
