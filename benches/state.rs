@@ -6,10 +6,13 @@
 //!
 //! No criterion: each number is of one run that grows, and a step that is slow once is what is looked for.
 
+#[path = "common/histogram.rs"]
+mod histogram;
+
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::time::Instant;
 
+use histogram::Steps;
 use slotflow::prelude::*;
 use slotflow::runtime::testing::subtask;
 use slotflow::runtime::{Arena, Blame, Build};
@@ -43,27 +46,6 @@ fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
-/// How many steps took at most 1, 2, 4, ... microseconds.
-#[derive(Default)]
-struct Steps([u64; 24]);
-
-impl Steps {
-    fn time(&mut self, step: impl FnOnce()) {
-        let begun = Instant::now();
-        step();
-        let us = begun.elapsed().as_micros() as u64;
-        self.0[(us.max(1).next_power_of_two().ilog2() as usize).min(23)] += 1;
-    }
-
-    fn show(&self, name: &str) {
-        let all: u64 = self.0.iter().sum();
-        println!("{name}: {all} steps of {STEP} records");
-        for (power, steps) in self.0.iter().enumerate().filter(|(_, steps)| **steps > 0) {
-            println!("  up to {:>8} us: {steps:>8}", 1u64 << power);
-        }
-    }
 }
 
 /// Runs `step` for each stretch of keys, and tells what they take and how long the steps were.

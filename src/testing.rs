@@ -70,7 +70,7 @@
 //! An operator of the engine's own kind is checked with lines of marbles by
 //! [`slotflow_runtime::testing`](crate::runtime::testing).
 
-pub use slotflow_ops::{keyed_process, process};
+pub use slotflow_ops::{aggregate_windows, keyed_process, process};
 pub use slotflow_runtime::testing::{CountingAllocator, Harness, allocations, assert_no_alloc};
 
 use slotflow_io::{Collected, FromIterator, from_iterator};

@@ -90,5 +90,5 @@ pub use window::{
     Reduced, Session, SessionWindows, Sides, Sliding, SlidingCountPlan, SlidingCountWindowed,
     SlidingCountWindows, Span, TimeEvictor, Timing, Trigger, TriggerContext, TriggerResult, TriggeredPlan,
     TriggeredStream, TriggeredWindows, Tumbling, TwoPhases, Unevicted, Whole, WindowAssigner, WindowFiring,
-    WindowPlan, WindowRecord, WindowResult, WindowedStream, Windows,
+    WindowPlan, WindowRecord, WindowResult, WindowedStream, Windows, aggregate_windows,
 };

@@ -5,6 +5,8 @@
 //!    is one: its keys fire. Of sliding ones the panes' keys go into the stacks, and the stacks' keys fire.
 //! 3. A pane that late records may still change is retained after that, and its windows fire again with each.
 //!
+//! 4. While columns become tables there are no panes: records are held, and whatever comes behind them waits.
+//!
 //! So a watermark costs as much as there is to fire, however many keys are open. Each phase keeps its cursor: a
 //! call that has used up its budget says so, and the next goes on behind it.
 
@@ -34,7 +36,8 @@ where
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let state = State::new(Shape::new(self.windows)?, self.lateness_ms, self.assigner.hashes_of(subtask));
         let state = Box::new(state);
-        Ok(AlignedWindows { selector: self.selector, aggregate: self.aggregate, late: self.late, state })
+        let WindowPlan { selector, aggregate, late, .. } = self;
+        Ok(AlignedWindows { selector, aggregate, late, state, held: Vec::new() })
     }
 }
 
@@ -45,6 +48,8 @@ pub struct AlignedWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
     late: L,
     /// Apart, because an operator is moved at each step, and best small.
     state: Box<State<S::Stored, A::Acc>>,
+    /// Records that wait, with their times, until columns have become tables: the rest of a step.
+    held: Vec<(T, Timestamp)>,
 }
 
 /// What is being done about a watermark, and how far it has come.
@@ -195,15 +200,18 @@ where
     #[cold]
     #[inline(never)]
     fn add_after_all<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
-        let start = self.state.shape.pane_of(ctx.timestamp());
-        if !self.state.is_open(start) {
-            return self.behind(record, ctx, out);
-        }
-        let mut record = Some(record);
+        let (time, mut record) = (ctx.timestamp(), Some(record));
+        let start = self.state.shape.pane_of(time);
         // Twice at most: where there is a pane, a key may still be one too many.
-        while let Some(again) = record {
-            self.state.make_room(start);
-            record = self.add(again, None, start);
+        while let Some(again) = record.take() {
+            if self.state.is_becoming() {
+                self.held.push((again, time));
+            } else if self.state.is_open(start) {
+                self.state.make_room(start);
+                record = self.add(again, None, start);
+            } else {
+                self.behind(again, ctx, out);
+            }
         }
     }
 
@@ -211,13 +219,17 @@ where
     /// or it is late.
     #[cold]
     fn behind<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
-        let AlignedWindows { selector, aggregate, late, state } = self;
+        let AlignedWindows { selector, aggregate, late, state, held } = self;
         let start = state.shape.pane_of(ctx.timestamp());
         if !state.can_change(start) {
             late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
             return;
         }
         let key = S::store(selector.key(&record));
+        state.relieve();
+        if state.is_becoming() {
+            return held.push((record, ctx.timestamp()));
+        }
         let mut acc = aggregate.create();
         aggregate.add(&mut acc, record);
         if *state.shape.ends_of(start).end() > state.closed_to {
@@ -226,6 +238,21 @@ where
         if state.retain(&key, start, &acc, aggregate) {
             self.fire_again(start, key, ctx, out);
         }
+    }
+
+    /// Goes on becoming tables, and with what was held meanwhile, which is a step of its own.
+    fn settle_down<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
+        if self.state.become_more() == Flow::More {
+            return Flow::More;
+        }
+        let own = ctx.timestamp();
+        for (record, time) in std::mem::take(&mut self.held) {
+            ctx.set_timestamp(time);
+            // Out of line: one more place where a record is added would be one too many for the loop over records.
+            self.add_after_all(record, ctx, out);
+        }
+        ctx.set_timestamp(own);
+        Flow::Done
     }
 
     /// The windows of this pane that have fired do so again for a key.
@@ -300,6 +327,9 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
+        if self.settle_down(ctx, out) == Flow::More {
+            return Flow::More;
+        }
         self.state.watermark = watermark;
         let mut budget = FIRING_BUDGET;
         loop {
@@ -308,6 +338,10 @@ where
             if flow == Flow::More {
                 return flow;
             }
+            if self.state.is_becoming() {
+                self.state.phase = Phase::Waiting;
+                return Flow::More;
+            }
             self.state.phase = self.state.next();
             if let Phase::Waiting = self.state.phase {
                 return Flow::Done;
@@ -315,9 +349,26 @@ where
         }
     }
 
-    fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
-        self.late.ended(ctx);
-        Flow::Done
+    /// At once, as long as columns are becoming tables.
+    #[inline(always)]
+    fn due_ns(&self) -> u64 {
+        if self.state.is_becoming() || !self.held.is_empty() { 0 } else { u64::MAX }
+    }
+
+    fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
+        self.settle_down(ctx, out)
+    }
+
+    fn settle<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
+        self.settle_down(ctx, out)
+    }
+
+    fn end<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
+        let flow = self.settle_down(ctx, out);
+        if flow == Flow::Done {
+            self.late.ended(ctx);
+        }
+        flow
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

@@ -7,12 +7,13 @@
 //!
 //! A column is as long as there are keys, however few of them the pane has. So this is for few keys, for panes that are
 //! near each other and have many of the keys, and for windows of few panes; elsewhere, or from then on,
-//! [`Tables`](super::tables::Tables) serve, and take over what there is.
+//! [`Tables`](super::tables::Tables) serve, and take over what there is ([`Becoming`](super::becoming::Becoming)).
 
 use std::mem::needs_drop;
 
 use slotflow_runtime::{Flow, Hint, Key, Timestamp};
 
+use super::becoming::Becoming;
 use super::column_stacks::ColumnStacks;
 use super::shape::{FARTHEST, Shape};
 use super::spare::Spare;
@@ -24,7 +25,7 @@ use crate::keyed::Segments;
 /// The most that a column takes, so that some are in a core's second cache: 4,096 keys of 16 bytes.
 const COLUMN_BYTES: usize = 64 * 1024;
 
-/// The most panes of a sliding window (a guess: with the columns above, 8 MiB and a conversion of milliseconds).
+/// The most panes of a sliding window (a guess: with the columns above, 8 MiB, and some milliseconds to become tables).
 const MOST_PANES: Timestamp = 128;
 
 /// A pane is sparse that has less than a sixteenth of the keys; after so many in a row it is tables that serve, unless
@@ -35,6 +36,9 @@ const FEW_KEYS: usize = if cfg!(test) { 2 } else { 64 };
 
 /// How many panes the ring has; a power of two (a guess: disorder seldom spans more). Few in tests, too.
 const RING: usize = if cfg!(test) { 4 } else { 64 };
+
+/// How many cells are looked at when numbers are given to others: more would make a long step (PERF.md, steps).
+const MOST_CELLS: usize = 32 * 1024;
 
 /// The longest pane, some three days: the quotient is exact for panes up to this (see [`Columns::pane_at`]).
 const LONGEST_MS: Timestamp = 1 << 28;
@@ -323,10 +327,13 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
     }
 
     /// Forgets the keys that have nothing in any pane; `false` if that is less than half of them, so that it is not
-    /// worth while.
+    /// worth while, or if there is too much to look at.
     pub(super) fn compact(&mut self) -> bool {
-        let mut kept = vec![false; self.keys.len()];
         let columns = || self.ring.iter().map(|column| &column.cells).chain(self.stacks.columns());
+        if columns().map(Vec::len).sum::<usize>() > MOST_CELLS {
+            return false;
+        }
+        let mut kept = vec![false; self.keys.len()];
         for cells in columns() {
             kept.iter_mut().zip(cells).for_each(|(kept, cell)| *kept |= cell.is_some());
         }
@@ -344,22 +351,15 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         true
     }
 
-    /// The same as tables.
-    pub(super) fn into_tables(self) -> Tables<K, A> {
-        let mut panes = Panes::new(self.shape, self.hashes);
+    /// The same, as what becomes tables.
+    pub(super) fn into_becoming(self) -> Becoming<K, A> {
         let starts: Vec<_> = (0..RING).map(|after| self.start_of(after)).collect();
         let mut ring = self.ring;
         ring.rotate_left(self.first);
-        for (start, column) in starts.into_iter().zip(*ring).filter(|(_, column)| column.keys > 0) {
-            panes.turn_to(start);
-            for (key, acc) in self.keys.iter().zip(column.cells).filter_map(|(key, acc)| Some((key, acc?))) {
-                panes.value(None, key.clone(), |known, key| known == key, |key| (key, acc));
-            }
-        }
-        let mut tables = Tables::new(panes, self.hashes);
-        let stacks = (0..self.keys.len()).map(|number| self.stacks.of(number));
-        self.keys.iter().zip(stacks).for_each(|(key, stacks)| tables.restack(key, stacks));
-        tables
+        let panes = starts.into_iter().zip(*ring).filter(|(_, column)| column.keys > 0);
+        let panes = panes.map(|(start, column)| (start, column.cells)).collect();
+        let tables = Tables::new(Panes::new(self.shape, self.hashes), self.hashes);
+        Becoming::new(self.keys, panes, self.stacks, tables)
     }
 }
 

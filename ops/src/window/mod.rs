@@ -1,6 +1,8 @@
 //! Windows: what the records of a key come to between two points in time.
 
 mod aligned;
+mod becoming;
+mod by_hand;
 mod co_group;
 mod column_stacks;
 mod columns;
@@ -33,6 +35,7 @@ use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Build, Cloned, Context, Output, Owned, Result, Routed, Timestamp};
 
 pub use aligned::AlignedWindows;
+pub use by_hand::aggregate_windows;
 pub use co_group::{Pairs, Sides};
 pub use count::{CountPlan, CountWindowed, CountWindows};
 pub use count_sliding::{SlidingCountPlan, SlidingCountWindowed, SlidingCountWindows};

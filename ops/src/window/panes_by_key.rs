@@ -1,10 +1,13 @@
 //! What one subtask keeps of tumbling and sliding windows: its panes, in columns or in tables, and how far they have
 //! been fired.
 
+use std::ops::Add;
+
 use slotflow_runtime::{Flow, Key, MIN_TIMESTAMP, Timestamp};
 
 use super::Merge;
 use super::aligned::Phase;
+use super::becoming::{Becoming, PORTION};
 use super::columns::Columns;
 use super::merge::Heap;
 use super::panes::Panes;
@@ -50,6 +53,9 @@ pub(super) struct State<K, A> {
     pub(super) lateness: Timestamp,
     hashes: (u64, u64),
     pub(super) panes: PanesByKey<K, A>,
+    /// Columns that are becoming tables: until that is over `panes` are tables that take nothing, so that a record that
+    /// is added need not be asked for a third form.
+    becoming: Option<Box<Becoming<K, A>>>,
     pub(super) heap: Heap,
     /// The last end of a window that event time has passed.
     pub(super) closed_to: Timestamp,
@@ -68,6 +74,7 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
             lateness,
             hashes,
             panes: columns.map_or_else(tables, PanesByKey::Columns),
+            becoming: None,
             heap: Heap::default(),
             closed_to: MIN_TIMESTAMP,
             watermark: MIN_TIMESTAMP,
@@ -162,7 +169,7 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
     }
 
     /// Sees to it that columns have numbers for new keys, if there are any columns.
-    fn relieve(&mut self) {
+    pub(super) fn relieve(&mut self) {
         if let PanesByKey::Columns(columns) = &mut self.panes
             && columns.is_full()
             && !columns.compact()
@@ -172,15 +179,32 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
     }
 
     fn become_tables(&mut self) {
-        let none = Tables::new(Panes::new(self.shape, self.hashes), self.hashes);
-        let panes = std::mem::replace(&mut self.panes, PanesByKey::Tables(none));
-        self.panes = match panes {
-            PanesByKey::Columns(columns) => PanesByKey::Tables(columns.into_tables()),
-            tables @ PanesByKey::Tables(_) => tables,
-        };
+        let none = Tables::new(Panes::new(self.shape, self.hashes), self.hashes).closed_to_all();
+        match std::mem::replace(&mut self.panes, PanesByKey::Tables(none)) {
+            PanesByKey::Columns(columns) => self.becoming = Some(Box::new(columns.into_becoming())),
+            tables @ PanesByKey::Tables(_) => self.panes = tables,
+        }
     }
 
-    /// Something that belongs to a pane which has been closed, and which is still to fire.
+    /// Whether columns are becoming tables.
+    #[inline(always)]
+    pub(super) fn is_becoming(&self) -> bool {
+        self.becoming.is_some()
+    }
+
+    /// Goes on becoming tables; done where there is nothing to become, at the next call after the last portion.
+    pub(super) fn become_more(&mut self) -> Flow {
+        let Some(mut becoming) = self.becoming.take() else { return Flow::Done };
+        let mut budget = PORTION;
+        match becoming.go_on(&mut budget) {
+            Flow::Done => self.panes = PanesByKey::Tables(becoming.into_tables()),
+            _ => self.becoming = Some(becoming),
+        }
+        Flow::More
+    }
+
+    /// Something that belongs to a pane which has been closed, and which is still to fire. Columns that are full
+    /// have been [relieved](State::relieve).
     pub(super) fn push_behind<T>(
         &mut self,
         key: &K,
@@ -188,17 +212,12 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
         acc: &A,
         aggregate: &impl Merge<T, Acc = A>,
     ) {
-        if let PanesByKey::Columns(columns) = &mut self.panes {
-            let number = columns.number(None, key, |known, key| known == *key, K::clone);
-            if !columns.is_full() {
-                return columns.push_behind(number, start, acc, aggregate);
-            }
-            self.relieve();
-        }
         match &mut self.panes {
+            PanesByKey::Columns(columns) => {
+                let number = columns.number(None, key, |known, key| known == *key, K::clone);
+                columns.push_behind(number, start, acc, aggregate);
+            }
             PanesByKey::Tables(tables) => tables.push_behind(key, start, acc, aggregate),
-            // There is room now.
-            PanesByKey::Columns(_) => self.push_behind(key, start, acc, aggregate),
         }
     }
 
@@ -217,6 +236,7 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
 
     /// How much there is.
     pub(super) fn size(&self) -> StateSize {
-        self.panes.size().and_bytes(self.heap.bytes())
+        let becoming = self.becoming.as_ref().map(|becoming| becoming.size());
+        becoming.into_iter().fold(self.panes.size(), Add::add).and_bytes(self.heap.bytes())
     }
 }

@@ -168,9 +168,14 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
         self.windows.watermark(watermark, ctx, out)
     }
 
+    /// The windows may want to be called for a reason of their own, too, which a call about time serves as well.
     #[inline(always)]
     fn due_ns(&self) -> u64 {
-        self.due_ns
+        self.due_ns.min(self.windows.due_ns())
+    }
+
+    fn settle<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<O::Out>) -> Flow {
+        self.windows.settle(ctx, out)
     }
 
     /// The clock goes on between the calls of one firing, and with it the watermark: what is next to fire is the

@@ -12,6 +12,10 @@ use super::stacks::{Stacks, stack_of};
 use crate::StateSize;
 use crate::keyed::{Cursor, Segments, Visited};
 
+/// What a key that is put on the stacks counts for besides the visit: it may be a new one there, or its stack may grow,
+/// each some 900 instructions (PERF.md, steps).
+const STACKING: usize = 3;
+
 /// How far the keys of a pane or window have been visited.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Progress {
@@ -40,12 +44,25 @@ pub(super) struct Tables<K, A> {
     pub(super) retained: Retained<K, A>,
     /// How many panes all stacks have.
     stacked: usize,
+    /// Whether no pane is opened.
+    is_closed: bool,
 }
 
 impl<K: Key + Eq + Clone, A: Clone> Tables<K, A> {
     /// Of these panes, for a subtask that has the keys of these hashes.
     pub(super) fn new(panes: Panes<K, A>, hashes: (u64, u64)) -> Self {
-        Tables { panes, stacks: Segments::new(hashes), retained: Retained::new(hashes), stacked: 0 }
+        Tables {
+            panes,
+            stacks: Segments::new(hashes),
+            retained: Retained::new(hashes),
+            stacked: 0,
+            is_closed: false,
+        }
+    }
+
+    /// The same, in which no pane is opened.
+    pub(super) fn closed_to_all(self) -> Self {
+        Tables { is_closed: true, ..self }
     }
 
     /// Whether closed panes have something that is still to fire.
@@ -67,9 +84,9 @@ impl<K: Key + Eq + Clone, A: Clone> Tables<K, A> {
         progress: &mut Progress,
         budget: &mut usize,
         retains: bool,
-        visit: impl FnMut(&K, &mut A),
+        mut visit: impl FnMut(&K, &mut A),
     ) -> Flow {
-        visit_all(self.panes.oldest_table(), progress, budget, retains, visit)
+        visit_all(self.panes.oldest_table(), progress, budget, retains, |key, acc, _| visit(key, acc))
     }
 
     /// Puts the oldest pane on the stacks, and shows what it has; its keys are kept if the pane will be retained.
@@ -82,7 +99,8 @@ impl<K: Key + Eq + Clone, A: Clone> Tables<K, A> {
     ) -> Flow {
         let Tables { panes, stacks, stacked, .. } = self;
         let Some(start) = panes.oldest() else { return Flow::Done };
-        visit_all(panes.oldest_table(), progress, budget, retains, |key, acc| {
+        visit_all(panes.oldest_table(), progress, budget, retains, |key, acc, spent| {
+            *spent += STACKING;
             stack_of(stacks, key).push(start, acc, aggregate);
             *stacked += 1;
             show(acc);
@@ -165,7 +183,7 @@ impl<K: Key + Eq + Clone, A: Clone> Tables<K, A> {
             return true;
         }
         let start = shape.pane_of(timestamp);
-        let open = start + shape.pane > closed_to;
+        let open = start + shape.pane > closed_to && !self.is_closed;
         if open {
             self.panes.turn_to(start);
         }
@@ -185,13 +203,13 @@ fn visit_all<K: Key, A>(
     progress: &mut Progress,
     budget: &mut usize,
     retains: bool,
-    mut visit: impl FnMut(&K, &mut A),
+    mut visit: impl FnMut(&K, &mut A, &mut usize),
 ) -> Flow {
     let Some(table) = table else { return Flow::Done };
     let Progress { cursor, keys, .. } = progress;
-    let visit = |key: &K, acc: &mut A, _: &mut usize| {
+    let visit = |key: &K, acc: &mut A, spent: &mut usize| {
         *keys += 1;
-        visit(key, acc);
+        visit(key, acc, spent);
         Visited::Kept
     };
     if retains { table.visit(cursor, budget, visit) } else { table.empty(cursor, budget, visit) }
