@@ -4,17 +4,19 @@
 //! 2. When a watermark passes the end of a window, the panes up to there are closed. Of tumbling windows a pane
 //!    is one: its keys fire. Of sliding ones the panes' keys go into the stacks, and the stacks' keys fire.
 //! 3. A pane that late records may still change is retained after that, and its windows fire again with each.
-//!
 //! 4. While columns become tables there are no panes: records are held, and whatever comes behind them waits.
 //!
 //! So a watermark costs as much as there is to fire, however many keys are open. Each phase keeps its cursor: a
 //! call that has used up its budget says so, and the next goes on behind it.
+
+use std::collections::VecDeque;
 
 use slotflow_runtime::{
     Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
 
+use super::becoming::PORTION;
 use super::late::Late;
 use super::panes_by_key::{PanesByKey, State};
 use super::processing_time::Due;
@@ -37,7 +39,7 @@ where
         let state = State::new(Shape::new(self.windows)?, self.lateness_ms, self.assigner.hashes_of(subtask));
         let state = Box::new(state);
         let WindowPlan { selector, aggregate, late, .. } = self;
-        Ok(AlignedWindows { selector, aggregate, late, state, held: Vec::new() })
+        Ok(AlignedWindows { selector, aggregate, late, state, held: VecDeque::new() })
     }
 }
 
@@ -48,9 +50,13 @@ pub struct AlignedWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
     late: L,
     /// Apart, because an operator is moved at each step, and best small.
     state: Box<State<S::Stored, A::Acc>>,
-    /// Records that wait, with their times, until columns have become tables: the rest of a step.
-    held: Vec<(T, Timestamp)>,
+    /// Records that wait, with their times, until columns have become tables: the rest of a step, or what an operator in
+    /// front fires meanwhile, but never more than there were cells.
+    held: VecDeque<(T, Timestamp)>,
 }
+
+/// How many of these are added at a time, and twice as many as come for one portion that is moved.
+const HELD: usize = 2 * PORTION;
 
 /// What is being done about a watermark, and how far it has come.
 #[derive(Clone, Copy)]
@@ -72,6 +78,11 @@ where
     A: Merge<T>,
     L: Late<Fired<T, S, A>, T>,
 {
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     #[cfg(test)]
     pub(super) fn panes(&self) -> &PanesByKey<S::Stored, A::Acc> {
         &self.state.panes
@@ -205,7 +216,7 @@ where
         // Twice at most: where there is a pane, a key may still be one too many.
         while let Some(again) = record.take() {
             if self.state.is_becoming() {
-                self.held.push((again, time));
+                self.hold(again, ctx, out);
             } else if self.state.is_open(start) {
                 self.state.make_room(start);
                 record = self.add(again, None, start);
@@ -219,17 +230,17 @@ where
     /// or it is late.
     #[cold]
     fn behind<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
-        let AlignedWindows { selector, aggregate, late, state, held } = self;
-        let start = state.shape.pane_of(ctx.timestamp());
-        if !state.can_change(start) {
-            late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
+        let start = self.state.shape.pane_of(ctx.timestamp());
+        if !self.state.can_change(start) {
+            self.late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
             return;
         }
-        let key = S::store(selector.key(&record));
-        state.relieve();
-        if state.is_becoming() {
-            return held.push((record, ctx.timestamp()));
+        self.state.relieve();
+        if self.state.is_becoming() {
+            return self.hold(record, ctx, out);
         }
+        let AlignedWindows { selector, aggregate, state, .. } = self;
+        let key = S::store(selector.key(&record));
         let mut acc = aggregate.create();
         aggregate.add(&mut acc, record);
         if *state.shape.ends_of(start).end() > state.closed_to {
@@ -240,19 +251,34 @@ where
         }
     }
 
-    /// Goes on becoming tables, and with what was held meanwhile, which is a step of its own.
+    /// Holds a record back. Nobody calls this operator between two that an operator in front fires, so it goes on by
+    /// itself now and then: as it moves as many cells as records come meanwhile, it never holds more than that.
+    fn hold<'s>(&mut self, record: T, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) {
+        self.held.push_back((record, ctx.timestamp()));
+        if self.held.len().is_multiple_of(PORTION) {
+            let _more = self.settle_down(ctx, out);
+        }
+    }
+
+    /// Goes on becoming tables, and then adding what was held meanwhile.
     fn settle_down<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
         if self.state.become_more() == Flow::More {
             return Flow::More;
         }
         let own = ctx.timestamp();
-        for (record, time) in std::mem::take(&mut self.held) {
+        for _ in 0..HELD {
+            let Some((record, time)) = self.held.pop_front() else { break };
             ctx.set_timestamp(time);
             // Out of line: one more place where a record is added would be one too many for the loop over records.
             self.add_after_all(record, ctx, out);
         }
         ctx.set_timestamp(own);
-        Flow::Done
+        if self.held.is_empty() {
+            return Flow::Done;
+        }
+        // What comes now comes behind it.
+        self.state.become_tables();
+        Flow::More
     }
 
     /// The windows of this pane that have fired do so again for a key.
@@ -352,7 +378,7 @@ where
     /// At once, as long as columns are becoming tables.
     #[inline(always)]
     fn due_ns(&self) -> u64 {
-        if self.state.is_becoming() || !self.held.is_empty() { 0 } else { u64::MAX }
+        if self.state.is_becoming() { 0 } else { u64::MAX }
     }
 
     fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<L::Out>>) -> Flow {
@@ -372,7 +398,11 @@ where
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {
-        self.state.size().tell(measures);
+        let held_bytes = self.held.capacity() * size_of::<(T, Timestamp)>();
+        self.state.size().and_bytes(held_bytes).tell(measures);
+        if !self.held.is_empty() {
+            measures.waiting(self.held.len(), || "its columns, which become tables".into());
+        }
         self.late.measure(measures);
     }
 }

@@ -178,12 +178,15 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
         }
     }
 
-    fn become_tables(&mut self) {
+    /// Until there are tables again nothing is added: what was columns is moved there first, and what is tables already
+    /// waits for what was held.
+    pub(super) fn become_tables(&mut self) {
         let none = Tables::new(Panes::new(self.shape, self.hashes), self.hashes).closed_to_all();
-        match std::mem::replace(&mut self.panes, PanesByKey::Tables(none)) {
-            PanesByKey::Columns(columns) => self.becoming = Some(Box::new(columns.into_becoming())),
-            tables @ PanesByKey::Tables(_) => self.panes = tables,
-        }
+        let becoming = match std::mem::replace(&mut self.panes, PanesByKey::Tables(none)) {
+            PanesByKey::Columns(columns) => columns.into_becoming(),
+            PanesByKey::Tables(tables) => Becoming::of(tables),
+        };
+        self.becoming = Some(Box::new(becoming));
     }
 
     /// Whether columns are becoming tables.
@@ -192,15 +195,16 @@ impl<K: Key + Eq + Clone, A: Clone> State<K, A> {
         self.becoming.is_some()
     }
 
-    /// Goes on becoming tables; done where there is nothing to become, at the next call after the last portion.
+    /// Goes on becoming tables; done where there is nothing to become.
     pub(super) fn become_more(&mut self) -> Flow {
         let Some(mut becoming) = self.becoming.take() else { return Flow::Done };
         let mut budget = PORTION;
-        match becoming.go_on(&mut budget) {
+        let flow = becoming.go_on(&mut budget);
+        match flow {
             Flow::Done => self.panes = PanesByKey::Tables(becoming.into_tables()),
             _ => self.becoming = Some(becoming),
         }
-        Flow::More
+        flow
     }
 
     /// Something that belongs to a pane which has been closed, and which is still to fire. Columns that are full

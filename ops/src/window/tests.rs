@@ -73,6 +73,14 @@ pub(super) fn sums(windows: Sliding) -> WindowPlan<Sliding, Selector, Sum, Dropp
     with(windows, 0, Dropped::default())
 }
 
+/// Of each key the record that came last.
+pub(super) fn lasts(
+    windows: Sliding,
+) -> WindowPlan<Sliding, Selector, Joining<fn(Pair, Pair) -> Pair>, Dropped> {
+    let (late, aggregate) = (Dropped::default(), Joining::new((|_, last| last) as fn(Pair, Pair) -> Pair));
+    WindowPlan { selector: selector(), assigner: Assigner::Hash, windows, lateness_ms: 0, aggregate, late }
+}
+
 fn all<W>(windows: W, lateness_ms: i64) -> WindowPlan<W, Selector, All<Pair>, Dropped> {
     let (selector, late, aggregate) = (selector(), Dropped::default(), All::new());
     WindowPlan { selector, assigner: Assigner::Hash, windows, lateness_ms, aggregate, late }
