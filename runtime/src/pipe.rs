@@ -186,8 +186,8 @@ where
     type Time = P::Time;
 
     fn discover(&mut self, graph: &mut Graph) {
-        graph.carries::<(T, <P::Time as Time>::Stamp)>(self.edge);
         self.pipe.discover(graph);
+        graph.carries::<(T, <P::Time as Time>::Stamp)>(self.edge);
     }
 
     fn install<D: Downstream<Owned<T>>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
@@ -285,8 +285,9 @@ where
     type Time = EventTime;
 
     fn discover(&mut self, graph: &mut Graph) {
-        graph.carries::<(C::Out, <EventTime as Time>::Stamp)>(self.edge);
         self.pipe.discover(graph);
+        // Behind it: another partitioner in front has the same edge, and thinks that records cross.
+        graph.carries::<(C::Out, <EventTime as Time>::Stamp)>(self.edge);
     }
 
     fn install<D: Downstream<A::Out>>(self, installer: &mut Installer<'_>, rest: D) -> Result<()> {
