@@ -27,6 +27,13 @@ impl Backoff {
         (self.next, self.since) = (FIRST, None);
     }
 
+    /// What was connected has stood for so long without a word: it has worked if that is longer than any pause.
+    pub fn stood(&mut self, stood: Duration) {
+        if stood > LONGEST {
+            self.reset();
+        }
+    }
+
     /// The pause behind a failure of `now`, or `None` once it has failed for as long as is waited: attempts take time,
     /// too.
     pub fn pause(&mut self, now: Instant) -> Option<Duration> {
@@ -63,5 +70,15 @@ mod tests {
         assert_eq!(patient.pause(began + ms(500)), Some(FIRST));
         assert_eq!(patient.pause(began + ms(9_000)), None, "an attempt took longer than all of it");
         assert_eq!(Backoff::new(Some(Duration::ZERO)).pause(began), None);
+    }
+
+    #[test]
+    fn a_silent_connection_that_has_stood_has_worked() {
+        for (stood, then) in [(ms(100), None), (LONGEST + ms(1), Some(FIRST))] {
+            let (mut patient, began) = (Backoff::new(Some(ms(120))), Instant::now());
+            assert_eq!(patient.pause(began), Some(FIRST));
+            patient.stood(stood);
+            assert_eq!(patient.pause(began + ms(350_000)), then);
+        }
     }
 }

@@ -101,6 +101,7 @@ impl Connecting {
                 Ok(None) => return Err(Gone),
                 Err(error) => return Ok(Err(error)),
             };
+            let made_at = Instant::now();
             let (ended, bytes) =
                 self.reading.read(self.split, &self.dialling.to.to_string(), &mut connection)?;
             self.dialling.open.remove(place);
@@ -108,6 +109,7 @@ impl Connecting {
             if bytes > 0 {
                 backoff.reset();
             }
+            backoff.stood(made_at.elapsed());
             if self.end == WhenClosed::End && ended == Ended::Closed {
                 return Ok(Ok(()));
             }

@@ -86,7 +86,7 @@ impl Reading {
     /// comes.
     fn read(&self, link: &mut Link, backoff: &mut Backoff) -> Result<(), Stop> {
         for of in &self.of {
-            self.read_pending(link, of)?;
+            self.read_pending(link, backoff, of)?;
         }
         let mut claimed = None::<Instant>;
         loop {
@@ -110,13 +110,15 @@ impl Reading {
     }
 
     /// What the server has given this consumer already, here or in an earlier run, and nobody has acknowledged.
-    fn read_pending(&self, link: &mut Link, of: &Of) -> Result<(), Stop> {
+    fn read_pending(&self, link: &mut Link, backoff: &mut Backoff, of: &Of) -> Result<(), Stop> {
         let held = self.held.of(of.split);
         let mut behind = EntryId::default();
         loop {
             let mut command = self.command(self.membership.at_once);
             command.arg("STREAMS").arg(&*of.stream).arg(behind.to_string());
             let answer = by_stream(link.ask(&command)?).ok_or_else(|| link.garbled(&command))?;
+            // It works, however long nobody takes what it gives.
+            backoff.reset();
             let entries = answer.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>();
             let Some(last) = entries.last() else { return Ok(()) };
             behind = last.id;
