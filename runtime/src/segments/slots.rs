@@ -158,11 +158,13 @@ impl<E> Slots<E> {
             return Err(entry);
         }
         let Some((_, slot)) = self.vacant(hash) else { return Err(entry) };
+        // SAFETY: the slot is in the table.
+        let (known, place) = unsafe { (self.tags.add(slot).as_mut(), self.entries.add(slot)) };
         self.len += 1;
-        self.used += u32::from(self.tags()[slot] == EMPTY);
-        self.tags_mut()[slot] = tag(hash);
-        // SAFETY: the slot is in the table, and its tag said that there is nothing which would have to be dropped.
-        unsafe { self.entries.add(slot).write(entry) };
+        self.used += u32::from(*known == EMPTY);
+        *known = tag(hash);
+        // SAFETY: its tag said that there is nothing which would have to be dropped.
+        unsafe { place.write(entry) };
         Ok(slot)
     }
 
@@ -218,14 +220,24 @@ impl<E> Slots<E> {
 
     /// Takes the entry of a slot out and leaves this tag there; any will do where nobody searches any more.
     fn take_leaving(&mut self, left: u8, slot: usize) -> Option<E> {
-        if !self.has(slot) {
-            return None;
-        }
-        self.tags_mut()[slot] = left;
+        // SAFETY: it has one.
+        self.has(slot).then(|| unsafe { self.take_from(slot, left) })
+    }
+
+    /// As [`take_leaving`](Slots::take_leaving), of a slot that has an entry.
+    ///
+    /// # Safety
+    /// It has.
+    #[inline(always)]
+    unsafe fn take_from(&mut self, slot: usize, left: u8) -> E {
+        debug_assert!(self.has(slot));
         self.len -= 1;
         self.used -= u32::from(left == EMPTY);
-        // SAFETY: there was an entry, and its tag now says that there is none.
-        Some(unsafe { self.entries.add(slot).read() })
+        // SAFETY: the slot is in the table, and its tag says from now on that there is no entry.
+        unsafe {
+            self.tags.add(slot).write(left);
+            self.entries.add(slot).read()
+        }
     }
 
     /// Whether a window over this slot has no empty one, so that a search may have gone on behind it.
@@ -270,10 +282,27 @@ impl<E> Slots<E> {
     }
 
     /// The first slot without a placed entry where one of `hash` would be looked for, and its window.
+    #[inline(always)]
     fn vacant(&self, hash: u64) -> Option<(usize, usize)> {
-        let vacant = |home| (!self.window(home).are_high() & 0xffff, home);
+        let home = hash as usize & self.mask as usize;
+        match self.vacant_in(home) {
+            0 => self.vacant_further(hash),
+            bits => Some((home, home + bits.trailing_zeros() as usize)),
+        }
+    }
+
+    /// As [`vacant`](Slots::vacant), where the first window is full.
+    #[cold]
+    fn vacant_further(&self, hash: u64) -> Option<(usize, usize)> {
+        let vacant = |home| (self.vacant_in(home), home);
         let (bits, home) = self.windows(hash).map(vacant).find(|(bits, _)| *bits != 0)?;
         Some((home, home + bits.trailing_zeros() as usize))
+    }
+
+    /// Which slots of a window have no placed entry.
+    #[inline(always)]
+    fn vacant_in(&self, home: usize) -> u32 {
+        !self.window(home).are_high() & 0xffff
     }
 
     /// Drops all entries, and keeps the memory.
@@ -323,20 +352,26 @@ impl<E> Drop for Slots<E> {
 /// The entries of a table, which goes with them.
 pub struct IntoEntries<E> {
     slots: Slots<E>,
+    /// Which slots from `from` on, sixteen at most, have entries that are not taken yet.
+    occupied: u32,
+    from: usize,
+    /// Where the next sixteen begin.
     next: usize,
 }
 
 impl<E> Iterator for IntoEntries<E> {
     type Item = E;
 
+    #[inline]
     fn next(&mut self) -> Option<E> {
-        while self.next < self.slots.slots() {
-            self.next += 1;
-            if let Some(entry) = self.slots.take_leaving(EMPTY, self.next - 1) {
-                return Some(entry);
-            }
+        while self.occupied == 0 {
+            (self.occupied, self.from) = (self.slots.occupied(self.next)?, self.next);
+            self.next += WIDTH;
         }
-        None
+        let slot = self.from + self.occupied.trailing_zeros() as usize;
+        self.occupied &= self.occupied - 1;
+        // SAFETY: it had an entry when the window was looked at, and nobody else takes any.
+        Some(unsafe { self.slots.take_from(slot, EMPTY) })
     }
 }
 
@@ -345,7 +380,7 @@ impl<E> IntoIterator for Slots<E> {
     type IntoIter = IntoEntries<E>;
 
     fn into_iter(self) -> IntoEntries<E> {
-        IntoEntries { slots: self, next: 0 }
+        IntoEntries { slots: self, from: 0, occupied: 0, next: 0 }
     }
 }
 
