@@ -18,7 +18,7 @@ use slotflow_runtime::{
 
 use super::becoming::PORTION;
 use super::late::Late;
-use super::panes_by_key::{PanesByKey, State};
+use super::panes_by_key::{PanesByKey, Phase, State};
 use super::processing_time::Due;
 use super::shape::Shape;
 use super::tables::{Progress, Tables};
@@ -50,26 +50,13 @@ pub struct AlignedWindows<T, S: KeySelector<T>, A: Merge<T>, L> {
     late: L,
     /// Apart, because an operator is moved at each step, and best small.
     state: Box<State<S::Stored, A::Acc>>,
-    /// Records that wait, with their times, until columns have become tables: the rest of a step, or what an operator in
-    /// front fires meanwhile, but never more than there were cells.
+    /// Records that wait, with their times, until columns have become tables: the rest of a step, or what an operator
+    /// in front fires meanwhile, but never more than there were cells.
     held: VecDeque<(T, Timestamp)>,
 }
 
 /// How many of these are added at a time, and twice as many as come for one portion that is moved.
 const HELD: usize = 2 * PORTION;
-
-/// What is being done about a watermark, and how far it has come.
-#[derive(Clone, Copy)]
-pub(super) enum Phase {
-    /// Nothing.
-    Waiting,
-    /// The keys of the oldest pane are visited.
-    Closing(Progress),
-    /// The keys of the windows that end here fire.
-    Firing(Timestamp, Progress),
-    /// What the oldest retained pane has is forgotten.
-    Forgetting(Progress),
-}
 
 impl<T, S, A, L> AlignedWindows<T, S, A, L>
 where

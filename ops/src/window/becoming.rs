@@ -1,7 +1,7 @@
 //! Columns that become tables, a portion at a time.
 //!
-//! All of it at once would hold the slot for milliseconds. So its subtask takes no record in meanwhile, and it goes on in
-//! each step; what that step still brings, or what an operator in front fires, is held until it is over.
+//! All of it at once would hold the slot for milliseconds. So its subtask takes no record in meanwhile, and it goes on
+//! in each step; what that step still brings, or what an operator in front fires, is held until it is over.
 
 use slotflow_runtime::{Flow, Key, Timestamp};
 
@@ -10,8 +10,8 @@ use super::columns::Cells;
 use super::tables::{Progress, Tables};
 use crate::StateSize;
 
-/// How many cells are moved at a time: into a table that grows each takes some 700 instructions (PERF.md, steps). Few in
-/// tests.
+/// How many cells are moved at a time: into a table that grows each takes some 700 instructions (PERF.md, steps). Few
+/// in tests.
 pub(super) const PORTION: usize = if cfg!(test) { 4 } else { 256 };
 
 /// What there is of both.

@@ -6,7 +6,6 @@ use std::ops::Add;
 use slotflow_runtime::{Flow, Key, MIN_TIMESTAMP, Timestamp};
 
 use super::Merge;
-use super::aligned::Phase;
 use super::becoming::{Becoming, PORTION};
 use super::columns::Columns;
 use super::merge::Heap;
@@ -45,6 +44,19 @@ impl<K: Key + Eq + Clone, A: Clone> PanesByKey<K, A> {
             PanesByKey::Tables(tables) => tables.size(),
         }
     }
+}
+
+/// What is being done about a watermark, and how far it has come.
+#[derive(Clone, Copy)]
+pub(super) enum Phase {
+    /// Nothing.
+    Waiting,
+    /// The keys of the oldest pane are visited.
+    Closing(Progress),
+    /// The keys of the windows that end here fire.
+    Firing(Timestamp, Progress),
+    /// What the oldest retained pane has is forgotten.
+    Forgetting(Progress),
 }
 
 /// The panes of one subtask, and how far they have been fired.

@@ -42,8 +42,9 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// fires again for it. Where that matters, say [`never_idle`](crate::Watermarks::never_idle), or with
     /// [`idle_after`](crate::Watermarks::idle_after) a silence that is rare.
     ///
-    /// A [`reduce`](WindowedStream::reduce) has two phases by itself, in a form that costs next to nothing where it does
-    /// not pay; asked for, it has this one, which goes on behind idle sources and is for records that own memory, too.
+    /// A [`reduce`](WindowedStream::reduce) has two phases by itself, in a form that costs next to nothing where it
+    /// does not pay; asked for, it has this one, which goes on behind idle sources and is for records that own
+    /// memory, too.
     ///
     /// [`aggregate_split`](WindowedStream::aggregate_split), which keeps late records, `process`, triggers and
     /// windows of other kinds have one phase always.
