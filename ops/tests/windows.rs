@@ -195,6 +195,32 @@ fn windows_in_two_phases_combine_what_crosses_the_exchange_where_that_pays() {
     assert_eq!(crossing(records, 10, Phases::One), (records, sum));
 }
 
+/// The first of two partitioners is not made, and has nothing to say about the second's rings.
+#[test]
+fn explain_tells_the_rings_of_two_phases_whatever_partitioner_is_in_front() {
+    let rings = |rebalanced: bool| {
+        let env = Environment::with(Config::default()).parallelism(2);
+        let timed = env
+            .source(generate(10, |n| (n % 3, n)))
+            .with_timestamps(|record| record.1 as i64, Watermarks::bounded_out_of_orderness(ms(1)));
+        macro_rules! summed {
+            ($timed:expr) => {{
+                let windows = $timed.key_by(|record| record.0).window(Tumbling::of(ms(10))).two_phases();
+                drop(windows.reduce(|a, b| (a.0, a.1 + b.1)).sink(callback(|_| ())))
+            }};
+        }
+        if rebalanced {
+            summed!(timed.rebalance())
+        } else {
+            summed!(timed)
+        }
+        let text = env.explain().unwrap().text();
+        let (_, behind) = text.split_once("4 rings of ").unwrap();
+        behind.split(" (").next().unwrap().to_owned()
+    };
+    assert_eq!(rings(true), rings(false));
+}
+
 /// They would have to be cloned before they are joined, and a closure that gives another key is as good as any other in
 /// one phase.
 #[test]
