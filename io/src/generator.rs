@@ -35,6 +35,9 @@ pub struct Generator<F> {
     on_start: Option<OnStart>,
 }
 
+/// Nanoseconds in a second.
+const NS_PER_S: u64 = 1_000_000_000;
+
 /// Called by each subtask on its slot's thread before its first record, with the moment from which
 /// its rate counts.
 type OnStart = Arc<dyn Fn(Place<'_>, u64) + Send + Sync>;
@@ -79,10 +82,9 @@ where
             share,
             index,
             stride,
-            rate: self.rate,
             began_ns: 0,
             due: if self.rate == 0 { share } else { 0 },
-            next_due_ns: 0,
+            ticks: Ticks::new(index, stride, self.rate),
             make: self.make.clone(),
             on_start: self.on_start.clone(),
         })
@@ -97,38 +99,67 @@ pub struct GeneratorReader<F> {
     share: u64,
     index: u64,
     stride: u64,
-    rate: u64,
     began_ns: u64,
-    /// How many of the own records were due when the clock was last looked at.
+    /// How many of the own records were due when the clock was last looked at, or as many as were asked for.
     due: u64,
     /// When the one after those is due.
-    next_due_ns: u64,
+    ticks: Ticks,
     make: F,
     on_start: Option<OnStart>,
 }
 
+/// The times `first / rate`, `(first + stride) / rate`, ... without a division for each: a record that is due waits for
+/// what is done until it is made.
+struct Ticks {
+    /// The next one is `whole_ns + part / rate` nanoseconds after the beginning.
+    whole_ns: u64,
+    part: u64,
+    /// And the one after it so much later, in the same way.
+    step_ns: u64,
+    step_part: u64,
+    rate: u64,
+}
+
+impl Ticks {
+    fn new(first: u64, stride: u64, rate: u64) -> Self {
+        let (of_second, divisor) = (u128::from(NS_PER_S), u128::from(rate.max(1)));
+        let whole = |records: u64| {
+            let ns = u64::try_from(u128::from(records) * of_second / divisor).unwrap_or(u64::MAX);
+            (ns, (u128::from(records) * of_second % divisor) as u64)
+        };
+        let ((whole_ns, part), (step_ns, step_part)) = (whole(first), whole(stride));
+        Ticks { whole_ns, part, step_ns, step_part, rate }
+    }
+
+    /// How many nanoseconds after the beginning; rounded up, because a nanosecond early would be too early.
+    #[inline]
+    fn next_ns(&self) -> u64 {
+        self.whole_ns.saturating_add(u64::from(self.part > 0))
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        let (part, carried) = self.part.overflowing_add(self.step_part);
+        let full = carried || part >= self.rate;
+        self.part = if full { part.wrapping_sub(self.rate) } else { part };
+        self.whole_ns = self.whole_ns.saturating_add(self.step_ns).saturating_add(u64::from(full));
+    }
+}
+
 impl<F> GeneratorReader<F> {
-    /// Counts what has become due. Divides only when something has.
-    fn look_at_clock(&mut self, now_ns: u64) {
-        if now_ns < self.next_due_ns || self.rate == 0 {
-            return;
+    /// Counts what has become due, up to `most` records that were not made yet.
+    #[inline]
+    fn look_at_clock(&mut self, now_ns: u64, most: u64) {
+        let (elapsed_ns, wanted) = (now_ns - self.began_ns, self.share.min(self.next.saturating_add(most)));
+        while self.due < wanted && self.ticks.next_ns() <= elapsed_ns {
+            self.due += 1;
+            self.ticks.advance();
         }
-        let elapsed_ns = u128::from(now_ns - self.began_ns);
-        let (rate, most) = (u128::from(self.rate), u64::MAX - self.stride);
-        // Record i is due at i / rate, so at time t all of 0 ..= t * rate are.
-        let all = (elapsed_ns * rate / 1_000_000_000).min(u128::from(most)) as u64 + 1;
-        let own = (all + (self.stride - 1)).saturating_sub(self.index) / self.stride;
-        self.due = own.min(self.share);
-        let next = u128::from(self.due) * u128::from(self.stride) + u128::from(self.index);
-        // Rounded up: a nanosecond early would find nothing.
-        let after_ns = u64::try_from((next * 1_000_000_000).div_ceil(rate)).unwrap_or(u64::MAX);
-        self.next_due_ns = self.began_ns.saturating_add(after_ns);
     }
 
     #[cold]
     fn begin(&mut self, ctx: &Context<'_>) {
         self.began_ns = ctx.now_ns();
-        self.next_due_ns = self.began_ns;
         if let Some(hook) = self.on_start.take() {
             hook(ctx.subtask(), self.began_ns);
         }
@@ -156,10 +187,10 @@ where
         if self.began_ns == 0 {
             self.begin(ctx);
         }
-        self.look_at_clock(ctx.now_ns());
+        self.look_at_clock(ctx.now_ns(), budget as u64);
         let (first, last) = (self.next, self.due.min(self.next + budget as u64));
         if first >= last {
-            return Ok(Polled::Until(self.next_due_ns));
+            return Ok(Polled::Until(self.began_ns.saturating_add(self.ticks.next_ns())));
         }
         let (index, stride) = (self.index, self.stride);
         // An index loop over locals: an iterator's state would stay in memory and keep the compiler
@@ -178,12 +209,13 @@ mod tests {
 
     use super::*;
 
-    /// How many of so many records, made at this rate, are due after so long; and whether another will be.
+    /// How many of so many records, made at this rate, are due after so long, looking for a thousand; and whether the
+    /// next one is due only later.
     fn due(count: u64, rate: u64, after_ns: u64) -> (u64, bool) {
         let mut reader = generate(count, |i| i).rate(rate).open(&subtask(), &[]).unwrap();
-        (reader.began_ns, reader.next_due_ns) = (1, 1);
-        reader.look_at_clock(1 + after_ns);
-        (reader.due, reader.next_due_ns > 1 + after_ns)
+        reader.began_ns = 1;
+        reader.look_at_clock(1 + after_ns, 1_000);
+        (reader.due, reader.ticks.next_ns() > after_ns)
     }
 
     #[test]
@@ -192,7 +224,22 @@ mod tests {
         assert_eq!(due(100, 10, 999_999_999), (10, true));
         assert_eq!(due(100, 10, 1_000_000_000), (11, true));
         assert_eq!(due(100, u64::MAX, u64::MAX - 1), (100, false));
-        assert_eq!(due(u64::MAX, u64::MAX, u64::MAX - 1).0, u64::MAX);
+        assert_eq!(due(u64::MAX, u64::MAX, u64::MAX - 1), (1_000, false));
         assert_eq!(due(u64::MAX, 1, 0), (1, true));
+        assert_eq!(due(u64::MAX, 1, u64::MAX - 1), (1_000, false));
+    }
+
+    #[test]
+    fn each_record_is_due_at_its_number_divided_by_the_rate() {
+        for (first, stride, rate) in
+            [(0, 1, 1), (1, 3, 7), (4, 5, 999_999_937), (2, 3, u64::MAX), (0, 1, 3_000_000_000)]
+        {
+            let mut ticks = Ticks::new(first, stride, rate);
+            for number in (0..1_000).map(|own| first + own * stride) {
+                let exact = (u128::from(number) * u128::from(NS_PER_S)).div_ceil(u128::from(rate));
+                assert_eq!(u128::from(ticks.next_ns()), exact, "{number} of {rate} a second");
+                ticks.advance();
+            }
+        }
     }
 }
