@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context as Poller, Waker};
+use std::time::Duration;
 
 use slotflow::io::{Collected, from_iterator, generate};
-use slotflow_ops::{AsyncIo, Environment, Request};
+use slotflow_ops::{AsyncIo, Environment, Request, Tumbling};
 use slotflow_runtime::{Config, Ending};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
@@ -138,4 +140,43 @@ fn a_drain_waits_for_the_answers_that_are_under_way() {
     assert!(answers.len() >= 1_000);
     assert!(answers.iter().enumerate().all(|(i, answer)| *answer == i as u64 % 1_000 * 2));
     assert_eq!(load.now.load(Ordering::SeqCst), 0);
+}
+
+/// Polls a request to its end, which waits for nothing.
+fn at_once(mut request: Request) {
+    assert!(request.as_mut().poll(&mut Poller::from_waker(Waker::noop())).is_ready());
+}
+
+/// Windows by the clock, of more keys than one step fires. The requests in front of them fail up to three times, and
+/// the pauses in between end at any time, so that answers come whatever the windows are about.
+fn fired_by_clock(seed: u64) -> Result<Vec<u64>, slotflow_runtime::Error> {
+    let (env, fired) = (Environment::with(Config::default()), Collected::new());
+    let asked: Arc<Mutex<HashMap<u64, u64>>> = Arc::default();
+    env.source(generate(RECORDS, |i| i))
+        .map_async(AsyncIo::unordered(at_once).capacity(2_000).retry(4, 1), move |n: &u64| {
+            let (n, mut asked) = (*n, asked.lock().unwrap());
+            let times = asked.entry(n).or_default();
+            *times += 1;
+            let answer = if *times > n % 4 { Ok(n) } else { Err("busy") };
+            async move { answer }
+        })
+        .key_by_source_partition(|n| *n)
+        .window(Tumbling::of(Duration::from_millis(1)).in_processing_time())
+        .reduce(|a, b| a + b)
+        .map(|window| window.value)
+        .sink(fired.sink());
+    env.simulate("fired", seed)?;
+    let mut fired = fired.take();
+    fired.sort_unstable();
+    Ok(fired)
+}
+
+const RECORDS: u64 = 10_000;
+
+#[test]
+fn answers_that_come_while_windows_fire_by_the_clock_are_in_one_window_each() {
+    for seed in 0..20 {
+        let fired = fired_by_clock(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(fired.into_iter().eq(0..RECORDS), "seed {seed}: a record is missing, or there twice");
+    }
 }

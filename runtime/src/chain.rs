@@ -74,7 +74,8 @@ pub trait Consumer<F: Family>: Output<F> + Tail {
     fn due_ns(&self) -> u64 {
         u64::MAX
     }
-    /// Calls those operators whose time has come, first to last.
+    /// Calls those operators whose time has come, last to first: what comes out of one never reaches another that has
+    /// emitted only some of what it fires, whose cursor it could put out of place.
     fn tick(&mut self, _ctx: &mut Context<'_>) -> Flow {
         Flow::Done
     }
@@ -231,16 +232,14 @@ impl<F: Family, A: Operator<F>, B: Consumer<A::Out>> Consumer<F> for Chain<A, B>
     }
 
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
-        if self.head.due_ns() > ctx.now_ns() {
-            return self.rest.tick(ctx);
+        let behind = self.rest.tick(ctx);
+        if behind != Flow::Done || ctx.failed() || self.head.due_ns() > ctx.now_ns() {
+            return behind;
         }
         let guard = Guard::new(&self.operator, ctx);
         let flow = self.head.tick(ctx, &mut self.rest);
         guard.clear(ctx);
-        match flow {
-            Flow::Done if !ctx.failed() => self.rest.tick(ctx),
-            flow => flow,
-        }
+        flow
     }
 
     fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {

@@ -40,7 +40,7 @@ pub enum Flow {
     More,
     /// There is more, and nothing to be done about it before something comes from outside: the engine comes back with
     /// the same call when the subtask is woken, or, if no operator is [due](Operator::due_ns) already, when the first
-    /// of them is. Until then the subtask takes no input, and operators behind are late for their times. Said by
+    /// of them is. Until then the subtask takes no input, and its other operators may be late for their times. Said by
     /// whoever waits for answers, and has them wake the subtask ([`SubtaskContext::waker`]).
     Waits,
 }
@@ -145,9 +145,10 @@ pub trait Operator<F: Family>: 'static {
     }
 
     /// The time that [`due_ns`](Operator::due_ns) named has come: [`Context::now_ns`] has reached it. Called again
-    /// as long as this is [`Flow::More`], with room in between and no record, and as long as it is [`Flow::Waits`] and
-    /// [`due_ns`](Operator::due_ns) stays in the past; after [`Flow::Done`] its next time must lie in the future. A
-    /// subtask without room, or with something left to emit, is late for it. The default emits nothing.
+    /// as long as this is [`Flow::More`], with room in between and no record, from an operator in front neither, and as
+    /// long as it is [`Flow::Waits`] and [`due_ns`](Operator::due_ns) stays in the past; after [`Flow::Done`] its next
+    /// time must lie in the future. The operators of a chain are called last to first. A subtask without room, or with
+    /// something left to emit, is late for it. The default emits nothing.
     fn tick<'s>(&mut self, _ctx: &mut Context<'s>, _out: &mut impl Output<Self::Out>) -> Flow {
         Flow::Done
     }

@@ -5,7 +5,8 @@
 //!
 //! 1. Each record is given its event time on the way through.
 //! 2. Between records, once a step, the assigner is asked for what it has to say; so a watermark comes behind all the
-//!    records that it was made of. What fires at it behind this link may take several steps.
+//!    records that it was made of. What fires at it behind this link may take several steps; nothing else is said, and
+//!    nobody called about another time, before that is over.
 //! 3. Watermarks that come in are dropped. The last one there is says that the input has truly ended; what operators in
 //!    front emit at the end is still given its time, and then time ends here, too.
 //! 4. What is behind this link sees the watermark made here, also in its context.
@@ -84,6 +85,21 @@ impl<A, B> Retime<A, B> {
     ) -> X {
         let rest = &mut self.rest;
         ctx.at_watermark(self.watermark, |ctx| call(rest, ctx))
+    }
+
+    /// Asks the assigner whether there is something to say.
+    fn ask<F: Family>(&mut self, ctx: &mut Context<'_>)
+    where
+        A: AssignTime<F>,
+    {
+        if std::mem::take(&mut self.silent) {
+            self.assigner.input_is_idle();
+        }
+        if self.assigner.due_ns() <= ctx.now_ns() {
+            let guard = Guard::new(&self.operator, ctx);
+            self.saying = self.assigner.said(ctx);
+            guard.clear(ctx);
+        }
     }
 
     /// Says what is being said; an operator behind may need several calls for it.
@@ -173,18 +189,14 @@ impl<F: Family, A: AssignTime<F>, B: Consumer<F>> Consumer<F> for Retime<A, B> {
     }
 
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
-        if std::mem::take(&mut self.silent) {
-            self.assigner.input_is_idle();
+        if self.saying.is_none() {
+            let behind = self.behind(ctx, |rest, ctx| rest.tick(ctx));
+            if behind != Flow::Done || ctx.failed() {
+                return behind;
+            }
+            self.ask(ctx);
         }
-        if self.saying.is_none() && self.assigner.due_ns() <= ctx.now_ns() {
-            let guard = Guard::new(&self.operator, ctx);
-            self.saying = self.assigner.said(ctx);
-            guard.clear(ctx);
-        }
-        match self.say(ctx) {
-            Flow::Done if !ctx.failed() => self.behind(ctx, |rest, ctx| rest.tick(ctx)),
-            flow => flow,
-        }
+        self.say(ctx)
     }
 
     fn settle(&mut self, ctx: &mut Context<'_>) -> Flow {
@@ -257,6 +269,8 @@ mod tests {
         halfway: bool,
         /// Something is held back.
         holds: bool,
+        /// How many parts are still to fire by the clock.
+        parts: usize,
     }
 
     impl Output<Owned<i64>> for Noted {
@@ -293,6 +307,17 @@ mod tests {
             }
             self.notes.push(format!("|{watermark}>{}", ctx.watermark()));
             Flow::Done
+        }
+        fn due_ns(&self) -> u64 {
+            if self.parts > 0 { 0 } else { u64::MAX }
+        }
+        fn tick(&mut self, _: &mut Context<'_>) -> Flow {
+            if self.parts == 0 {
+                return Flow::Done;
+            }
+            self.notes.push("part".into());
+            self.parts -= 1;
+            if self.parts > 0 { Flow::More } else { Flow::Done }
         }
         fn settle(&mut self, _: &mut Context<'_>) -> Flow {
             if !std::mem::take(&mut self.holds) {
@@ -359,6 +384,20 @@ mod tests {
             assert_eq!([end(), end()], [Flow::More, Flow::Done]);
         });
         assert_eq!(notes[2..], ["7@7>5", "|9223372036854775807>5", "#>9223372036854775807"]);
+    }
+
+    #[test]
+    fn neither_time_is_told_in_the_middle_of_what_fires_by_the_other() {
+        let notes = with_context(|link, ctx| {
+            link.push(5, ctx);
+            link.rest.parts = 2;
+            until_done(link, ctx);
+            link.push(7, ctx);
+            assert_eq!(Consumer::<Owned<i64>>::tick(link, ctx), Flow::More, "half of it is said");
+            link.rest.parts = 1;
+            until_done(link, ctx);
+        });
+        assert_eq!(notes[1..], ["part", "part", "|5>-9223372036854775808", "7@7>5", "|7>5", "part"]);
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
         ctx.at_watermark(self.watermark, |ctx| call(rest, ctx))
     }
 
+    /// Whether nothing is under way, a boundary neither.
+    fn is_over(&self) -> bool {
+        self.caller.under_way.is_empty() && self.crossing.is_none()
+    }
+
     /// Lets go on what can, some of it at a time.
     fn pass_on(&mut self, ctx: &mut Context<'_>) -> Flow {
         for _ in 0..FIRING_BUDGET {
@@ -251,22 +256,25 @@ where
         self.caller.hear(ctx.now_ns());
         self.caller.look_at_clock(ctx.now_ns());
         guard.clear(ctx);
-        match self.pass_on(ctx) {
-            Flow::Done if !ctx.failed() => self.behind(ctx, |rest, ctx| rest.tick(ctx)),
-            flow => flow,
+        // Nothing comes in the middle of what fires behind this, be it by the clock or at a boundary.
+        if self.crossing.is_none() && !ctx.failed() {
+            let behind = self.behind(ctx, |rest, ctx| rest.tick(ctx));
+            if behind != Flow::Done {
+                return behind;
+            }
         }
+        if ctx.failed() { Flow::Done } else { self.pass_on(ctx) }
     }
 
-    /// The end comes behind the last answer.
+    /// The end comes behind the last answer, and nothing fires by the clock behind it.
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let flow = self.tick(ctx);
-        let all = self.caller.under_way.is_empty() && self.crossing.is_none();
-        match flow {
-            Flow::Done if ctx.failed() => Flow::Done,
-            Flow::Done if all => self.behind(ctx, |rest, ctx| rest.end(ctx)),
-            Flow::Done => Flow::Waits,
-            more => more,
+        if !self.is_over() {
+            let flow = self.tick(ctx);
+            if flow != Flow::Done || ctx.failed() {
+                return flow;
+            }
         }
+        if self.is_over() { self.behind(ctx, |rest, ctx| rest.end(ctx)) } else { Flow::Waits }
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {

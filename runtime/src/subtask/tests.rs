@@ -535,3 +535,56 @@ fn a_writer_that_panics_in_any_call_is_named_and_not_the_head_of_its_chain() {
         assert_eq!(failed.as_deref(), Some(&*text));
     }
 }
+
+/// Emits a record whenever it is called, and is due as long as it has any.
+struct Drips(usize);
+
+impl Operator<Owned<u64>> for Drips {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {}
+    fn due_ns(&self) -> u64 {
+        if self.0 > 0 { 0 } else { u64::MAX }
+    }
+    fn tick<'s>(&mut self, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+        self.0 -= 1;
+        out.push(7, ctx);
+        Flow::Done
+    }
+}
+
+/// Fires in as many parts as it has left, and so again for each record.
+struct InParts {
+    left: usize,
+    noted: Noted,
+}
+
+impl Operator<Owned<u64>> for InParts {
+    type Out = Owned<u64>;
+    fn process<'s>(&mut self, _: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+        self.noted.note("in");
+        self.left = 2;
+    }
+    fn due_ns(&self) -> u64 {
+        if self.left > 0 { 0 } else { u64::MAX }
+    }
+    fn tick<'s>(&mut self, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) -> Flow {
+        self.noted.note("part");
+        self.left -= 1;
+        if self.left > 0 { Flow::More } else { Flow::Done }
+    }
+}
+
+#[test]
+fn no_record_comes_between_two_parts_of_what_an_operator_fires() {
+    let noted = Noted::default();
+    let rest = Chain { operator: 1, head: InParts { left: 3, noted: noted.clone() }, rest: Noted::default() };
+    let chain = Chain { operator: 0, head: Drips(2), rest };
+    let mut subtask = ChainSubtask::new(Silent, chain, subtask(), Arc::new([]), Arc::default());
+    for _ in 0..8 {
+        let _progress = subtask.step(Turn { now_ns: 1, budget: 2 });
+    }
+    assert_eq!(
+        *noted.0.lock().unwrap(),
+        ["part", "part", "part", "in", "part", "part", "in", "part", "part"]
+    );
+}

@@ -60,6 +60,8 @@ struct Notes {
     text: Vec<String>,
     halfway: bool,
     holds: bool,
+    /// How many parts are still to fire by the clock.
+    parts: usize,
 }
 
 impl Output<Owned<Outcome<u64, u64>>> for Notes {
@@ -106,6 +108,17 @@ impl Consumer<Owned<Outcome<u64, u64>>> for Notes {
         self.text.push(format!("|{watermark}"));
         Flow::Done
     }
+    fn due_ns(&self) -> u64 {
+        if self.parts > 0 { 0 } else { u64::MAX }
+    }
+    fn tick(&mut self, _: &mut Context<'_>) -> Flow {
+        if self.parts == 0 {
+            return Flow::Done;
+        }
+        self.text.push(format!("part {}", self.parts));
+        self.parts -= 1;
+        if self.parts > 0 { Flow::More } else { Flow::Done }
+    }
     fn settle(&mut self, _: &mut Context<'_>) -> Flow {
         if !std::mem::take(&mut self.holds) {
             return Flow::Done;
@@ -127,6 +140,8 @@ enum Do {
     Idle,
     /// An operator behind holds something back.
     Hold,
+    /// What is behind fires in so many parts.
+    Fire(usize),
     Mark(u64),
     Answer(usize, std::result::Result<u64, String>),
     Drop(usize),
@@ -135,7 +150,7 @@ enum Do {
     End,
 }
 use Do::{
-    Answer as Reply, At, Barrier as Line, Drop as Lose, End, Hold, Idle, Mark, Push, Watermark as Time,
+    Answer as Reply, At, Barrier as Line, Drop as Lose, End, Fire, Hold, Idle, Mark, Push, Watermark as Time,
 };
 
 /// Does all of it, lets the link be called whenever it is due, and gives what has come out.
@@ -157,6 +172,10 @@ fn run<S: Fn(Request) + Clone + Send + 'static>(io: AsyncIo<S>, by_hand: &ByHand
             Line(id) => link.barrier(Barrier { id }),
             Idle => link.forward_idle(),
             Hold => link.rest.holds = true,
+            Fire(parts) => {
+                link.rest.parts = parts;
+                continue;
+            }
             Mark(sent_ns) => link.mark(LatencyMark { sent_ns }, now_ns),
             Reply(number, outcome) => by_hand.answer(number, outcome),
             Lose(number) => by_hand.drop_request(number),
@@ -260,6 +279,33 @@ fn the_end_comes_behind_the_last_answer() {
     let script = vec![Push(1, 0), Time(9), End, Reply(0, Ok(11)), End];
     let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
     assert_eq!(seen, "Waits 11@0>- |9 end Done");
+}
+
+#[test]
+fn nothing_comes_between_two_parts_of_what_fires_behind() {
+    let by_hand = ByHand::default();
+    let script = vec![Push(1, 0), Fire(3), Reply(0, Ok(11))];
+    let seen = run(AsyncIo::unordered(by_hand.spawn()), &by_hand, script);
+    assert_eq!(seen, "part 3 part 2 part 1 11@0>-");
+}
+
+#[test]
+fn nothing_fires_by_the_clock_in_the_middle_of_a_watermark_or_once_the_end_has_begun() {
+    let by_hand = ByHand::default();
+    let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+    let mut ctx = Context::new(&arena, &place, &blame, 1);
+    let io = AsyncIo::unordered(by_hand.spawn());
+    let (order, answers) = (io.order, Answers::new(place.waker.clone()));
+    let caller =
+        Caller { operator: 0, io, request: by_hand.request(), answers, under_way: UnderWay::new(order) };
+    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+    link.forward_watermark(9);
+    assert_eq!(link.tick(&mut ctx), Flow::More, "half of it has passed");
+    link.rest.parts = 1;
+    assert_eq!([link.tick(&mut ctx), link.tick(&mut ctx)], [Flow::Done; 2]);
+    link.rest.parts = 1;
+    assert_eq!([link.end(&mut ctx), link.end(&mut ctx)], [Flow::Done; 2]);
+    assert_eq!(link.rest.text, ["|9", "part 1", "end", "end"]);
 }
 
 #[test]
