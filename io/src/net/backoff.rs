@@ -1,6 +1,8 @@
 //! How long to wait before the next attempt.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use slotflow_runtime::Clock;
 
 /// The pause behind the first failure (a guess: a far end that restarts is back in less than a second).
 const FIRST: Duration = Duration::from_millis(50);
@@ -9,35 +11,39 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Pauses that double, up to a bound.
-#[derive(Debug)]
 pub(crate) struct Backoff {
+    clock: Clock,
     next: Duration,
     /// When it failed first since it has worked.
-    since: Option<Instant>,
+    since_ns: Option<u64>,
     give_up_after: Option<Duration>,
 }
 
 impl Backoff {
-    pub fn new(give_up_after: Option<Duration>) -> Backoff {
-        Backoff { next: FIRST, since: None, give_up_after }
+    pub fn new(give_up_after: Option<Duration>, clock: Clock) -> Backoff {
+        Backoff { clock, next: FIRST, since_ns: None, give_up_after }
+    }
+
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
     }
 
     /// It has worked.
     pub fn reset(&mut self) {
-        (self.next, self.since) = (FIRST, None);
+        (self.next, self.since_ns) = (FIRST, None);
     }
 
-    /// What was connected has stood for so long without a word: it has worked if that is longer than any pause.
-    pub fn stood(&mut self, stood: Duration) {
-        if stood > LONGEST {
+    /// What was connected then has stood until now, without a word: it has worked if that is longer than any pause.
+    pub fn stood(&mut self, since_ns: u64) {
+        if Duration::from_nanos(self.now_ns() - since_ns) > LONGEST {
             self.reset();
         }
     }
 
-    /// The pause behind a failure of `now`, or `None` once it has failed for as long as is waited: attempts take time,
-    /// too.
-    pub fn pause(&mut self, now: Instant) -> Option<Duration> {
-        let failing = now.saturating_duration_since(*self.since.get_or_insert(now));
+    /// The pause behind a failure, or `None` once it has failed for as long as is waited: attempts take time, too.
+    pub fn pause(&mut self) -> Option<Duration> {
+        let now_ns = self.now_ns();
+        let failing = Duration::from_nanos(now_ns - *self.since_ns.get_or_insert(now_ns));
         let left = self.give_up_after.map_or(Duration::MAX, |most| most.saturating_sub(failing));
         let pause = self.next.min(left);
         self.next = (self.next * 2).min(LONGEST);
@@ -53,32 +59,49 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    /// Pauses at these times of a clock of their own.
+    fn patient(give_up_after: Option<Duration>) -> (Backoff, impl Fn(u64)) {
+        let clock = Clock::manual();
+        let began_ns = clock.now_ns();
+        let moved = clock.clone();
+        let at = move |ms: u64| moved.advance(began_ns + ms * 1_000_000 - moved.now_ns());
+        (Backoff::new(give_up_after, clock), at)
+    }
+
     #[test]
     fn pauses_double_up_to_a_bound() {
-        let (mut endless, now) = (Backoff::new(None), Instant::now());
+        let (mut endless, _) = patient(None);
         let pauses: Vec<u128> =
-            (0..9).map_while(|_| endless.pause(now)).map(|pause| pause.as_millis()).collect();
+            (0..9).map_while(|_| endless.pause()).map(|pause| pause.as_millis()).collect();
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
     }
 
     #[test]
     fn who_gives_up_counts_pauses_and_attempts_since_the_first_failure() {
-        let (mut patient, began) = (Backoff::new(Some(ms(120))), Instant::now());
-        let mut pause = |at| patient.pause(began + ms(at));
-        assert_eq!((pause(0), pause(80), pause(120)), (Some(FIRST), Some(ms(40)), None));
-        patient.reset();
-        assert_eq!(patient.pause(began + ms(500)), Some(FIRST));
-        assert_eq!(patient.pause(began + ms(9_000)), None, "an attempt took longer than all of it");
-        assert_eq!(Backoff::new(Some(Duration::ZERO)).pause(began), None);
+        let (mut backoff, at) = patient(Some(ms(120)));
+        let mut pause_at = |ms| {
+            at(ms);
+            backoff.pause()
+        };
+        assert_eq!((pause_at(0), pause_at(80), pause_at(120)), (Some(FIRST), Some(ms(40)), None));
+        backoff.reset();
+        at(500);
+        assert_eq!(backoff.pause(), Some(FIRST));
+        at(9_000);
+        assert_eq!(backoff.pause(), None, "an attempt took longer than all of it");
+        assert_eq!(patient(Some(Duration::ZERO)).0.pause(), None);
     }
 
     #[test]
     fn a_silent_connection_that_has_stood_has_worked() {
-        for (stood, then) in [(ms(100), None), (LONGEST + ms(1), Some(FIRST))] {
-            let (mut patient, began) = (Backoff::new(Some(ms(120))), Instant::now());
-            assert_eq!(patient.pause(began), Some(FIRST));
-            patient.stood(stood);
-            assert_eq!(patient.pause(began + ms(350_000)), then);
+        for (stood, then) in [(100, None), (5_001, Some(FIRST))] {
+            let (mut backoff, at) = patient(Some(ms(120)));
+            assert_eq!(backoff.pause(), Some(FIRST));
+            let made_ns = backoff.now_ns();
+            at(stood);
+            backoff.stood(made_ns);
+            at(350_000);
+            assert_eq!(backoff.pause(), then);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use slotflow_runtime::{Error, SplitId};
+use slotflow_runtime::{Clock, Error, SplitId};
 
 use super::Address;
 use super::accepting::WhenClosed;
@@ -24,9 +24,14 @@ pub(super) struct Dialling {
     pub give_up_after: Option<Duration>,
     pub open: Open,
     pub counts: SocketCounts,
+    pub clock: Clock,
 }
 
 impl Dialling {
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.give_up_after, self.clock.clone())
+    }
+
     /// A connection, noted for the end, as soon as there is one; none when the end has begun.
     ///
     /// # Errors
@@ -50,7 +55,7 @@ impl Dialling {
     /// Pauses behind a failure.
     pub fn wait(&self, backoff: &mut Backoff, error: &io::Error) -> Result<(), Error> {
         self.counts.warn(Count::Lost, &format!("{} is not connected: {error}", self.to));
-        match backoff.pause(Instant::now()) {
+        match backoff.pause() {
             Some(pause) => {
                 self.open.pause(pause);
                 Ok(())
@@ -89,7 +94,7 @@ impl Connecting {
     }
 
     fn read(&self, first: Option<Connection>) -> Result<Result<(), Error>, Gone> {
-        let mut backoff = Backoff::new(self.dialling.give_up_after);
+        let mut backoff = self.dialling.backoff();
         let mut made = first.and_then(|first| self.dialling.note(first).ok().flatten());
         loop {
             let dialled = match made.take() {
@@ -101,7 +106,7 @@ impl Connecting {
                 Ok(None) => return Err(Gone),
                 Err(error) => return Ok(Err(error)),
             };
-            let made_at = Instant::now();
+            let made_ns = backoff.now_ns();
             let (ended, bytes) =
                 self.reading.read(self.split, &self.dialling.to.to_string(), &mut connection)?;
             self.dialling.open.remove(place);
@@ -109,7 +114,7 @@ impl Connecting {
             if bytes > 0 {
                 backoff.reset();
             }
-            backoff.stood(made_at.elapsed());
+            backoff.stood(made_ns);
             if self.end == WhenClosed::End && ended == Ended::Closed {
                 return Ok(Ok(()));
             }

@@ -115,7 +115,8 @@ where
         let writer = writer.ending(EndWith(open.clone()));
         let (to, connect_timeout, give_up_after) =
             (self.to.clone(), self.connect_timeout, self.give_up_after);
-        let dialling = Dialling { to, connect_timeout, give_up_after, open, counts: self.counts.clone() };
+        let (counts, clock) = (self.counts.clone(), subtask.clock.clone());
+        let dialling = Dialling { to, connect_timeout, give_up_after, open, counts, clock };
         let writing = Writing::new(dialling, orders, progress);
         let made = self.made.take();
         subtask.io.spawn("slotflow-socket", move || writing.run(made))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use slotflow_runtime::{Error, Result, Source, SplitId, Splits, SubtaskContext};
+use slotflow_runtime::{Clock, Error, Result, Source, SplitId, Splits, SubtaskContext};
 
 use super::accepting::{Accepting, WhenClosed};
 use super::connecting::{Connecting, Dialling, away};
@@ -166,9 +166,9 @@ impl SocketSource {
         Reading { framing: self.framing, malformed: self.malformed, to, counts: self.counts.clone() }
     }
 
-    fn dialling(&self, to: Address, open: Open) -> Dialling {
+    fn dialling(&self, to: Address, open: Open, clock: Clock) -> Dialling {
         let (connect_timeout, give_up_after) = (self.connect_timeout, self.give_up_after);
-        Dialling { to, connect_timeout, give_up_after, open, counts: self.counts.clone() }
+        Dialling { to, connect_timeout, give_up_after, open, counts: self.counts.clone(), clock }
     }
 
     /// Takes connections for one subtask.
@@ -203,7 +203,7 @@ impl SocketSource {
             let End::Connects { to, made } = &mut self.end else { return Ok(()) };
             let (to, first) = (to[split as usize].clone(), made[split as usize].take());
             let (reading, left) = (reading.clone(), left.clone());
-            let dialling = self.dialling(to, open.clone());
+            let dialling = self.dialling(to, open.clone(), subtask.clock.clone());
             let connecting = Connecting { dialling, reading, split, end: self.when_closed, left };
             subtask.io.spawn("slotflow-socket", move || connecting.run(first))?;
         }

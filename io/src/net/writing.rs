@@ -23,7 +23,7 @@ pub(super) struct Writing {
 
 impl Writing {
     pub fn new(dialling: Dialling, orders: Receiver<Order>, progress: Arc<Progress>) -> Writing {
-        let backoff = Backoff::new(dialling.give_up_after);
+        let backoff = dialling.backoff();
         Writing { dialling, orders, progress, connection: None, backoff }
     }
 

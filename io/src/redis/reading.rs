@@ -97,7 +97,6 @@ impl Reading {
                 claimed = Some(Instant::now());
             }
             self.read_new(link)?;
-            backoff.reset();
         }
     }
 
@@ -117,7 +116,7 @@ impl Reading {
             let mut command = self.command(self.membership.at_once);
             command.arg("STREAMS").arg(&*of.stream).arg(behind.to_string());
             let answer = by_stream(link.ask(&command)?).ok_or_else(|| link.garbled(&command))?;
-            // It works, however long nobody takes what it gives.
+            // It works, and does so on each connection that gets here, however long nobody takes what it gives.
             backoff.reset();
             let entries = answer.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>();
             let Some(last) = entries.last() else { return Ok(()) };

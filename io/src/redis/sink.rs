@@ -124,7 +124,7 @@ where
         let open = Open::default();
         let (writer, orders, progress) =
             RedisWriter::new(self.entering.clone(), EndWith(open.clone()), subtask);
-        let tries = Tries::new(self.server.clone(), &self.patience, open);
+        let tries = Tries::new(self.server.clone(), &self.patience, open, subtask.clock.clone());
         let writing = Writing { tries, orders, progress };
         subtask.io.spawn("slotflow-redis", move || writing.run())?;
         Ok(writer)

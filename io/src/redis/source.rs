@@ -240,7 +240,7 @@ impl Source for RedisSource {
         let (to, fed) = feed(BLOCKS, subtask.waker.clone());
         reader.incoming = Incoming::new(fed, Silence::IsIdle);
         reader.committer = Some(self.committer(of.clone(), held.clone()));
-        let tries = Tries::new(self.server.clone(), &self.patience, open.clone());
+        let tries = Tries::new(self.server.clone(), &self.patience, open.clone(), subtask.clock.clone());
         let reading = Reading { of, membership: self.membership.clone(), held, behind, to, open };
         subtask.io.spawn("slotflow-redis", move || reading.run(tries))?;
         Ok(reader)

@@ -1,6 +1,8 @@
 //! A server that is asked again and again, with pauses.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use slotflow_runtime::Clock;
 
 use super::server::{Failure, Link, Server};
 use crate::frames::Gone;
@@ -51,8 +53,8 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    pub fn new(server: Server, patience: &Patience, open: Open) -> Tries {
-        let backoff = Backoff::new(patience.give_up_after);
+    pub fn new(server: Server, patience: &Patience, open: Open, clock: Clock) -> Tries {
+        let backoff = Backoff::new(patience.give_up_after, clock);
         Tries { server, timeout: patience.timeout, open, backoff, link: None }
     }
 
@@ -85,7 +87,7 @@ impl Tries {
 
     /// Pauses behind a failure that may pass.
     fn wait(&mut self, failure: Failure) -> Result<(), Stop> {
-        let pause = if failure.passes { self.backoff.pause(Instant::now()) } else { None };
+        let pause = if failure.passes { self.backoff.pause() } else { None };
         let Some(pause) = pause else { return Err(Stop::Failed(failure)) };
         tracing::warn!("{failure}; it is tried again in {pause:?}");
         self.open.pause(pause);

@@ -6,10 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use slotflow::io::formats::{encode, text};
-use slotflow::io::frames::{Frame, Framing};
+use slotflow::io::frames::{Frame, Frames, Framing};
 use slotflow::io::net::{SocketSink, SocketSource};
 use slotflow::io::{Egress, egress, ingress};
 use slotflow::prelude::*;
+use slotflow::runtime::testing::subtask;
+use slotflow::runtime::{Arena, Blame, Source, SourceReader};
 
 use super::folder::{Folder, environment};
 
@@ -171,6 +173,33 @@ fn who_is_away_before_the_start_and_for_too_long_is_named() {
     drop(listener);
     let error = job.wait().unwrap_err().to_string();
     assert!(error.contains(&format!("{address} cannot be connected")), "{error}");
+}
+
+struct Nowhere;
+
+impl Output<Frames> for Nowhere {
+    fn push<'s>(&mut self, _: Frame<'s>, _: &mut Context<'s>) {}
+}
+
+#[test]
+fn a_connection_that_has_stood_in_silence_is_made_again_however_long_ago_one_failed() {
+    let (listener, address) = listener();
+    let mut source = SocketSource::connect([&address]).give_up_after(Duration::from_secs(1));
+    let (counts, place) = (source.counts(), subtask());
+    source.splits().unwrap();
+    let mut reader = source.open(&place, &[0]).unwrap();
+    let accept = || listener.accept().unwrap().0;
+    drop(accept());
+    let silent = accept();
+    wait_until("it is read from", || counts.connected() == 2);
+    place.clock.advance(6_000_000_000);
+    drop(silent);
+    listener.set_nonblocking(true).unwrap();
+    while listener.accept().is_err() {
+        let (arena, blame) = (Arena::new(), Blame::default());
+        reader.poll(9, &mut Context::new(&arena, &place, &blame, 1), &mut Nowhere).unwrap();
+        thread::yield_now();
+    }
 }
 
 #[test]

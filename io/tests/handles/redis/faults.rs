@@ -261,6 +261,28 @@ fn poll(reader: &mut RedisReader) {
 }
 
 #[test]
+fn a_server_that_has_answered_is_asked_again_however_long_ago_one_failed() {
+    let place = subtask();
+    let clock = place.clock.clone();
+    // The first is that of the start.
+    let server = Fake::start(move |connection, words| match (connection, words[0]) {
+        (1, "XREADGROUP") => Reply::Breaks(String::new()),
+        (2, "XAUTOCLAIM") => {
+            clock.advance(NEVER_MS * 1_000_000);
+            Reply::Breaks(String::new())
+        }
+        _ => nothing_new(words),
+    });
+    let mut source = source(&server.url).give_up_after(Duration::from_secs(1));
+    source.splits().unwrap();
+    let mut reader = source.open(&place, &[0]).unwrap();
+    while server.told("XREADGROUP").iter().all(|(connection, _)| *connection < 3) {
+        poll(&mut reader);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_stream_is_silent_when_an_answer_has_nothing_of_it_and_not_while_its_server_is_away() {
     let (polled, goes_on) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(1)));
     let up_to = goes_on.clone();
