@@ -387,9 +387,7 @@ where
     fn measure(&self, measures: &mut Measures<'_>) {
         let held_bytes = self.held.capacity() * size_of::<(T, Timestamp)>();
         self.state.size().and_bytes(held_bytes).tell(measures);
-        if !self.held.is_empty() {
-            measures.waiting(self.held.len(), || "its columns, which become tables".into());
-        }
+        measures.waiting(self.held.len(), || "its columns, which become tables".into());
         self.late.measure(measures);
     }
 }

@@ -94,9 +94,11 @@ impl<K: Key + Eq + Clone, A: Clone> Becoming<K, A> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use slotflow_runtime::metrics::OperatorMeters;
     use slotflow_runtime::testing::subtask;
-    use slotflow_runtime::{Arena, Blame, Context, Operator};
+    use slotflow_runtime::{Arena, Blame, Context, Measures, Operator};
 
+    use super::super::aligned::AlignedWindows;
     use super::super::panes::Panes;
     use super::super::shape::Shape;
     use super::super::tests::{Given, Sum, built, lasts, ms, sums};
@@ -174,6 +176,30 @@ mod tests {
         let mut keys: Vec<_> = given.0.iter().map(|(result, _)| (result.key, result.value)).collect();
         keys.sort_unstable();
         assert_eq!(keys, "abcdefgh".chars().map(|key| (key, 1)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_held_is_told_as_records_and_as_bytes_and_no_more_once_it_is_added() {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        let mut ctx = Context::new(&arena, &place, &blame, 1);
+        let (mut operator, mut given) = (built(sums(Tumbling::of(ms(10)))), Given(Vec::new()));
+        let meters = OperatorMeters::default();
+        let told = |operator: &AlignedWindows<_, _, _, _>| {
+            operator.measure(&mut Measures::of(&meters));
+            let told = meters.snapshot(|_| String::new()).pop().unwrap();
+            (told.waiting_records, told.state_bytes)
+        };
+        ctx.set_timestamp(5);
+        // A fifth key is one too many. As many are held when some cells are moved, and the next needs more room.
+        let mut all: Vec<_> = "abcdefghi".chars().collect();
+        let last = all.pop().unwrap();
+        all.into_iter().for_each(|key| operator.process((key, 1), &mut ctx, &mut given));
+        let (records, bytes) = told(&operator);
+        assert_eq!(records, 4);
+        operator.process((last, 1), &mut ctx, &mut given);
+        assert!(told(&operator).0 == 5 && told(&operator).1 > bytes);
+        while operator.settle(&mut ctx, &mut given) == Flow::More {}
+        assert_eq!(told(&operator).0, 0);
     }
 
     #[test]
