@@ -59,8 +59,8 @@ pub use triggered::{
     TriggeredWindows, Unevicted,
 };
 pub use two_phase::{
-    ByPartial, Gather, Joined, Local, LocalPlan, OfPartials, OnePhase, Others, Partial, PartialOf, Partials,
-    PartialsDropped, Phased, Reduced, TwoPhases,
+    ByPartial, Gather, Joined, Local, LocalPlan, OfPartials, Others, Partial, PartialOf, Partials,
+    PartialsDropped, Phased, Phases, Reduced,
 };
 pub use window_all::{AllWindowed, Whole};
 

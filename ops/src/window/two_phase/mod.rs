@@ -2,11 +2,10 @@
 
 mod gather;
 mod local;
-mod one_phase;
 mod partial;
+mod phases;
 mod reduced;
 mod switch;
-mod two_phases;
 
 use slotflow_runtime::pipe::{Cut, Pipe, Then, ThenCombined};
 use slotflow_runtime::plan::{EdgeId, Role};
@@ -21,10 +20,9 @@ use crate::stream::lead_to;
 use crate::{CutBefore, Stream};
 pub use gather::{Gather, Joined, Partials};
 pub use local::{Local, LocalPlan};
-pub use one_phase::OnePhase;
 pub use partial::{ByPartial, OfPartials, Others, Partial, PartialOf, PartialsDropped};
+pub use phases::Phases;
 pub use reduced::Reduced;
-pub use two_phases::TwoPhases;
 
 /// Pipelines behind which an aggregate of windows `W` can be computed: in two phases where that was
 /// [asked for](WindowedStream::two_phases) and the windows are [`Sliding`] or tumbling ones in event time, else in one.
@@ -79,9 +77,9 @@ one_phase!(<P> Session, P);
 one_phase!(<P, G> DynamicSession<G>, P);
 one_phase!(<P, W> InProcessingTime<W>, P);
 one_phase!(<P, R> Sliding, Cut<P, R>);
-one_phase!(<P> Sliding, OnePhase<P>);
+one_phase!(<P> Sliding, Phases<P, 1>);
 
-impl<T, P, S, A> Phased<Sliding, T, S, A> for TwoPhases<Cut<P, ByKey<S>>>
+impl<T, P, S, A> Phased<Sliding, T, S, A> for Phases<Cut<P, ByKey<S>>, 2>
 where
     T: Send + 'static,
     P: Pipe<Out = Owned<T>, Time = EventTime>,
@@ -97,7 +95,7 @@ where
     ) -> Stream<'env, Self::Windows> {
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = windowed;
         let KeyedStream { stream, selector, assigner } = keyed;
-        let Stream { env, last, open_edge, pipe: TwoPhases(Cut { pipe, route, .. }) } = stream;
+        let Stream { env, last, open_edge, pipe: Phases(Cut { pipe, route, .. }) } = stream;
         let (operator, edge) = lead_to(env, last, open_edge, "window", Role::Operator);
         env.graph(|graph| graph.edges[edge].two_phases = true);
         let route = ByKey(ByPartial(route.0));

@@ -6,7 +6,7 @@ use slotflow_runtime::edge::partition::AsPlanned;
 use slotflow_runtime::pipe::{Combined, Cut, Pipe, Then};
 use slotflow_runtime::{EventTime, Owned};
 
-use super::{Joined, LocalPlan, OnePhase, Phased, TwoPhases};
+use super::{Joined, LocalPlan, Phased, Phases};
 use crate::Stream;
 use crate::keyed::{ByKey, KeySelector, KeyedStream};
 use crate::window::{
@@ -52,8 +52,8 @@ as_aggregated!(<P> Session, P);
 as_aggregated!(<P, F> DynamicSession<F>, P);
 as_aggregated!(<P, W> InProcessingTime<W>, P);
 as_aggregated!(<P> Sliding, Cut<P, AsPlanned>);
-as_aggregated!(<P> Sliding, OnePhase<P>);
-as_aggregated!(<P> Sliding, TwoPhases<P>);
+as_aggregated!(<P> Sliding, Phases<P, 1>);
+as_aggregated!(<P> Sliding, Phases<P, 2>);
 
 impl<T, P, S, G> Reduced<Sliding, T, S, G> for Cut<P, ByKey<S>>
 where

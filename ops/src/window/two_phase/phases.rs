@@ -1,4 +1,4 @@
-//! A pipeline behind which windows are aggregated in two phases.
+//! A pipeline behind which windows are computed in as many phases as was said.
 
 use slotflow_runtime::install::Installer;
 use slotflow_runtime::pipe::Pipe;
@@ -9,10 +9,11 @@ use crate::Stream;
 use crate::keyed::KeyedStream;
 use crate::window::WindowedStream;
 
-/// A pipeline behind which windows are aggregated in two phases; see [`WindowedStream::two_phases`].
-pub struct TwoPhases<P>(pub(super) P);
+/// A pipeline behind which windows are computed in one phase or in two; see [`WindowedStream::one_phase`] and
+/// [`WindowedStream::two_phases`].
+pub struct Phases<P, const PHASES: u8>(pub(super) P);
 
-impl<P: Pipe> Pipe for TwoPhases<P> {
+impl<P: Pipe, const PHASES: u8> Pipe for Phases<P, PHASES> {
     type Out = P::Out;
     type Time = P::Time;
 
@@ -26,6 +27,26 @@ impl<P: Pipe> Pipe for TwoPhases<P> {
 }
 
 impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env, P, S, W> {
+    /// Computes windows where their records come together, and nothing in front of the exchange: for a
+    /// [`reduce`](WindowedStream::reduce), which has [two phases](WindowedStream::two_phases) by itself where they pay.
+    /// So its closure is called behind the exchange only, and for one record after the other: sums of fractions, say,
+    /// which depend on what is added to what, do not depend on how many records came in one step.
+    ///
+    /// ```
+    /// # use slotflow::{prelude::*, testing::collect};
+    /// # use std::time::Duration;
+    /// let sums = collect([("a", 1, 0.5), ("a", 5, 0.25)], |readings| {
+    ///     let timed = readings.with_timestamps(|it| it.1, Watermarks::bounded_out_of_orderness(Duration::ZERO));
+    ///     let windows = timed.key_by(|it| it.0).window(Tumbling::of(Duration::from_secs(1))).one_phase();
+    ///     windows.reduce(|a, b| (a.0, a.1, a.2 + b.2)).map(|window| window.value.2)
+    /// })?;
+    /// assert_eq!(sums, [0.75]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn one_phase(self) -> WindowedStream<'env, Phases<P, 1>, S, W> {
+        self.in_phases()
+    }
+
     /// Aggregates in two phases: Flink's local-global aggregation, for tumbling and sliding windows in event time
     /// directly behind a [`key_by`](Stream::key_by).
     ///
@@ -63,17 +84,16 @@ impl<'env, T: Send + 'static, P: Pipe<Out = Owned<T>>, S, W> WindowedStream<'env
     /// assert_eq!(counts, [("about", 1), ("home", 3)]);
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn two_phases(self) -> WindowedStream<'env, TwoPhases<P>, S, W> {
-        self.behind(TwoPhases)
+    pub fn two_phases(self) -> WindowedStream<'env, Phases<P, 2>, S, W> {
+        self.in_phases()
     }
 
-    /// The same behind a pipeline that says more.
-    pub(super) fn behind<Q>(self, say: impl FnOnce(P) -> Q) -> WindowedStream<'env, Q, S, W> {
+    fn in_phases<const PHASES: u8>(self) -> WindowedStream<'env, Phases<P, PHASES>, S, W> {
         let WindowedStream { keyed, windows, lateness_ms, parallelism } = self;
         let KeyedStream { stream, selector, assigner } = keyed;
         let Stream { env, last, open_edge, pipe } = stream;
-        let keyed =
-            KeyedStream { stream: Stream { env, last, open_edge, pipe: say(pipe) }, selector, assigner };
+        let stream = Stream { env, last, open_edge, pipe: Phases(pipe) };
+        let keyed = KeyedStream { stream, selector, assigner };
         WindowedStream { keyed, windows, lateness_ms, parallelism }
     }
 }
