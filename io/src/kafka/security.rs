@@ -75,20 +75,21 @@ pub(super) fn remedy(reason: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/handles/log.rs"]
+mod log;
+
+#[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
     use std::time::{Duration, SystemTime};
 
     use rdkafka::consumer::{BaseConsumer, Consumer};
     use slotflow_runtime::Error;
-    use tracing::field::Field;
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Metadata, Subscriber};
 
     use super::super::failure::Purpose;
     use super::super::log::ClientLog;
     use super::super::lookup::Lookup;
     use super::super::oauth::{OauthToken, Tokens};
+    use super::log::Log;
     use super::*;
 
     /// Everything that can hold a secret holds this.
@@ -152,38 +153,10 @@ mod tests {
         }
     }
 
-    /// Notes every line that is logged on this thread.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<String>>);
-
-    impl Subscriber for Lines {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn event(&self, event: &Event<'_>) {
-            event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
-                *self.0.lock().unwrap() += &format!("{field}={value:?}\n");
-            });
-        }
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
-    }
-
     #[test]
     fn no_line_of_the_log_holds_a_secret_however_much_is_logged() {
-        let lines = Lines::default();
-        tracing::subscriber::with_default(lines.clone(), || {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || {
             let mut settings = Settings::of("127.0.0.1:1", "words");
             let all =
                 [("debug", "all"), ("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN")];
@@ -197,7 +170,7 @@ mod tests {
             let text = lookup.partitions("words", client.client(), serve).unwrap_err().to_string();
             assert!(!text.contains(CANARY), "{text}");
         });
-        let lines = lines.0.lock().unwrap();
+        let lines = log.text();
         assert!(lines.contains("sasl.password") && !lines.contains(CANARY), "{lines}");
     }
 

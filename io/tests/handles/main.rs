@@ -7,6 +7,8 @@ mod folder;
 #[cfg(all(feature = "kafka", feature = "json"))]
 mod formats;
 mod handles;
+#[cfg(feature = "redis")]
+mod log;
 mod not_ready;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -1,17 +1,13 @@
 //! What a server refuses, and that no password is ever shown.
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use slotflow::io::redis::{RedisRecord, RedisSink, RedisSource};
 use slotflow::prelude::*;
-use tracing::field::Field;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use super::fake::{Fake, NOTHING, OK, says};
 use super::{committing_every, number, source};
+use crate::log::Log;
 
 /// What a job over this source fails with.
 fn failure(source: RedisSource) -> String {
@@ -126,33 +122,6 @@ fn wrong_settings_are_told_before_the_start_all_at_once() {
     assert!(error.contains("a record without a field"), "{error}");
 }
 
-/// Keeps what is logged, whoever logs it.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut log = self.0.lock().unwrap();
-        event.record(&mut |_: &Field, value: &dyn fmt::Debug| log.push_str(&format!("{value:?}\n")));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
 #[test]
 fn a_password_is_shown_nowhere_and_not_in_the_log() {
     const CANARY: &str = "canary-7f3a";
@@ -163,7 +132,7 @@ fn a_password_is_shown_nowhere_and_not_in_the_log() {
     let sink = RedisSink::new(url).stream("out").give_up_after(Duration::from_millis(60));
     let error = sink_failure(sink, [RedisRecord::new().field("n", "1")]);
     assert!(error.contains("it loads, said to 'me' '***'"), "{error}");
-    let logged = || log.0.lock().unwrap().clone();
+    let logged = || log.text();
     assert!(logged().contains("it loads, said to 'me' '***'; it is tried again in"), "{}", logged());
     let told = "-ERR unknown command, with args beginning with: 'me' 'canary-7f3a'\r\n";
     for said_to in ["AUTH", "XGROUP", "XLEN"] {
