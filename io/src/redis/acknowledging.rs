@@ -1,6 +1,8 @@
 //! The committer of a source of Redis streams: acknowledges entries by their ids.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Committer, Offsets, Result};
@@ -30,6 +32,8 @@ pub(super) struct Acknowledging {
     pub link: Option<Link>,
     /// The last offsets, while the server does not have all of them.
     pub unsaved: Offsets,
+    /// Disconnected once the thread that reads asks for nothing more.
+    pub asking: Receiver<Infallible>,
 }
 
 impl Acknowledging {
@@ -75,7 +79,8 @@ impl Committer for Acknowledging {
         }
     }
 
-    /// What is not acknowledged now comes again at the next start.
+    /// What is not acknowledged now comes again at the next start: that looks for it once, so nothing may be given to
+    /// this consumer behind its job's end.
     fn finish(&mut self) -> Result<()> {
         let began = Instant::now();
         while !self.unsaved.is_empty() {
@@ -86,6 +91,8 @@ impl Committer for Acknowledging {
                 Ok(()) => {}
             }
         }
+        // Nothing is ever sent: it is disconnected, or the server does not answer in its time.
+        let _left = self.asking.recv_timeout(self.timeout);
         Ok(())
     }
 }

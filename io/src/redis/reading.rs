@@ -1,8 +1,10 @@
 //! The thread that reads the streams of one subtask, as a consumer of a group.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, cmd};
@@ -16,9 +18,9 @@ use super::tries::{Stop, Tries};
 use crate::frames::{Feeder, Gone, Piece};
 use crate::net::{Backoff, Open};
 
-/// How long the server waits for an entry before it answers that there is none. It is how long a thread may stay when
-/// its reader is gone.
-const BLOCK_MS: u64 = 500;
+/// How long the server waits for an entry before it answers that there is none. It is how long a thread stays when its
+/// reader is gone, and so the end of a job waits (a guess: ten questions a second cost nothing).
+const BLOCK_MS: u64 = 100;
 
 /// A stream, and the number of its split.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub(super) struct Reading {
     pub behind: Behind,
     pub to: Feeder<Piece<Block>>,
     pub open: Open,
+    /// Dropped when nothing more can be given to it.
+    pub _asks: Sender<Infallible>,
 }
 
 impl Reading {

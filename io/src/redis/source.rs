@@ -1,6 +1,8 @@
 //! What a source of Redis streams is told.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use ::redis::cmd;
@@ -31,7 +33,7 @@ const MOST_HELD: usize = 1 << 20;
 /// job that lives takes).
 const CLAIM_AFTER: Duration = Duration::from_secs(300);
 
-/// The shortest timeout: the server itself takes half of this to say that there is nothing.
+/// The shortest timeout: the server itself takes a tenth of this to say that there is nothing.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Reads streams of Redis as one consumer of a group: [`Entry`](super::Entry)s, at least once. Redis 6.2 or newer, or
@@ -239,16 +241,18 @@ impl Source for RedisSource {
         let (of, held) = (splits.iter().map(of).collect::<Vec<_>>(), Arc::new(Held::new(self.most_held)));
         let (to, fed) = feed(BLOCKS, subtask.waker.clone());
         reader.incoming = Incoming::new(fed, Silence::IsIdle);
-        reader.committer = Some(self.committer(of.clone(), held.clone()));
+        let (asks, asking) = mpsc::channel();
+        reader.committer = Some(self.committer(of.clone(), held.clone(), asking));
         let tries = Tries::new(self.server.clone(), &self.patience, open.clone(), subtask.clock.clone());
-        let reading = Reading { of, membership: self.membership.clone(), held, behind, to, open };
+        let membership = self.membership.clone();
+        let reading = Reading { of, membership, held, behind, to, open, _asks: asks };
         subtask.io.spawn("slotflow-redis", move || reading.run(tries))?;
         Ok(reader)
     }
 }
 
 impl RedisSource {
-    fn committer(&self, of: Vec<Of>, held: Arc<Held>) -> Box<dyn Committer> {
+    fn committer(&self, of: Vec<Of>, held: Arc<Held>, asking: Receiver<Infallible>) -> Box<dyn Committer> {
         let (server, group) = (self.server.clone(), self.membership.group.clone());
         let timeout = self.patience.timeout;
         Box::new(Acknowledging {
@@ -260,6 +264,7 @@ impl RedisSource {
             in_vain: 0,
             link: None,
             unsaved: Vec::new(),
+            asking,
         })
     }
 }

@@ -133,6 +133,37 @@ fn who_has_stopped_takes_nothing_from_others() {
     assert_eq!(of(1), 1, "it claimed at its start");
 }
 
+/// What comes behind the job's end would be pending for a consumer that looks for such entries at its next start, which
+/// may be over by then.
+#[test]
+fn a_job_ends_when_nothing_more_can_be_given_to_its_consumer() {
+    let (given, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (gives, too_early) = (given.clone(), ended.clone());
+    let server = Fake::start(move |_, words| match words[0] {
+        "XREADGROUP" if words.last() == Some(&">") => {
+            // As long as a server may wait: what is wrong is seen sooner.
+            let began = Instant::now();
+            let is_over =
+                || too_early.load(Ordering::Acquire) || began.elapsed() > Duration::from_millis(100);
+            wait_until("the end of its time", || is_over().then_some(()));
+            gives.store(true, Ordering::Release);
+            says(&read("in", &[1]))
+        }
+        _ => nothing_new(words),
+    });
+    let mut source = source(&server.url);
+    source.splits().unwrap();
+    let mut reader = source.open(&subtask(), &[0]).unwrap();
+    let mut committer = reader.committer().unwrap();
+    let waits = |told: &[Told]| told.iter().any(|(_, words)| words.last().unwrap() == ">");
+    wait_until("it waits", || waits(&server.told("XREADGROUP")).then_some(()));
+    drop(reader);
+    committer.finish().unwrap();
+    let was_given = given.load(Ordering::Acquire);
+    ended.store(true, Ordering::Release);
+    assert!(was_given, "its thread still asks");
+}
+
 #[test]
 fn entries_are_acknowledged_when_the_sink_s_server_has_answered_and_not_before() {
     let (may_answer, polls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
