@@ -107,8 +107,8 @@ struct SinkEnd<P, K> {
 
 impl<P: Pipe, K: Sink<P::Out>> Pipeline for SinkEnd<P, K> {
     fn discover(&mut self, graph: &mut Graph) {
-        self.pipe.discover(graph);
-        graph.check(self.operator, || self.sink.check());
+        let SinkEnd { pipe, operator, sink } = self;
+        graph.check(*operator, || sink.check(), |graph| pipe.discover(graph));
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

@@ -152,9 +152,10 @@ where
     L: Sink<B::Out>,
 {
     fn discover(&mut self, graph: &mut Graph) {
-        self.pipe.discover(graph);
-        graph.check(self.first.operator, || self.first.sink.check());
-        graph.check(self.second.operator, || self.second.sink.check());
+        let TeeEnd { pipe, first, second } = self;
+        let (first, second) = ((first.operator, &mut first.sink), (second.operator, &mut second.sink));
+        let rest = |graph: &mut Graph| graph.check(first.0, || first.1.check(), |graph| pipe.discover(graph));
+        graph.check(second.0, || second.1.check(), rest);
     }
 
     fn install(self: Box<Self>, installer: &mut Installer<'_>) -> Result<()> {

@@ -442,10 +442,22 @@ fn a_sink_that_has_answered_is_not_asked_again() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-/// A source that answers when another has been asked, too.
+/// A source or a sink that answers when another one has been asked, too.
 struct Waits {
     asked: Sender<()>,
     other: Receiver<()>,
+}
+
+impl Waits {
+    fn two() -> (Waits, Waits) {
+        let ((asked, other), (asked_too, other_too)) = (channel(), channel());
+        (Waits { asked, other: other_too }, Waits { asked: asked_too, other })
+    }
+
+    fn answer(&self) -> Result<()> {
+        self.asked.send(()).map_err(|_| away("other"))?;
+        self.other.recv_timeout(Duration::from_secs(60)).map_err(|_| away("other"))
+    }
 }
 
 impl Source for Waits {
@@ -454,8 +466,7 @@ impl Source for Waits {
         "waits".into()
     }
     fn splits(&mut self) -> Result<Splits> {
-        self.asked.send(()).map_err(|_| away("other"))?;
-        self.other.recv_timeout(Duration::from_secs(60)).map_err(|_| away("other"))?;
+        self.answer()?;
         Ok(Splits::Count(1))
     }
     fn open(&mut self, _: &SubtaskContext, _: &[SplitId]) -> Result<Never> {
@@ -463,11 +474,26 @@ impl Source for Waits {
     }
 }
 
+impl Sink<Owned<u64>> for Waits {
+    type Writer = Never;
+    fn describe(&self) -> String {
+        "waits".into()
+    }
+    fn check(&mut self) -> Result<()> {
+        self.answer()
+    }
+    fn open(&mut self, _: &SubtaskContext) -> Result<Never> {
+        Err(Error::bug("nobody starts this job"))
+    }
+}
+
 #[test]
 fn connectors_are_asked_side_by_side() {
-    let ((asked, other), (asked_too, other_too)) = (channel(), channel());
+    let ((source, other), (before, behind), (first, second)) = (Waits::two(), Waits::two(), Waits::two());
     let env = env("");
-    env.source(Waits { asked, other: other_too }).sink(callback(|_: u64| {}));
-    env.source(Waits { asked: asked_too, other }).sink(callback(|_: u64| {}));
+    env.source(source).sink(callback(|_: u64| {}));
+    env.source(other).sink(callback(|_: u64| {}));
+    env.source(before).sink(behind);
+    env.source(generate(1, |i| i)).tee_with(|main| main.sink(first), |side| side.sink(second));
     assert_eq!(env.plan().unwrap().graph.operators[0].splits, Some(Splits::Count(1)));
 }

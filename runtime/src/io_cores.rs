@@ -27,13 +27,23 @@ impl IoCores {
 
     /// Runs `work` on a thread of its own and waits for it. Never call this from a slot.
     pub fn run<X: Send>(&self, work: impl FnOnce() -> X + Send) -> Result<X> {
+        self.run_beside(work, || ()).0
+    }
+
+    /// Runs `work` as [`run`](IoCores::run) does, and `meanwhile` on the thread that calls it.
+    pub fn run_beside<X: Send, Y>(
+        &self,
+        work: impl FnOnce() -> X + Send,
+        meanwhile: impl FnOnce() -> Y,
+    ) -> (Result<X>, Y) {
         thread::scope(|scope| {
             let thread = Builder::new().name("slotflow-io".into()).spawn_scoped(scope, || {
                 self.enter();
                 work()
             });
-            let outcome = thread.map_err(no_thread)?.join();
-            outcome.map_err(Error::panicked)
+            let meanwhile = meanwhile();
+            let outcome = thread.map_err(no_thread).and_then(|thread| thread.join().map_err(Error::panicked));
+            (outcome, meanwhile)
         })
     }
 

@@ -25,7 +25,8 @@ pub enum Acknowledged {
     UpTo(u64),
 }
 
-/// Describes an output; checked once and then opened once for each subtask, on the thread that starts the job.
+/// Describes an output; checked once, on a thread of its own while the sources are asked, and then opened once for each
+/// subtask, on the thread that starts the job.
 pub trait Sink<F: Family>: Send + 'static {
     /// What writes one subtask's records.
     type Writer: SinkWriter<F>;

@@ -29,6 +29,9 @@ const EVENTS: usize = 100;
 /// broker at once (a guess: they learn of it within some milliseconds).
 const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a client asks for leaders before it goes on: librdkafka's own time between two looks for those it lacks.
+pub(super) const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What the brokers say about topics.
 pub(super) enum Answer<X> {
     Found(X),

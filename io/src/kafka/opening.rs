@@ -19,7 +19,7 @@ use super::discovery::Discovery;
 use super::failure::Purpose;
 use super::group::{Member, keep_membership};
 use super::log::ClientLog;
-use super::lookup::Lookup;
+use super::lookup::{LEADERS_TIMEOUT, Lookup};
 use super::off_slot::OffSlot;
 use super::orders::Orders;
 use super::positions::Positions;
@@ -28,9 +28,6 @@ use super::reader::{Arrivals, Change, KafkaReader};
 use super::source::{KafkaSource, NO_GROUP};
 use super::subscription::TopicPartition;
 use super::watch::{Maker, Watch, batch};
-
-/// How long it asks for leaders, one topic after the other: librdkafka's own time between two looks for those it lacks.
-const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl KafkaSource {
     /// The configuration of a consumer of `own` partitions.
@@ -59,16 +56,19 @@ impl KafkaSource {
         Ok(config)
     }
 
-    fn client(&self, own: usize) -> Result<BaseConsumer<ClientLog>> {
-        let made = self.config(own)?.create_with_context(ClientLog::default());
+    fn client(&self, config: &ClientConfig) -> Result<BaseConsumer<ClientLog>> {
+        let made = config.create_with_context(ClientLog::default());
         let client = made.map_err(|error| self.settings.refused(&error))?;
         self.settings.authorise(&client)?;
         Ok(client)
     }
 
-    /// Asks for the topics with a client of its own, which is gone before any slot is touched.
+    /// Asks for the topics with a client of its own, which is gone before any slot is touched: quickly, as it has no
+    /// group, which it would look for and leave in 0.1 s.
     pub(super) fn topics_found(&self) -> Result<Vec<(Arc<str>, u32)>> {
-        let client = self.client(0)?;
+        let mut config = self.config(0)?;
+        config.remove("group.id");
+        let client = self.client(&config)?;
         let log = client.context().clone();
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
         let serve = || drop(client.poll(Duration::ZERO));
@@ -84,8 +84,8 @@ impl KafkaSource {
     pub(super) fn open_member(&self, subtask: &SubtaskContext) -> Result<KafkaReader> {
         let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
         // A fair share, whatever the group makes of it.
-        let share = self.found.len().div_ceil(subtask.parallelism);
-        let (client, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.client(share)?, ())))?;
+        let config = self.config(self.found.len().div_ceil(subtask.parallelism))?;
+        let (client, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.client(&config)?, ())))?;
         let client = Arc::new(client);
         self.settings.keep_authorised(&client, client.context(), &subtask.io)?;
         let queue = Queue::apart(&client).ok_or_else(|| Error::bug("a Kafka consumer makes no queue"))?;

@@ -49,7 +49,11 @@ impl Preset {
 /// A setting of librdkafka and its value.
 pub(super) type Setting = (&'static str, &'static str);
 
-const BOTH: [Setting; 4] = [
+const BOTH: [Setting; 5] = [
+    // The first pause after a lost connection, by default 100 ms; each further one is longer. Half of it is also how
+    // long a client rests between two choices of whom to connect to: first the address that was given, then one of the
+    // brokers that were named there. So with the default each client had its cluster only after 50 ms.
+    ("reconnect.backoff.ms", "20"),
     // After an outage, by default up to 10 s go by before the next try.
     ("reconnect.backoff.max.ms", "1000"),
     ("socket.keepalive.enable", "true"),

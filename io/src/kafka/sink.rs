@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use slotflow_runtime::{Error, Family, Guarantee, IoCores, Owned, Result, Sink, SubtaskContext};
 
 use super::alike::told_alike;
 use super::dead_letter::{DeadLetter, LetterSink};
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
-use super::lookup::Lookup;
+use super::lookup::{LEADERS_TIMEOUT, Lookup, ask};
 use super::marks::Marks;
 use super::off_slot::OffSlot;
 use super::record::IntoKafka;
 use super::settings::Settings;
 use super::subscription::Subscription;
-use super::writer::{Bounds, KafkaWriter};
+use super::writer::{Bounds, KafkaWriter, Producer};
 
 const QUEUE_RECORDS: &str = "queue.buffering.max.messages";
 
@@ -209,7 +209,7 @@ where
     fn check(&mut self) -> Result<()> {
         let config = self.config()?;
         let (settings, deliveries) = (&self.settings, self.deliveries());
-        IoCores::default().run(|| producer(settings, &config, deliveries).map(drop))??;
+        find_topic(settings, &config, deliveries)?;
         self.letters.as_mut().map_or(Ok(()), |letters| letters.check())
     }
 
@@ -228,13 +228,14 @@ where
         let (topic, latency) = (&self.settings.topic, self.latency.meters());
         let producer = Arc::new(producer);
         self.settings.keep_authorised(&producer, &producer.context().log, &subtask.io)?;
+        learn_leaders(&producer, topic, &subtask.io)?;
         let marks = self.with_watermarks.then(Marks::new);
         let writer = KafkaWriter::new(producer, topic, bounds, letters, subtask, latency)?;
         Ok(writer.marking(marks))
     }
 }
 
-/// Makes the producer of one subtask, once the topic has been seen.
+/// Makes a producer.
 fn producer(
     settings: &Settings,
     config: &ClientConfig,
@@ -243,11 +244,29 @@ fn producer(
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(deliveries).map_err(|error| settings.refused(&error))?;
     settings.authorise(&producer)?;
+    Ok(producer)
+}
+
+fn find_topic(settings: &Settings, config: &ClientConfig, deliveries: Deliveries) -> Result<()> {
+    let producer = producer(settings, config, deliveries)?;
     let lookup = Lookup { settings, purpose: Purpose::Write, log: &producer.context().log };
-    // The first answer comes from the address that was given, the second from a broker of the cluster,
-    // and with that the producer gets its id: 60 ms instead of 500 until the first record can go.
+    // The first answer comes from the address that was given, the second from a broker that was named there: it has to
+    // be in reach, too.
     for _ in 0..2 {
         lookup.partitions(&settings.topic, producer.client(), || producer.poll(Duration::ZERO))?;
     }
-    Ok(producer)
+    Ok(())
+}
+
+/// Has a producer hear who leads its topic, while what else the job has is opened. Nobody waits for it: the topic was
+/// there a moment ago, and if the brokers are away now librdkafka asks them by itself.
+fn learn_leaders(producer: &Arc<Producer>, topic: &str, io: &IoCores) -> Result<()> {
+    let (producer, topic) = (producer.clone(), topic.to_owned());
+    // With the second answer, a broker's own, the producer gets its id. Without, it looks for one after 500 ms.
+    let learn = move || {
+        for _ in 0..2 {
+            ask(producer.client(), &topic, LEADERS_TIMEOUT);
+        }
+    };
+    io.spawn("slotflow-kafka", learn).map(drop)
 }

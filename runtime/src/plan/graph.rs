@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Problem;
-use crate::{Error, Guarantee, Result, Splits};
+use crate::{Error, Guarantee, IoCores, Result, Splits};
 
 /// An operator's number in its job; inputs have lower numbers than what they feed.
 pub type OperatorId = u32;
@@ -205,12 +205,20 @@ impl Graph {
         &mut self.operators[id as usize]
     }
 
-    /// Asks a sink to look at its output, once it has a name and unless it has said that all is well.
-    pub fn check(&mut self, id: OperatorId, check: impl FnOnce() -> Result<()>) {
-        if !self.operator(id).checked {
-            let checked = Error::caught(check).map_err(|error| self.refuse(id, error));
-            self.operator_mut(id).checked = checked.is_ok();
+    /// Asks a sink to look at its output unless it has said that all is well, on a thread of its own: both what is in
+    /// front of it, `rest`, and the sink may wait for somebody. What it says is noted last.
+    pub fn check(
+        &mut self,
+        id: OperatorId,
+        check: impl FnOnce() -> Result<()> + Send,
+        rest: impl FnOnce(&mut Graph),
+    ) {
+        if self.operator(id).checked {
+            return rest(self);
         }
+        let (checked, ()) = IoCores::default().run_beside(|| Error::caught(check), || rest(self));
+        let checked = checked.flatten().map_err(|error| self.refuse(id, error));
+        self.operator_mut(id).checked = checked.is_ok();
     }
 
     /// Takes over what pipelines, their sources and sinks have said to a copy of this graph that had no refusals.
