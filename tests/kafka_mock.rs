@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kafka::process::Process;
 use kafka::{PARTITIONS, Topics, standstill};
+use rdkafka::mocking::MockCluster;
 use slotflow::io::kafka::{KafkaSink, KafkaSource, Keyed, Message, MockKafka};
 use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
@@ -95,6 +96,36 @@ fn topics_that_do_not_exist_are_told_with_the_settings_that_are_wrong() {
         "kafka(): has no topic; name one with .topic(..)",
     ];
     assert_eq!(text, expected.join("\n  - "));
+}
+
+/// Three brokers, of which each leads some of the partitions, then others; one at a time is slow.
+#[test]
+fn leaders_that_change_and_brokers_that_are_slow_cost_no_line() {
+    const BROKERS: i32 = 3;
+    let cluster = MockCluster::new(BROKERS).expect("the mock brokers do as they are told");
+    let led = [("words", PARTITIONS as i32), ("WORDS", 3)];
+    led.iter().for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions, BROKERS).unwrap());
+    let (input, output) = ("words".into(), "WORDS".into());
+    let topics = Topics { brokers: cluster.bootstrap_servers(), input, output, fetch_wait_ms: 1 };
+    let job = topics.uppercase(topics.source());
+    for turn in 0..BROKERS {
+        let slow = |broker| Duration::from_millis(if broker == turn { 50 } else { 0 });
+        (0..BROKERS).for_each(|broker| cluster.broker_round_trip_time(broker + 1, slow(broker)).unwrap());
+        for (topic, partitions) in led {
+            let lead = |partition| {
+                let leader = Some((partition + turn) % BROKERS + 1);
+                cluster.partition_leader(topic, partition, leader).unwrap();
+            };
+            (0..partitions).for_each(lead);
+        }
+        let from = turn as u32 * 2_000;
+        topics.fill(from..from + 2_000);
+        // The leaders change while the second half is on its way.
+        topics.wait_for(&job, u64::from(from) + 1_000);
+    }
+    topics.wait_for(&job, 6_000);
+    job.drain(Duration::from_secs(60)).unwrap();
+    assert_eq!(topics.compare(0..6_000).0, [0; 0]);
 }
 
 /// What a line `n` is, ten times that.
