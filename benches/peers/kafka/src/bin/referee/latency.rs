@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use peers_kafka::line::{Line, number_of};
@@ -16,6 +16,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 
+use crate::parts::Parts;
 use crate::topics::{TIMEOUT, assign, consumer};
 
 /// The number of a record that only asks whether the contestant is up.
@@ -32,6 +33,8 @@ const SLEEP: Duration = Duration::from_millis(1);
 /// When which records are due.
 struct Schedule {
     began: Instant,
+    /// The same, in milliseconds since the Unix epoch.
+    began_ms: f64,
     rate: u64,
     records: u64,
     warmup_ns: u64,
@@ -42,7 +45,8 @@ impl Schedule {
         let (rate, warmup, seconds): (u64, f64, f64) =
             (words.number("rate"), words.number("warmup"), words.number("seconds"));
         let records = (rate as f64 * (warmup + seconds)) as u64;
-        Schedule { began: Instant::now(), rate, records, warmup_ns: (warmup * 1e9) as u64 }
+        let began_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3;
+        Schedule { began: Instant::now(), began_ms, rate, records, warmup_ns: (warmup * 1e9) as u64 }
     }
 
     fn due_ns(&self, i: u64) -> u64 {
@@ -67,13 +71,13 @@ pub fn run(words: &Words) -> KafkaResult<()> {
     assign(&reader, words.text("output"), words.number("partitions"))?;
     await_contestant(input, &producer, &reader)?;
     let schedule = Schedule::of(words);
-    let latency = std::thread::scope(|scope| {
+    let (latency, parts) = std::thread::scope(|scope| {
         let sending = scope.spawn(|| send(input, &producer, &schedule));
-        let latency = read(&reader, &schedule);
+        let read = read(&reader, &schedule);
         sending.join().expect("nobody panics there")?;
-        latency
+        read
     })?;
-    tell(&schedule, &latency);
+    tell(&schedule, &latency, &parts.tell(words, schedule.began_ms)?);
     Ok(())
 }
 
@@ -119,9 +123,9 @@ fn send(input: &str, producer: &BaseProducer, schedule: &Schedule) -> KafkaResul
     producer.flush(TIMEOUT)
 }
 
-fn read(reader: &BaseConsumer, schedule: &Schedule) -> KafkaResult<Histogram<u64>> {
+fn read(reader: &BaseConsumer, schedule: &Schedule) -> KafkaResult<(Histogram<u64>, Parts)> {
     let mut latency = Histogram::new_with_bounds(1, 120_000_000_000, 3).expect("the bounds are in order");
-    let mut seen = 0;
+    let (mut seen, mut parts) = (0, Parts::default());
     while seen < schedule.records {
         let Some(message) = reader.poll(TIMEOUT).transpose()? else {
             fail(&format!("{seen} of {} records have come, and then none", schedule.records));
@@ -132,13 +136,16 @@ fn read(reader: &BaseConsumer, schedule: &Schedule) -> KafkaResult<Histogram<u64
         }
         seen += 1;
         if due_ns >= schedule.warmup_ns {
-            latency.saturating_record(schedule.now_ns().saturating_sub(due_ns).max(1));
+            let now_ns = schedule.now_ns();
+            latency.saturating_record(now_ns.saturating_sub(due_ns).max(1));
+            let appended_ms = message.timestamp().to_millis().unwrap_or_default() as f64;
+            parts.note(due_ns, appended_ms, schedule.began_ms + now_ns as f64 / 1e6);
         }
     }
-    Ok(latency)
+    Ok((latency, parts))
 }
 
-fn tell(schedule: &Schedule, latency: &Histogram<u64>) {
+fn tell(schedule: &Schedule, latency: &Histogram<u64>, parts: &str) {
     let Schedule { records, rate, .. } = schedule;
-    println!("{{\"records\":{records},\"rate\":{rate},{}}}", quantiles(latency));
+    println!("{{\"records\":{records},\"rate\":{rate},{},{parts}}}", quantiles(latency));
 }

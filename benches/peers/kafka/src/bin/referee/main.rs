@@ -5,6 +5,7 @@
 
 mod check;
 mod latency;
+mod parts;
 mod topics;
 
 use peers_kafka::words::{Words, fail};
