@@ -21,9 +21,13 @@ use crate::{
     SubtaskContext,
 };
 
-/// How soon a sink that waits for the outside is asked again (a guess: well below what a broker's
+/// How soon somebody who waits for the outside is asked again, a sink for instance (a guess: well below what a broker's
 /// answer takes, and a thousandth of a core).
 const POLL_INTERVAL_NS: u64 = 1_000_000;
+
+/// How late somebody may be called whom another hides who is due already and waits (what a lost wake-up of a Kafka
+/// source may cost, too; twenty times a second are a ten-thousandth of a core).
+const HIDDEN_NS: u64 = 50_000_000;
 
 /// What a step came to.
 #[derive(Debug)]
@@ -263,15 +267,15 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
     }
 
     /// Nothing can go on before something comes from outside. What is due already has been called and said so, and the
-    /// head is not asked meanwhile: neither keeps the core awake. Nor is an input silent that is not asked, so the
-    /// running clock stands still.
+    /// head is not asked meanwhile: neither keeps the core awake. But what is due may hide who will be due later, so
+    /// all are asked again in a while. Nor is an input silent that is not asked, so the running clock stands still.
     fn waiting(&mut self, turn: Turn) -> Result<Step> {
         self.blocked_since_ns = turn.now_ns;
         // The records that wait may have come in this very step.
         self.asked.freshen();
         let flushed = self.chain.as_mut().map_or(Ok(Flush::IDLE), |chain| chain.flush(turn.now_ns))?;
         let due_ns = self.due_ns();
-        let due_ns = if due_ns > turn.now_ns { due_ns } else { u64::MAX };
+        let due_ns = if due_ns > turn.now_ns { due_ns } else { turn.now_ns + HIDDEN_NS };
         let step = Step::Blocked(self.poll_ns(turn).min(due_ns));
         Ok(if flushed.moved { step.after_a_move() } else { step })
     }

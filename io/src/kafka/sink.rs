@@ -11,7 +11,7 @@ use super::alike::told_alike;
 use super::dead_letter::{DeadLetter, LetterSink};
 use super::delivery::{AckLatency, Deliveries};
 use super::failure::Purpose;
-use super::lookup::{LEADERS_TIMEOUT, Lookup, ask};
+use super::lookup::{Answer, LEADERS_TIMEOUT, Lookup, ask};
 use super::marks::Marks;
 use super::off_slot::OffSlot;
 use super::record::IntoKafka;
@@ -259,13 +259,18 @@ fn find_topic(settings: &Settings, config: &ClientConfig, deliveries: Deliveries
 }
 
 /// Has a producer hear who leads its topic, while what else the job has is opened. Nobody waits for it: the topic was
-/// there a moment ago, and if the brokers are away now librdkafka asks them by itself.
+/// there when the job was planned, and if the brokers are away now librdkafka asks them by itself. If it has gone since
+/// then, that is told at once, and records for it fail.
 fn learn_leaders(producer: &Arc<Producer>, topic: &str, io: &IoCores) -> Result<()> {
     let (producer, topic) = (producer.clone(), topic.to_owned());
     // With the second answer, a broker's own, the producer gets its id. Without, it looks for one after 500 ms.
     let learn = move || {
-        for _ in 0..2 {
-            ask(producer.client(), &topic, LEADERS_TIMEOUT);
+        let answers = (0..2).map(|_| ask(producer.client(), &topic, LEADERS_TIMEOUT));
+        // Both are asked for, whatever the first one says.
+        if answers.fold(false, |gone, answer| gone | matches!(answer, Answer::Unknown | Answer::Refused)) {
+            tracing::warn!(
+                "topic \"{topic}\", which the job writes to, has gone or may be written to no more"
+            );
         }
     };
     io.spawn("slotflow-kafka", learn).map(drop)

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use slotflow_runtime::{Committer, Offsets, Result};
@@ -92,7 +92,11 @@ impl Committer for Acknowledging {
             }
         }
         // Nothing is ever sent: it is disconnected, or the server does not answer in its time.
-        let _left = self.asking.recv_timeout(self.timeout);
+        if let Err(RecvTimeoutError::Timeout) = self.asking.recv_timeout(self.timeout) {
+            tracing::warn!(
+                "a Redis server does not answer; what it gives yet is read when it has been idle for long"
+            );
+        }
         Ok(())
     }
 }

@@ -104,6 +104,11 @@ impl Reading {
         }
     }
 
+    /// Whether somebody reads still: where nothing is given, nobody else would say so.
+    fn wanted(&self) -> Result<(), Gone> {
+        if self.open.has_ended() { Err(Gone) } else { Ok(()) }
+    }
+
     fn wait_for_room(&self) -> Result<(), Gone> {
         if self.held.is_full() {
             // What has come meanwhile nobody knows.
@@ -125,6 +130,7 @@ impl Reading {
             let entries = answer.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>();
             let Some(last) = entries.last() else { return Ok(()) };
             behind = last.id;
+            self.wanted()?;
             self.give(link, of, entries, &held)?;
         }
     }
@@ -136,6 +142,7 @@ impl Reading {
         let Membership { group, consumer, claim_after, at_once } = &self.membership;
         let mut from = EntryId::default();
         loop {
+            self.wanted()?;
             let mut command = cmd("XAUTOCLAIM");
             let idle_ms = claim_after.as_millis().min(i64::MAX as u128) as u64;
             command.arg(&*of.stream).arg(&**group).arg(consumer).arg(idle_ms);

@@ -90,6 +90,15 @@ where
         }
     }
 
+    /// Hears answers, and looks which pauses and attempts are over.
+    fn listen(&mut self, ctx: &mut Context<'_>) {
+        let operator = self.operator;
+        let guard = Guard::new(&operator, ctx);
+        self.hear(ctx.now_ns());
+        self.look_at_clock(ctx.now_ns());
+        guard.clear(ctx);
+    }
+
     fn failed(&mut self, place: usize, cause: String, now_ns: u64) {
         let attempts = self.under_way.tries(place);
         if attempts < self.io.attempts {
@@ -123,6 +132,18 @@ impl<T: 'static, U: 'static, S, F, B: Consumer<Owned<Outcome<T, U>>>> AsyncLink<
     /// Whether nothing is under way, a boundary neither.
     fn is_over(&self) -> bool {
         self.caller.under_way.is_empty() && self.crossing.is_none()
+    }
+
+    /// Lets those behind fire, then what can go on. Nothing comes in the middle of what fires behind this, be it by the
+    /// clock or at a boundary.
+    fn go_on(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if self.crossing.is_none() && !ctx.failed() {
+            let behind = self.behind(ctx, |rest, ctx| rest.tick(ctx));
+            if behind != Flow::Done {
+                return behind;
+            }
+        }
+        if ctx.failed() { Flow::Done } else { self.pass_on(ctx) }
     }
 
     /// Lets go on what can, some of it at a time.
@@ -251,25 +272,16 @@ where
     }
 
     fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let operator = self.caller.operator;
-        let guard = Guard::new(&operator, ctx);
-        self.caller.hear(ctx.now_ns());
-        self.caller.look_at_clock(ctx.now_ns());
-        guard.clear(ctx);
-        // Nothing comes in the middle of what fires behind this, be it by the clock or at a boundary.
-        if self.crossing.is_none() && !ctx.failed() {
-            let behind = self.behind(ctx, |rest, ctx| rest.tick(ctx));
-            if behind != Flow::Done {
-                return behind;
-            }
-        }
-        if ctx.failed() { Flow::Done } else { self.pass_on(ctx) }
+        self.caller.listen(ctx);
+        self.go_on(ctx)
     }
 
-    /// The end comes behind the last answer, and nothing fires by the clock behind it.
+    /// The end comes behind the last answer, and nothing fires by the clock behind it. Whoever is over listens still:
+    /// times and answers that have outlived their records would be due for ever, and hide when others are.
     fn end(&mut self, ctx: &mut Context<'_>) -> Flow {
+        self.caller.listen(ctx);
         if !self.is_over() {
-            let flow = self.tick(ctx);
+            let flow = self.go_on(ctx);
             if flow != Flow::Done || ctx.failed() {
                 return flow;
             }

@@ -282,6 +282,25 @@ fn the_end_comes_behind_the_last_answer() {
 }
 
 #[test]
+fn what_outlives_its_records_is_due_no_more_at_the_end() {
+    let by_hand = ByHand::default();
+    let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+    let io = AsyncIo::unordered(by_hand.spawn()).timeout_ms(5);
+    let (order, answers) = (io.order, Answers::new(place.waker.clone()));
+    let caller =
+        Caller { operator: 0, io, request: by_hand.request(), answers, under_way: UnderWay::new(order) };
+    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+    let mut ctx = Context::new(&arena, &place, &blame, 1);
+    link.push(1, &mut ctx);
+    by_hand.answer(0, Ok(11));
+    assert_eq!(link.tick(&mut ctx), Flow::Done);
+    let late_ns = 6_000_000;
+    assert!(link.due_ns() <= late_ns, "the attempt has a time still");
+    let mut ctx = Context::new(&arena, &place, &blame, late_ns);
+    assert_eq!((link.end(&mut ctx), link.due_ns()), (Flow::Done, u64::MAX));
+}
+
+#[test]
 fn nothing_comes_between_two_parts_of_what_fires_behind() {
     let by_hand = ByHand::default();
     let script = vec![Push(1, 0), Fire(3), Reply(0, Ok(11))];
