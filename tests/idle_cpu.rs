@@ -1,7 +1,7 @@
 //! What an idle job costs where slots park: nothing, or with a Kafka source next to nothing.
 //!
 //! What is counted is the CPU time of the core threads, which step the slots, and no wall time: how busy the machine
-//! is makes no difference. librdkafka's own threads are not the slots' and are only told.
+//! is makes little difference. librdkafka's own threads are not the slots' and are only told.
 //!
 //! Alone in their file, and one after the other, as they look at all the core threads of the process.
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
@@ -96,25 +96,36 @@ fn used_ticks(called: &str) -> (u64, usize) {
     (ticks.iter().sum(), ticks.len())
 }
 
+/// How often a job is watched that used more than it may. A core that does not sleep does so each time; but where a
+/// machine's host gives a CPU to others without telling, that time counts as if a thread had used it.
+const TRIES: usize = 3;
+
 /// Watches an idle job for this long, whose core threads may use `ticks`, and gives what its slots did.
 fn uses_at_most(ticks: u64, watched_ns: u64, job: Job) -> Vec<SlotMetrics> {
-    let mut then = job.metrics();
+    let then = job.metrics();
     // Once a tenth of a second has gone by asleep, whatever the start had to do is done.
     watch(&job, &then, |slots| slots.iter().all(|slot| slot.parked_ns > WATCHED_NS / 10));
-    then = job.metrics();
+    let mut tries = (0..TRIES).map(|_| used(&job, watched_ns));
+    let (used, slots) = tries.find(|(used, _)| *used <= ticks).unwrap_or_else(|| used(&job, watched_ns));
+    assert!(slots.len() == 2 && used <= ticks, "{used} ticks in {slots:?}");
+    job.stop().unwrap();
+    slots
+}
+
+/// What the core threads of an idle job use in this time, in ticks, and what its slots do meanwhile.
+fn used(job: &Job, watched_ns: u64) -> (u64, Vec<SlotMetrics>) {
+    let then = job.metrics();
     let (before, threads) = used_ticks(CORES);
     let (client_before, clients) = used_ticks(CLIENTS);
     assert!(threads > 0, "the core threads are called otherwise");
-    let slots = watch(&job, &then, |slots| slots.iter().all(|slot| slot.total_ns() >= watched_ns));
+    let slots = watch(job, &then, |slots| slots.iter().all(|slot| slot.total_ns() >= watched_ns));
     let used = used_ticks(CORES).0 - before;
     let client_used = used_ticks(CLIENTS).0.saturating_sub(client_before);
     let watched_ms = watched_ns / 1_000_000;
     println!(
         "{threads} core threads used {used} ticks in {watched_ms} ms, {clients} of librdkafka {client_used}"
     );
-    assert!(slots.len() == 2 && used <= ticks, "{used} ticks in {slots:?}");
-    job.stop().unwrap();
-    slots
+    (used, slots)
 }
 
 /// Runs it with each driver that there is.
