@@ -83,6 +83,7 @@ impl Topics {
         record: &impl IntoKafka,
         opaque: usize,
     ) -> std::result::Result<(), RDKafkaErrorCode> {
+        let partition = record.partition().map_or(Ok(ANY_PARTITION), number)?;
         let (key, key_length) = parts(record.key());
         let (payload, length) = parts((!record.is_tombstone()).then(|| record.payload()));
         let mut headers = Headers::of(record.headers());
@@ -94,7 +95,7 @@ impl Topics {
                 Kind::RD_KAFKA_VTYPE_RKT,
                 self.topics[topic].1.as_ptr(),
                 Kind::RD_KAFKA_VTYPE_PARTITION,
-                record.partition().map_or(ANY_PARTITION, number),
+                partition,
                 Kind::RD_KAFKA_VTYPE_MSGFLAGS,
                 native::RD_KAFKA_MSG_F_COPY,
                 Kind::RD_KAFKA_VTYPE_VALUE,
@@ -146,9 +147,9 @@ pub(super) fn place(message: &BorrowedMessage<'_>) -> Place {
 }
 
 /// A partition's number as librdkafka has it. One that is too large for it is one that no topic has: it must not turn
-/// into `ANY_PARTITION`.
-fn number(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX)
+/// into `ANY_PARTITION`, nor into another one that a dead letter would name.
+fn number(partition: u32) -> std::result::Result<i32, RDKafkaErrorCode> {
+    i32::try_from(partition).map_err(|_| RDKafkaErrorCode::UnknownPartition)
 }
 
 /// What librdkafka wants: no pointer at all for what is not there, and one for what is empty.
