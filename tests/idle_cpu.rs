@@ -96,16 +96,16 @@ fn used_ticks(called: &str) -> (u64, usize) {
     (ticks.iter().sum(), ticks.len())
 }
 
-/// How often a job is watched that used more than it may. A core that does not sleep does so each time; but where a
-/// machine's host gives a CPU to others without telling, that time counts as if a thread had used it.
-const TRIES: usize = 3;
+/// How often a job that used more than it may is watched again. A core that does not sleep does so each time; but where
+/// a machine's host gives a CPU to others without telling, that time counts as if a thread had used it.
+const TRIES_MORE: usize = 3;
 
 /// Watches an idle job for this long, whose core threads may use `ticks`, and gives what its slots did.
 fn uses_at_most(ticks: u64, watched_ns: u64, job: Job) -> Vec<SlotMetrics> {
     let then = job.metrics();
     // Once a tenth of a second has gone by asleep, whatever the start had to do is done.
     watch(&job, &then, |slots| slots.iter().all(|slot| slot.parked_ns > WATCHED_NS / 10));
-    let mut tries = (0..TRIES).map(|_| used(&job, watched_ns));
+    let mut tries = (0..TRIES_MORE).map(|_| used(&job, watched_ns));
     let (used, slots) = tries.find(|(used, _)| *used <= ticks).unwrap_or_else(|| used(&job, watched_ns));
     assert!(slots.len() == 2 && used <= ticks, "{used} ticks in {slots:?}");
     job.stop().unwrap();

@@ -135,7 +135,7 @@ impl Core {
     /// One round over the subtasks, or a glance that shows that there is no need, and what to do next.
     pub fn turn(&mut self) -> CoreTurn {
         let seen_ns = match self.glance() {
-            Glance::Quiet => return Self::relaxed(),
+            Glance::Quiet => return CoreTurn::Again,
             Glance::Look(now_ns) => now_ns,
         };
         // What a glance has seen comes first, unless the commands have waited for long enough.
@@ -152,18 +152,10 @@ impl Core {
             return if self.leaving { CoreTurn::Exit } else { self.fall_asleep() };
         }
         match self.settings.idle {
-            Idle::Spin => Self::relaxed(),
+            Idle::Spin => CoreTurn::Again,
             Idle::Yield => CoreTurn::Yield,
             Idle::Park(spin_ns) => self.rest(spin_ns, round.due_ns),
         }
-    }
-
-    /// After nothing was found, and only then: a sibling of this core may have work to do, and what has been found is
-    /// not to wait.
-    #[inline]
-    fn relaxed() -> CoreTurn {
-        std::hint::spin_loop();
-        CoreTurn::Again
     }
 
     /// Whether a glance is enough to see that a round would find nothing. A round costs a clock, meters and a
@@ -191,11 +183,8 @@ impl Core {
         if self.idle_since_ns == 0 {
             self.idle_since_ns = now_ns;
         }
-        if due_ns <= now_ns {
+        if now_ns < self.idle_since_ns + spin_ns || due_ns <= now_ns {
             return CoreTurn::Again;
-        }
-        if now_ns < self.idle_since_ns + spin_ns {
-            return Self::relaxed();
         }
         self.fall_asleep()
     }

@@ -8,7 +8,7 @@ use super::core::{Core, CoreTurn};
 pub fn run(mut core: Core) {
     loop {
         match core.turn() {
-            CoreTurn::Again => {}
+            CoreTurn::Again => std::hint::spin_loop(),
             CoreTurn::Yield => std::thread::yield_now(),
             CoreTurn::Sleep(until_ns) => sleep(&mut core, until_ns),
             CoreTurn::Exit => return,

@@ -22,7 +22,7 @@ impl ByHand {
     }
 
     /// Makes a future that is ready once its number has an answer.
-    fn request(&self) -> impl FnMut(&u64) -> AnswerOf + Clone + Send + 'static {
+    fn request(&self) -> impl FnMut(&u64) -> AnswerOf + Clone + Send + use<> {
         let answers = self.answers.clone();
         move |_| {
             answers.lock().unwrap().push(None);
@@ -153,13 +153,20 @@ use Do::{
     Answer as Reply, At, Barrier as Line, Drop as Lose, End, Fire, Hold, Idle, Mark, Push, Watermark as Time,
 };
 
+/// A link without anything under way.
+fn linked<S: Fn(Request) + Clone + Send + 'static>(
+    io: AsyncIo<S>,
+    by_hand: &ByHand,
+) -> AsyncLink<u64, u64, S, impl FnMut(&u64) -> AnswerOf + use<S>, Notes> {
+    let (answers, under_way) = (Answers::new(subtask().waker), UnderWay::new(io.order));
+    let caller = Caller { operator: 0, io, request: by_hand.request(), answers, under_way };
+    AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None }
+}
+
 /// Does all of it, lets the link be called whenever it is due, and gives what has come out.
 fn run<S: Fn(Request) + Clone + Send + 'static>(io: AsyncIo<S>, by_hand: &ByHand, script: Vec<Do>) -> String {
     let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
-    let (order, answers) = (io.order, Answers::new(place.waker.clone()));
-    let request = by_hand.request();
-    let caller = Caller { operator: 0, io, request, answers, under_way: UnderWay::new(order) };
-    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+    let mut link = linked(io, by_hand);
     let mut now_ns = 1;
     for step in script {
         let mut ctx = Context::new(&arena, &place, &blame, now_ns);
@@ -285,11 +292,7 @@ fn the_end_comes_behind_the_last_answer() {
 fn what_outlives_its_records_is_due_no_more_at_the_end() {
     let by_hand = ByHand::default();
     let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
-    let io = AsyncIo::unordered(by_hand.spawn()).timeout_ms(5);
-    let (order, answers) = (io.order, Answers::new(place.waker.clone()));
-    let caller =
-        Caller { operator: 0, io, request: by_hand.request(), answers, under_way: UnderWay::new(order) };
-    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+    let mut link = linked(AsyncIo::unordered(by_hand.spawn()).timeout_ms(5), &by_hand);
     let mut ctx = Context::new(&arena, &place, &blame, 1);
     link.push(1, &mut ctx);
     by_hand.answer(0, Ok(11));
@@ -313,11 +316,7 @@ fn nothing_fires_by_the_clock_in_the_middle_of_a_watermark_or_once_the_end_has_b
     let by_hand = ByHand::default();
     let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
     let mut ctx = Context::new(&arena, &place, &blame, 1);
-    let io = AsyncIo::unordered(by_hand.spawn());
-    let (order, answers) = (io.order, Answers::new(place.waker.clone()));
-    let caller =
-        Caller { operator: 0, io, request: by_hand.request(), answers, under_way: UnderWay::new(order) };
-    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: MIN_TIMESTAMP, crossing: None };
+    let mut link = linked(AsyncIo::unordered(by_hand.spawn()), &by_hand);
     link.forward_watermark(9);
     assert_eq!(link.tick(&mut ctx), Flow::More, "half of it has passed");
     link.rest.parts = 1;
@@ -330,15 +329,7 @@ fn nothing_fires_by_the_clock_in_the_middle_of_a_watermark_or_once_the_end_has_b
 #[test]
 fn a_full_link_has_no_room_but_lets_answers_go() {
     let by_hand = ByHand::default();
-    let io = AsyncIo::unordered(by_hand.spawn()).capacity(2);
-    let caller = Caller {
-        operator: 0,
-        request: by_hand.request(),
-        answers: Answers::<u64>::new(subtask().waker),
-        under_way: UnderWay::<u64, Outcome<u64, u64>>::new(io.order),
-        io,
-    };
-    let mut link = AsyncLink { caller, rest: Notes::default(), watermark: 0, crossing: None };
+    let mut link = linked(AsyncIo::unordered(by_hand.spawn()).capacity(2), &by_hand);
     assert_eq!(link.room(), 2);
     for n in 0..2 {
         link.caller.under_way.admit(n, 0);
