@@ -14,10 +14,18 @@ pub(super) struct Assigned(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    partitions: Mutex<HashMap<SplitId, Entry>>,
+    all: Mutex<All>,
+    /// Offsets are stored, or will not be.
     stored: Condvar,
+}
+
+#[derive(Default)]
+struct All {
+    partitions: HashMap<SplitId, Entry>,
     /// How often the group has given or taken partitions.
-    round: Mutex<u64>,
+    round: u64,
+    /// The last round in which the group knew this member no more.
+    evicted_in: Option<u64>,
 }
 
 struct Entry {
@@ -35,39 +43,47 @@ impl Assigned {
 
     /// The group gives or takes partitions.
     pub fn begin_round(&self) {
-        *self.0.round.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.locked(|all| all.round += 1);
     }
 
     /// How often it has.
     pub fn round(&self) -> u64 {
-        *self.0.round.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locked(|all| all.round)
+    }
+
+    /// What was sent in this round was refused, as the group has gone on without this member: nothing more is stored
+    /// before it has joined again, and so before it has let go.
+    pub fn note_evicted(&self, round: u64) {
+        self.locked(|all| all.evicted_in = Some(round));
+        self.0.stored.notify_all();
     }
 
     /// One more; `stored` says where it is read from in a group.
     pub fn add(&self, of: TopicPartition, stored: Option<Offset>) {
-        self.locked(|all| all.insert(of.split, Entry { of, stored }));
+        self.locked(|all| all.partitions.insert(of.split, Entry { of, stored }));
     }
 
     pub fn remove(&self, split: SplitId) {
-        self.locked(|all| all.remove(&split));
+        self.locked(|all| all.partitions.remove(&split));
     }
 
     /// The partition, if this offset of it is to be stored: not where somebody else reads it now, or has read on.
     pub fn to_store(&self, split: SplitId, offset: Offset) -> Option<TopicPartition> {
         let behind = |entry: &&Entry| entry.stored.is_none_or(|stored| offset >= stored);
-        self.locked(|all| all.get(&split).filter(behind).map(|entry| entry.of.clone()))
+        self.locked(|all| all.partitions.get(&split).filter(behind).map(|entry| entry.of.clone()))
     }
 
     /// Any of the topics, for failures that are of none in particular.
     pub fn topic(&self) -> Arc<str> {
-        self.locked(|all| all.values().next().map_or_else(|| "".into(), |entry| entry.of.topic.clone()))
+        let topic = |entry: &Entry| entry.of.topic.clone();
+        self.locked(|all| all.partitions.values().next().map_or_else(|| "".into(), topic))
     }
 
     /// These offsets are stored.
     pub fn note_stored(&self, offsets: &Offsets) {
         self.locked(|all| {
             for (split, offset) in offsets {
-                if let Some(Entry { stored: Some(stored), .. }) = all.get_mut(split) {
+                if let Some(Entry { stored: Some(stored), .. }) = all.partitions.get_mut(split) {
                     *stored = (*stored).max(*offset);
                 }
             }
@@ -75,20 +91,24 @@ impl Assigned {
         self.0.stored.notify_all();
     }
 
-    /// Waits until these offsets are stored; `false` when that takes too long.
+    /// Waits until these offsets are stored; `false` when that takes too long or cannot be any more.
     pub fn wait_stored(&self, offsets: &Offsets, until: Instant) -> bool {
-        let is_stored = |all: &HashMap<SplitId, Entry>, (split, offset): &(SplitId, Offset)| {
-            all.get(split).is_none_or(|entry| entry.stored.is_none_or(|stored| stored >= *offset))
-        };
-        let all = self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let left = until.saturating_duration_since(Instant::now());
-        let waits = |all: &mut HashMap<_, _>| !offsets.iter().all(|offset| is_stored(all, offset));
+        let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |all: &mut All| !all.is_stored(offsets) && all.evicted_in != Some(all.round);
         let waited = self.0.stored.wait_timeout_while(all, left, waits);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_stored(offsets)
     }
 
-    fn locked<X>(&self, with: impl FnOnce(&mut HashMap<SplitId, Entry>) -> X) -> X {
-        with(&mut self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner))
+    fn locked<X>(&self, with: impl FnOnce(&mut All) -> X) -> X {
+        with(&mut self.0.all.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl All {
+    fn is_stored(&self, offsets: &Offsets) -> bool {
+        let stored = |split| self.partitions.get(split).and_then(|entry| entry.stored);
+        offsets.iter().all(|(split, offset)| stored(split).is_none_or(|stored| stored >= *offset))
     }
 }
 
@@ -125,5 +145,19 @@ mod tests {
         let storing = std::thread::spawn(move || other.note_stored(&vec![(1, 11)]));
         assert!(assigned.wait_stored(&vec![(1, 11)], now + Duration::from_secs(60)));
         storing.join().unwrap();
+    }
+
+    #[test]
+    fn who_was_evicted_while_he_lets_go_waits_no_longer() {
+        let assigned = Assigned::default();
+        assigned.add(partition(1), Some(10));
+        let (now, stays) = (Instant::now(), vec![(1, 11)]);
+        assigned.note_evicted(assigned.round());
+        assigned.begin_round();
+        assert!(!assigned.wait_stored(&stays, now + Duration::from_millis(1)), "what was before is over");
+        let other = assigned.clone();
+        let refused = std::thread::spawn(move || other.note_evicted(other.round()));
+        assert!(!assigned.wait_stored(&stays, now + Duration::from_secs(3_600)));
+        refused.join().unwrap();
     }
 }

@@ -50,6 +50,14 @@ pub(super) enum Membership {
     Member,
 }
 
+/// A commit that was sent.
+struct UnderWay {
+    commit: Commit,
+    offsets: Offsets,
+    /// In which round of the group.
+    round: u64,
+}
+
 /// Stores offsets under a group.
 pub(super) struct KafkaCommitter {
     pub client: Current,
@@ -59,7 +67,7 @@ pub(super) struct KafkaCommitter {
     pub partitions: Assigned,
     /// How long the end of the job may wait.
     pub finish_timeout: Duration,
-    under_way: Option<(Commit, Offsets)>,
+    under_way: Option<UnderWay>,
     /// The newest offsets that are not under way.
     unsaved: Option<Offsets>,
     /// The last offsets that the brokers have, and since when.
@@ -101,30 +109,41 @@ impl KafkaCommitter {
                 if list.count() == 0 {
                     return Ok(None);
                 }
+                let round = self.partitions.round();
                 let sent = Commit::send(&self.client.client(), &list);
                 let commit = sent.map_err(|code| self.failed((None, code)))?;
-                self.under_way = Some((commit, offsets));
+                self.under_way = Some(UnderWay { commit, offsets, round });
             }
-            let Some((commit, offsets)) = self.under_way.take() else { return Ok(None) };
-            match commit.answer(until.saturating_duration_since(Instant::now())) {
-                None if !commit.is_by(&self.client.client()) => drop(self.unsaved.get_or_insert(offsets)),
+            let Some(sent) = self.under_way.take() else { return Ok(None) };
+            match sent.commit.answer(until.saturating_duration_since(Instant::now())) {
+                None if !sent.commit.is_by(&self.client.client()) => {
+                    self.unsaved.get_or_insert(sent.offsets);
+                }
                 None => {
-                    self.under_way = Some((commit, offsets));
+                    self.under_way = Some(sent);
                     return Ok(Some(RDKafkaErrorCode::OperationTimedOut));
                 }
                 Some(Ok(())) => {
-                    self.partitions.note_stored(&offsets);
-                    self.stored = Some((offsets, Instant::now()));
+                    self.partitions.note_stored(&sent.offsets);
+                    self.stored = Some((sent.offsets, Instant::now()));
                 }
                 Some(Err((_, code))) if self.may_pass(code) => {
-                    self.held =
-                        is_of_membership(code).then(|| (code, self.partitions.round(), Instant::now()));
-                    self.unsaved.get_or_insert(offsets);
+                    self.hold(code, sent);
                     return Ok(Some(code));
                 }
                 Some(Err(refusal)) => return Err(self.failed(refusal)),
             }
         }
+    }
+
+    /// Keeps the offsets of a commit that was refused for now.
+    fn hold(&mut self, code: RDKafkaErrorCode, sent: UnderWay) {
+        use RDKafkaErrorCode as Code;
+        if matches!(code, Code::UnknownMemberId | Code::IllegalGeneration) {
+            self.partitions.note_evicted(sent.round);
+        }
+        self.held = is_of_membership(code).then(|| (code, self.partitions.round(), Instant::now()));
+        self.unsaved.get_or_insert(sent.offsets);
     }
 
     /// Whether the group still spreads partitions, as far as is known here: to ask again and again meanwhile makes it
@@ -142,7 +161,7 @@ impl KafkaCommitter {
     /// Whether these offsets are on their way to the brokers, or there since not too long ago.
     fn knows(&self, offsets: &Offsets) -> bool {
         match (&self.unsaved, &self.under_way, &self.stored) {
-            (Some(newest), _, _) | (None, Some((_, newest)), _) => newest == offsets,
+            (Some(newest), _, _) | (None, Some(UnderWay { offsets: newest, .. }), _) => newest == offsets,
             (None, None, Some((newest, since))) => newest == offsets && since.elapsed() < REFRESH,
             (None, None, None) => false,
         }
@@ -201,5 +220,49 @@ impl Committer for KafkaCommitter {
             std::thread::sleep(PAUSE);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
+    use slotflow_runtime::IoCores;
+
+    use super::super::MockKafka;
+    use super::super::log::ClientLog;
+    use super::super::off_slot::OffSlot;
+    use super::super::subscription::TopicPartition;
+    use super::*;
+
+    fn member(kafka: &MockKafka, partitions: &Assigned) -> KafkaCommitter {
+        let mut config = ClientConfig::new();
+        config.set("group.id", "g").set("bootstrap.servers", kafka.bootstrap());
+        let client = || {
+            let client: BaseConsumer<ClientLog> = config.create_with_context(ClientLog::default()).unwrap();
+            Ok((client, ()))
+        };
+        let (client, ()) = OffSlot::make(&IoCores::default(), "a member", client).unwrap();
+        let (current, timeout) = (Current::new(client.into()), Duration::from_secs(60));
+        KafkaCommitter::new(current, "g", Membership::Member, partitions.clone(), timeout)
+    }
+
+    #[test]
+    fn who_lets_go_hears_of_a_commit_that_a_group_refuses_to_strangers() {
+        let kafka = MockKafka::start(&IoCores::default()).unwrap();
+        kafka.create_topic("words", 1).unwrap();
+        let partitions = Assigned::default();
+        partitions.add(TopicPartition { split: 0, topic: "words".into(), partition: 0 }, Some(1));
+        let mut committer = member(&kafka, &partitions);
+        let refused = [Native::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+        kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &refused)).unwrap();
+        let left_at = vec![(0, 5)];
+        while committer.must_wait().is_none() {
+            committer.commit(&left_at).unwrap();
+        }
+        let wait_begins = Instant::now();
+        assert!(!partitions.wait_stored(&left_at, wait_begins + committer.finish_timeout));
+        assert!(wait_begins.elapsed() < committer.finish_timeout, "it need not wait");
     }
 }

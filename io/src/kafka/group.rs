@@ -16,8 +16,9 @@
 //! 5. It is removed from the committer's partitions and unassigned. An offset of it that is committed later is left
 //!    out; when the partition comes back, so is one in front of where it came back.
 //!
-//! A member that was evicted lets go at once: its partitions have another reader already, which begins at the last
-//! offsets that were stored. What lies between is read twice.
+//! A member that was evicted lets go at once, also if that happens while it drains, which the answer to a commit tells:
+//! its partitions have another reader already, which begins at the last offsets that were stored. What lies between is
+//! read twice.
 
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
