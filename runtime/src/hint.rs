@@ -6,3 +6,8 @@
 /// and finds that again when it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hint(pub usize);
+
+impl Hint {
+    /// Of a record that was not shown.
+    pub const NONE: Hint = Hint(crate::LOOK_AHEAD);
+}

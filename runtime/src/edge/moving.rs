@@ -27,15 +27,14 @@ pub fn publish<R>(mut chunk: WriteChunkUninit<'_, R>, from: &mut Vec<R>) {
     }
 }
 
-/// Gives every record of `chunk` to `with`, each with its number, and frees the slots.
+/// Gives every record of `chunk` to `with`, each with its number, from `number` on, and frees the slots.
 #[inline(always)]
-pub fn take<R>(chunk: ReadChunk<'_, R>, mut with: impl FnMut(R, usize)) {
+pub fn take<R>(chunk: ReadChunk<'_, R>, mut number: usize, mut with: impl FnMut(R, usize)) {
     if needs_drop::<R>() {
-        chunk.into_iter().enumerate().for_each(|(number, record)| with(record, number));
+        chunk.into_iter().zip(number..).for_each(|(record, number)| with(record, number));
         return;
     }
     let (first, second) = chunk.as_slices();
-    let mut number = 0;
     for part in [first, second] {
         for record in part {
             // SAFETY: `record` is a valid, initialised record. It has no destructor, so a bitwise copy
@@ -67,7 +66,7 @@ mod tests {
             }
             let available = consumer.slots();
             if let Ok(chunk) = consumer.read_chunk(available) {
-                take(chunk, |record, _| seen.push(record));
+                take(chunk, 0, |record, _| seen.push(record));
             }
         }
         seen

@@ -288,17 +288,17 @@ impl<R> Receiver<R> {
     }
 
     /// Takes `count` records, which [`next`](Receiver::next) has promised: shows up to [`LOOK_AHEAD`] of them
-    /// to `with`, then hands over these, and so on.
+    /// to `with`, unless it is one, then hands over these, and so on.
     #[inline(always)]
     pub fn take(&mut self, count: usize, with: &mut impl Taker<R>) {
         let mut left = count;
         while left > 0 {
             let part = left.min(LOOK_AHEAD);
             let Ok(chunk) = self.data.read_chunk(part) else { return };
-            show(&chunk, with);
+            let Hint(first) = show(&chunk, with);
             // Counted first: if `with` panics the job ends, and nothing is taken twice.
             self.taken += part as u64;
-            take(chunk, |record, number| with.take(record, Hint(number)));
+            take(chunk, first, |record, number| with.take(record, Hint(number)));
             left -= part;
         }
     }
@@ -316,14 +316,19 @@ impl<R> Drop for Receiver<R> {
     }
 }
 
-/// Shows all the records of `chunk`.
+/// Shows all the records of `chunk`, and says under which number the first is known. One by itself is not shown: it
+/// comes at once, and what is noted of it would only be in its way.
 #[inline(always)]
-fn show<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) {
+fn show<R>(chunk: &ReadChunk<'_, R>, with: &mut impl Taker<R>) -> Hint {
+    if chunk.len() == 1 {
+        return Hint::NONE;
+    }
     let (first, second) = chunk.as_slices();
     with.hint(first, Hint(0));
     if !second.is_empty() {
         with.hint(second, Hint(first.len()));
     }
+    Hint(0)
 }
 
 #[cfg(test)]
@@ -428,6 +433,35 @@ mod tests {
             drop(receiver);
             assert_eq!(meter.unread(), 6);
         }
+    }
+
+    /// Notes what it is shown, and with which numbers records come.
+    #[derive(Default)]
+    struct Shown(Vec<(usize, usize)>, Vec<usize>);
+
+    impl Taker<u32> for Shown {
+        fn hint(&mut self, records: &[u32], Hint(first): Hint) {
+            self.0.push((first, records.len()));
+        }
+
+        fn take(&mut self, _: u32, Hint(number): Hint) {
+            self.1.push(number);
+        }
+    }
+
+    #[test]
+    fn records_are_shown_ahead_but_not_one_by_itself() {
+        let (mut sender, mut receiver) = pair(4);
+        let mut shown = Shown::default();
+        for count in [1, 2, 3] {
+            (0..count).for_each(|record| assert!(sender.stage(record)));
+            assert!(sender.flush(1).clear);
+            assert_eq!(receiver.next(), Next::Records(count as usize));
+            receiver.take(count as usize, &mut shown);
+        }
+        // The last three go over the ring's end.
+        assert_eq!(shown.0, [(0, 2), (0, 1), (1, 2)]);
+        assert_eq!(shown.1, [LOOK_AHEAD, 0, 1, 0, 1, 2], "nothing is noted under the first");
     }
 
     #[test]

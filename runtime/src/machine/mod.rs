@@ -8,6 +8,7 @@
 pub mod affinity;
 mod cgroup;
 mod cpus;
+mod cycles;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod placement;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 pub use cgroup::Cgroup;
 pub use cpus::Cpus;
+pub(crate) use cycles::{cycles, cycles_are_even};
 pub use placement::{CoreThread, Placement};
 pub use prefetch::prefetch;
 pub use probe::{Driver, Probe};

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::seated::Seated;
+use super::watch::Watch;
 use crate::metrics::{SlotMeter, Spent};
 use crate::subtask::Step;
 use crate::{Clock, Error};
@@ -78,7 +79,7 @@ pub struct Core {
     mailbox: Receiver<Command>,
     park: Arc<Park>,
     pulse: Arc<Pulse>,
-    clock: Clock,
+    watch: Watch,
     settings: CoreSettings,
     /// The other cores that its subtasks' edges lead to.
     neighbours: Vec<Waker>,
@@ -114,7 +115,7 @@ impl Core {
             mailbox,
             park,
             pulse,
-            clock,
+            watch: Watch::new(clock),
             settings,
             neighbours: Vec::new(),
             neighbours_left: false,
@@ -169,7 +170,7 @@ impl Core {
         }
         self.glances += 1;
         let ready = self.subtasks.iter().any(|seated| seated.subtask.ready());
-        let now_ns = (!ready && until_ns != u64::MAX).then(|| self.clock.now_ns());
+        let now_ns = (!ready && until_ns != u64::MAX).then(|| self.watch.now_ns());
         if !ready && now_ns.is_none_or(|now_ns| now_ns < until_ns) {
             return Glance::Quiet;
         }
@@ -179,7 +180,7 @@ impl Core {
 
     /// Spins for a while before sleeping.
     fn rest(&mut self, spin_ns: u64, due_ns: u64) -> CoreTurn {
-        let now_ns = self.clock.now_ns();
+        let now_ns = self.watch.now_ns();
         if self.idle_since_ns == 0 {
             self.idle_since_ns = now_ns;
         }
@@ -194,7 +195,7 @@ impl Core {
         self.park.prepare();
         let called = self.read_mailbox();
         let round = self.round(None);
-        if called || round.progressed || round.due_ns <= self.clock.now_ns() {
+        if called || round.progressed || round.due_ns <= self.watch.now_ns() {
             self.park.cancel();
             self.wake_neighbours();
             return CoreTurn::Again;
@@ -209,16 +210,16 @@ impl Core {
     pub fn woke(&mut self, since_ns: u64) {
         self.park.cancel();
         self.idle_since_ns = 0;
-        let now_ns = self.clock.now_ns();
+        let now_ns = self.watch.now_ns();
         self.book(since_ns);
         self.spent_on = Spent::Parked;
         self.book(now_ns);
         self.meters.iter().for_each(|meter| meter.set_asleep(false));
     }
 
-    /// The core's clock.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    /// The time, as the core's watch has it.
+    pub fn now_ns(&mut self) -> u64 {
+        self.watch.now_ns()
     }
 
     /// Who is seated here and how their last steps went, for those who ask why nothing moves.
@@ -245,7 +246,8 @@ impl Core {
             match command {
                 Command::Deploy(deployments) => {
                     // What came before the subtasks is not theirs.
-                    self.book(self.clock.now_ns());
+                    let now_ns = self.watch.now_ns();
+                    self.book(now_ns);
                     deployments.into_iter().for_each(|it| self.seat(it));
                 }
                 Command::Exit => self.leaving = true,
@@ -300,7 +302,7 @@ impl Core {
     /// Steps every subtask once, the deepest first. Whoever has just looked at the clock says what it said: what is
     /// due waits for each look.
     fn round(&mut self, seen_ns: Option<u64>) -> Round {
-        let mut now_ns = seen_ns.unwrap_or_else(|| self.clock.now_ns());
+        let mut now_ns = seen_ns.unwrap_or_else(|| self.watch.now_ns());
         self.book(now_ns);
         let mut round = Round { progressed: false, blocked: false, due_ns: u64::MAX };
         let mut index = 0;
@@ -312,7 +314,7 @@ impl Core {
                 continue;
             }
             self.pulse.stepping(seated.label, now_ns);
-            match seated.step(&mut now_ns, &self.clock) {
+            match seated.step(&mut now_ns, &mut self.watch) {
                 Step::Progress(_) => round.progressed = true,
                 Step::Idle(due_ns) => round.due_ns = round.due_ns.min(due_ns),
                 Step::Blocked(due_ns) => {

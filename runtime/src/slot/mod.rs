@@ -11,6 +11,7 @@ mod pool;
 mod pulse;
 mod seated;
 mod thread;
+mod watch;
 mod watchdog;
 
 pub use command::{BuildSubtask, Command, Deployment};

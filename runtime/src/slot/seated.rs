@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pace::Pace;
 use super::park::Waker;
 use super::pulse::Pulse;
-use crate::Clock;
+use super::watch::Watch;
 use crate::job::JobControl;
 use crate::metrics::SubtaskMeter;
 use crate::subtask::{Step, Subtask, Turn};
@@ -42,7 +42,7 @@ impl Seated {
     }
 
     /// Steps the subtask and books the time; `now_ns` moves on if the step did something.
-    pub(super) fn step(&mut self, now_ns: &mut u64, clock: &Clock) -> Step {
+    pub(super) fn step(&mut self, now_ns: &mut u64, watch: &mut Watch) -> Step {
         let began_ns = *now_ns;
         let blocked_since_ns = self.meter.blocked_since_ns.value();
         if blocked_since_ns != 0 {
@@ -52,7 +52,7 @@ impl Seated {
         let step = self.subtask.step(Turn { now_ns: began_ns, budget: self.pace.budget() });
         match step {
             Step::Progress(records) => {
-                *now_ns = clock.now_ns();
+                *now_ns = watch.now_ns();
                 let took_ns = *now_ns - began_ns;
                 if self.ready_since_ns != 0 && records > 0 {
                     self.meter.waited_ns.add(began_ns - self.ready_since_ns);

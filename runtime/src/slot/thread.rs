@@ -18,7 +18,7 @@ pub fn run(mut core: Core) {
 
 /// Sleeps in the core's park, until woken or until `until_ns`.
 pub fn sleep(core: &mut Core, until_ns: u64) {
-    let since_ns = core.clock().now_ns();
+    let since_ns = core.now_ns();
     let timeout = (until_ns != u64::MAX).then(|| Duration::from_nanos(until_ns.saturating_sub(since_ns)));
     core.park().clone().sleep(timeout);
     core.woke(since_ns);
