@@ -63,6 +63,10 @@ pub trait Head: 'static {
         true
     }
 
+    /// Shows `out` the record that comes next, if one is there, so that what it needs is fetched while the step begins.
+    /// Changes nothing that anybody can see.
+    fn foresee(&mut self, _ctx: &mut Context<'_>, _out: &mut impl Output<Self::Item>) {}
+
     /// When it wants to be asked again although nobody wakes it, in nanoseconds of the host's clock;
     /// `u64::MAX` for never.
     fn due_ns(&self) -> u64 {

@@ -97,8 +97,11 @@ pub trait Operator<F: Family>: 'static {
     /// These records will be processed next, in this order; the number of the first is `first`. Whoever has state notes
     /// where that of each is, and lets the core fetch it from memory meanwhile. An inlet shows its first operator up to
     /// [`LOOK_AHEAD`] records, in one call or in two, before it hands them over to
-    /// [`process_hinted`](Operator::process_hinted), but not one that comes alone; other operators are shown none. It
-    /// must change nothing that anybody can see. By default nothing is noted.
+    /// [`process_hinted`](Operator::process_hinted); other operators are shown none. It must change nothing that
+    /// anybody can see. By default nothing is noted.
+    ///
+    /// Under [`Hint::NONE`] it shows the one that comes next when a step begins, so that what it needs is on its way:
+    /// nothing is noted of that one, which may come alone, under this number, or as the first of many.
     #[inline(always)]
     fn hint<'s, 'r>(
         &mut self,

@@ -160,6 +160,10 @@ impl<H: Head, C: Consumer<H::Item>> ChainSubtask<H, C> {
             // Nothing is left, or what is left was staged by a step that has failed and must not get out.
             return Ok(Step::Done);
         }
+        if matches!(self.phase, Phase::Running) {
+            let mut ctx = Context::new(&self.arena, &self.context, &self.blame, turn.now_ns);
+            self.head.foresee(&mut ctx, chain);
+        }
         let flushed = chain.flush(turn.now_ns)?;
         let step = match self.phase {
             _ if !flushed.clear => self.blocked(turn),

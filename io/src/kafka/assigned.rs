@@ -58,6 +58,11 @@ impl Assigned {
         self.0.stored.notify_all();
     }
 
+    /// Whether that was noted in this round.
+    pub fn is_evicted(&self) -> bool {
+        self.locked(|all| all.is_evicted())
+    }
+
     /// One more; `stored` says where it is read from in a group.
     pub fn add(&self, of: TopicPartition, stored: Option<Offset>) {
         self.locked(|all| all.partitions.insert(of.split, Entry { of, stored }));
@@ -95,7 +100,7 @@ impl Assigned {
     pub fn wait_stored(&self, offsets: &Offsets, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |all: &mut All| !all.is_stored(offsets) && all.evicted_in != Some(all.round);
+        let waits = |all: &mut All| !all.is_stored(offsets) && !all.is_evicted();
         let waited = self.0.stored.wait_timeout_while(all, left, waits);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_stored(offsets)
     }
@@ -106,6 +111,10 @@ impl Assigned {
 }
 
 impl All {
+    fn is_evicted(&self) -> bool {
+        self.evicted_in == Some(self.round)
+    }
+
     fn is_stored(&self, offsets: &Offsets) -> bool {
         let stored = |split| self.partitions.get(split).and_then(|entry| entry.stored);
         offsets.iter().all(|(split, offset)| stored(split).is_none_or(|stored| stored >= *offset))

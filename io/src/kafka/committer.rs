@@ -257,9 +257,10 @@ mod tests {
         let mut committer = member(&kafka, &partitions);
         let refused = [Native::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
         kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &refused)).unwrap();
-        let left_at = vec![(0, 5)];
+        let (left_at, begins) = (vec![(0, 5)], Instant::now());
         while committer.must_wait().is_none() {
             committer.commit(&left_at).unwrap();
+            assert!(begins.elapsed() < committer.finish_timeout, "nobody answers");
         }
         let wait_begins = Instant::now();
         assert!(!partitions.wait_stored(&left_at, wait_begins + committer.finish_timeout));

@@ -20,7 +20,7 @@
 //! its partitions have another reader already, which begins at the last offsets that were stored. What lies between is
 //! read twice.
 
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ use super::subscription::TopicPartition;
 /// the group gives a member `max.poll.interval.ms`, by default five minutes).
 const LET_GO_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How often the thread looks whether its reader is gone.
+/// How often the thread looks whether its reader is gone, and one that lets go whether it still need wait.
 const POLL: Duration = Duration::from_millis(100);
 
 /// What a consumer does when its group gives it partitions or takes some; called by the member's thread, and by the one
@@ -137,12 +137,20 @@ impl Member {
             self.tell(Change::Go(*split, answer.clone()));
         }
         drop(answer);
+        let goes_on = || !consumer.assignment_lost() && !self.assigned.is_evicted() && Instant::now() < until;
         let mut left_at = Offsets::new();
-        while let Ok((split, offset)) = answers.recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
-            left_at.extend(offset.map(|offset| (split, offset)));
+        loop {
+            match answers.recv_timeout(POLL) {
+                Ok((split, offset)) => left_at.extend(offset.map(|offset| (split, offset))),
+                Err(RecvTimeoutError::Timeout) if goes_on() => {}
+                Err(_) => break,
+            }
         }
-        if !consumer.assignment_lost() && !self.assigned.wait_stored(&left_at, until) {
+        let mut stored = self.assigned.wait_stored(&left_at, Instant::now());
+        while !stored && goes_on() {
+            stored = self.assigned.wait_stored(&left_at, Instant::now() + POLL);
+        }
+        if !stored {
             tracing::warn!(
                 "partitions leave before all of them has arrived: their new reader reads some again"
             );

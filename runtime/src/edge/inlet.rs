@@ -230,6 +230,14 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
         Ok(Drive { records, event: None })
     }
 
+    #[inline]
+    fn foresee(&mut self, ctx: &mut Context<'_>, out: &mut impl Output<Owned<T>>) {
+        let (before, from) = self.origins.split_at(self.turn);
+        if let Some((record, _)) = from.iter().chain(before).find_map(|origin| origin.ring.first()) {
+            out.hint(std::iter::once(record), Hint::NONE, ctx);
+        }
+    }
+
     fn ready(&self) -> bool {
         let readable = |origin: &Origin<_>| !origin.ended && !origin.at_barrier && origin.ring.ready();
         // Where the last element came from there are more: all those in front of it may wait at a barrier, and to ask
@@ -242,10 +250,55 @@ impl<T: 'static, M: Time> Head for Inlet<T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Untimed;
-    use crate::edge::ring::ring;
+    use crate::edge::ring::{Sender, ring};
     use crate::metrics::RingMeter;
+    use crate::testing::subtask;
+    use crate::{Arena, Blame, Family, Untimed};
     use std::sync::Arc;
+
+    /// What it was shown, under which number, and what came.
+    #[derive(Default)]
+    struct Seen(Vec<(Hint, Vec<u32>)>, Vec<u32>);
+
+    impl Output<Owned<u32>> for Seen {
+        fn push<'s>(&mut self, record: u32, _: &mut Context<'s>) {
+            self.1.push(record);
+        }
+
+        fn hint<'s, 'r>(&mut self, records: impl Iterator<Item = &'r u32>, first: Hint, _: &mut Context<'s>)
+        where
+            <Owned<u32> as Family>::Of<'s>: 'r,
+        {
+            self.0.push((first, records.copied().collect()));
+        }
+    }
+
+    impl Seen {
+        /// What a step sees, and what its drive came to.
+        fn step(&mut self, inlet: &mut Inlet<u32, Untimed>) -> (usize, Option<Event>) {
+            let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+            let mut ctx = Context::new(&arena, &place, &blame, 1);
+            inlet.foresee(&mut ctx, self);
+            let drive = inlet.drive(9, &mut ctx, self).unwrap();
+            (drive.records, drive.event)
+        }
+    }
+
+    #[test]
+    fn the_record_that_comes_next_is_foreseen_and_stays_where_it_is() {
+        let meter = || Arc::new(RingMeter::new(4));
+        let (_silent, first) = ring(4, meter());
+        let (mut writer, second): (Sender<(u32, ())>, _) = ring(4, meter());
+        let (mut inlet, mut seen) = (Inlet::new(vec![first, second]), Seen::default());
+        assert_eq!(seen.step(&mut inlet), (0, None));
+        writer.control(Control::Watermark(5));
+        [7, 8].into_iter().for_each(|record| assert!(writer.stage((record, ()))));
+        assert!(writer.flush(1).clear);
+        assert_eq!(seen.step(&mut inlet), (0, Some(Event::Noted)), "what was said first comes first");
+        assert_eq!(seen.step(&mut inlet), (2, None));
+        assert_eq!(seen.0, [(Hint::NONE, vec![7]), (Hint::NONE, vec![7]), (Hint(0), vec![7, 8])]);
+        assert_eq!(seen.1, [7, 8]);
+    }
 
     fn of_two() -> Inlet<u32, Untimed> {
         Inlet::new((0..2).map(|_| ring(2, Arc::new(RingMeter::new(2))).1).collect())

@@ -287,6 +287,12 @@ impl<R> Receiver<R> {
         Next::Records(next)
     }
 
+    /// The first record, if one is known to be there: it may stand behind a control element.
+    #[inline]
+    pub fn first(&self) -> Option<&R> {
+        self.data.peek().ok()
+    }
+
     /// Takes `count` records, which [`next`](Receiver::next) has promised: shows up to [`LOOK_AHEAD`] of them
     /// to `with`, unless it is one, then hands over these, and so on.
     #[inline(always)]

@@ -80,7 +80,10 @@ impl<K: Key, V> Segments<K, V> {
     pub fn hint(&mut self, hashes: impl Iterator<Item = u64>, first: Hint) {
         let Segments { directory, segments } = self;
         let bytes = segments.all().len() * SEGMENT_BYTES;
-        if bytes <= CACHED_BYTES {
+        if first == Hint::NONE {
+            // In front of a step there is time for all of it at once.
+            hashes.take(1).for_each(|hash| fetch(&segments.home(directory.place()(hash), hash)));
+        } else if bytes <= CACHED_BYTES {
             segments.note(hashes, first, directory.place(), |_| {});
         } else if bytes <= TAGS_CACHED_BYTES {
             segments.note(hashes, first, directory.place(), prefetch);
@@ -164,6 +167,13 @@ fn further<'a, K: Key, V, Q: Key>(
 ) -> &'a mut (K, V) {
     let number = directory.segment_of(hash);
     segments.entry((number, hash), key, is, make, |segments| grow(directory, segments, hash))
+}
+
+/// Lets the core fetch the first window's tags, and where the entry most likely is.
+#[inline(always)]
+fn fetch<E>(home: &Home<E>) {
+    prefetch(home.tags());
+    prefetch_near(home);
 }
 
 /// Lets the core fetch where the entry most likely is: at home or a few slots behind.

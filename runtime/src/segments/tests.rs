@@ -134,6 +134,18 @@ fn a_hint_of_another_key_or_another_time_changes_nothing() {
     assert_eq!(segments.into_iter().collect::<HashMap<_, _>>(), model);
 }
 
+#[test]
+fn what_comes_alone_is_fetched_and_not_noted() {
+    let mut segments = Segments::new(ALL);
+    for key in 0..100_000u64 {
+        segments.hint([Key::hash(&key)].into_iter(), Hint::NONE);
+        segments.entry(Some(Hint::NONE), key, |known, key| known == key, |key| (key, key));
+        // Of another key, which may not be there yet.
+        segments.hint((key * 7..).map(|key| Key::hash(&key)), Hint::NONE);
+    }
+    assert!((0..100_000).all(|key| segments.find(&key) == Some(&key)));
+}
+
 /// Counts keys with values of this kind, and looks each one up.
 fn keeps<V: Clone + PartialEq + std::fmt::Debug>(keys: u64, value: V) {
     let mut segments = Segments::new(ALL);

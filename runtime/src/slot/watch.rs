@@ -6,7 +6,8 @@
 //! 2. How long a cycle takes is measured between two settings, [`PACE_NS`] apart or more. It is known once two measures
 //!    agree, and until then, and whenever they do not, the watch says what the clock says.
 //! 3. The watch is slow rather than fast: a cycle counts for a little less than it takes ([`SLOWER`]). So it is not
-//!    ahead of the clock, and whoever has a time of it from another core finds it in the past.
+//!    ahead of the clock while that goes evenly, and behind by no more than a look at it takes. Two cores' watches may
+//!    differ by as much, at most a fraction of a microsecond: who compares their times must expect that.
 //! 4. Who is interrupted between a look at the clock and one at the counter has not set the watch: the clock's word
 //!    counts this once.
 //! 5. It never goes back, whatever the clock and the counter say.
@@ -191,7 +192,6 @@ mod tests {
             assert!(told >= last && told <= clock.now_ns(), "{last} {told}");
             last = told;
         }
-        assert_eq!(watch.counts, watch.measured > 0, "a cycle was measured by now, if there is a counter");
     }
 
     #[test]

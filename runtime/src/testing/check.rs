@@ -141,7 +141,7 @@ impl<O> Replay<O> {
         ctx.set_watermark(self.watermark);
         let record = |element: &Element<'_>| matches!(element, Element::Record(..));
         for part in step.chunk_by(|one, next| record(one) && record(next)) {
-            let mut hints = (0..self.show(part, &mut ctx)).map(Hint);
+            let mut hints = self.show(part, &mut ctx).map(Hint);
             for element in part {
                 // As the engine does: what comes in a step that has failed is dropped.
                 if !ctx.failed() {
@@ -153,8 +153,8 @@ impl<O> Replay<O> {
         ctx.failed()
     }
 
-    /// Shows the records that come next, if that is asked for, and says how many.
-    fn show<T: Marble, U: Marble>(&mut self, next: &[Element<'_>], ctx: &mut Context<'_>) -> usize
+    /// Shows the records that come next as an inlet does, if that is asked for, and says under which numbers.
+    fn show<T: Marble, U: Marble>(&mut self, next: &[Element<'_>], ctx: &mut Context<'_>) -> Range<usize>
     where
         O: Operator<Owned<T>, Out = Owned<U>>,
     {
@@ -163,8 +163,12 @@ impl<O> Replay<O> {
             _ => None,
         };
         let records: Vec<T> = next.iter().filter_map(word).take(LOOK_AHEAD).collect();
+        self.operator.hint(records.iter().take(1), Hint::NONE, ctx);
+        if records.len() == 1 {
+            return LOOK_AHEAD..LOOK_AHEAD + 1;
+        }
         self.operator.hint(records.iter(), Hint(0), ctx);
-        records.len()
+        0..records.len()
     }
 
     fn element<T: Marble, U: Marble>(
