@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 use slotflow::prelude::*;
 use slotflow_runtime::pipe::Pipe;
+use slotflow_runtime::plan::Partitioner;
 
-use setting::{Setting, setting};
+use setting::{Driver, Setting, setting};
 
 /// A job takes milliseconds, most of them for its threads.
 fn cases(cases: u32) -> ProptestConfig {
@@ -52,21 +53,20 @@ fn arrive<P: Pipe<Out = Owned<Sent>>>(stream: Stream<'_, P>, arrived: &Collected
     at.sink(arrived.sink());
 }
 
-fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
-    let (env, arrived) = (setting.environment(), Collected::new());
+fn describe(env: &Environment, setting: &Setting, how: How, count: u64, arrived: &Collected<Arrived>) {
     let source = env.source(generate(count, |n| n)).parallelism(setting.from);
     let sent = source.map_with(|subtask| {
         let from = subtask.index;
         move |n| (from, n)
     });
     match how {
-        How::Forward => arrive(sent.forward(), &arrived),
-        How::Rebalance => arrive(sent.rebalance(), &arrived),
-        How::Rescale => arrive(sent.rescale(), &arrived),
-        How::Shuffle => arrive(sent.shuffle(), &arrived),
-        How::Global => arrive(sent.global(), &arrived),
-        How::Broadcast => arrive(sent.broadcast(), &arrived),
-        How::Custom => arrive(sent.partition_custom(|sent, targets| sent.1 as usize % targets), &arrived),
+        How::Forward => arrive(sent.forward(), arrived),
+        How::Rebalance => arrive(sent.rebalance(), arrived),
+        How::Rescale => arrive(sent.rescale(), arrived),
+        How::Shuffle => arrive(sent.shuffle(), arrived),
+        How::Global => arrive(sent.global(), arrived),
+        How::Broadcast => arrive(sent.broadcast(), arrived),
+        How::Custom => arrive(sent.partition_custom(|sent, targets| sent.1 as usize % targets), arrived),
         How::Hash => {
             let keyed = sent.key_by(|sent| sent.1 % 13);
             let at = keyed.map_with_state_with(|subtask| {
@@ -76,8 +76,22 @@ fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
             at.sink(arrived.sink());
         }
     }
+}
+
+fn partitioned(setting: &Setting, how: How, count: u64) -> Vec<Arrived> {
+    let (env, arrived) = (setting.environment(), Collected::new());
+    describe(&env, setting, how, count, &arrived);
     setting.run(&env, "partitioned");
     arrived.take()
+}
+
+/// Which subtasks each one that sends has a ring to, as the plan says.
+fn targets(setting: &Setting, how: How) -> Vec<Vec<usize>> {
+    let env = setting.environment();
+    describe(&env, setting, how, 0, &Collected::new());
+    let plan = env.plan().expect("nothing is wrong with the job");
+    let edge = plan.edges.iter().position(|edge| edge.partitioner != Partitioner::Forward);
+    plan.targets(edge.expect("one edge has a partitioner"))
 }
 
 fn in_order(arrived: &[Arrived]) -> bool {
@@ -93,8 +107,48 @@ fn where_it_belongs(how: How, setting: &Setting, arrived: &[Arrived]) -> bool {
         How::Global => to == 0,
         How::Custom => to == n as usize % setting.to,
         How::Hash => *homes.entry(n % 13).or_insert(to) == to,
-        _ => to < setting.to,
+        // Their targets are looked at together.
+        How::Rebalance | How::Rescale | How::Shuffle | How::Broadcast => to < setting.to,
     })
+}
+
+/// Whether what goes to several targets goes to those that the plan gives its subtask, to each its share, and nowhere
+/// else.
+fn is_spread(how: How, setting: &Setting, arrived: &[Arrived]) -> bool {
+    let fair = match how {
+        How::Rebalance | How::Rescale => in_turn,
+        How::Shuffle => leaves_none_out,
+        _ => return true,
+    };
+    let sent = |from, to| arrived.iter().filter(|it| (it.0, it.1) == (from, to)).count();
+    let targets = targets(setting, how).into_iter().enumerate();
+    let counts = targets.map(|(from, targets)| targets.into_iter().map(|to| sent(from, to)).collect());
+    let counts: Vec<Vec<usize>> = counts.collect();
+    counts.iter().flatten().sum::<usize>() == arrived.len() && counts.iter().all(|counts| fair(counts))
+}
+
+/// In turn nobody is two records ahead of another.
+fn in_turn(counts: &[usize]) -> bool {
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    least.zip(most).is_some_and(|(least, most)| most - least <= 1)
+}
+
+/// By chance one of six gets none of 60 records once in 10,000 times, and it is the same chance in every run.
+fn leaves_none_out(counts: &[usize]) -> bool {
+    counts.iter().sum::<usize>() < 60 || !counts.contains(&0)
+}
+
+#[test]
+fn two_to_six_and_six_to_two_are_spread_evenly() {
+    for (from, to) in [(2, 6), (6, 2)] {
+        for how in [How::Rebalance, How::Rescale, How::Shuffle] {
+            let driver = Driver::Simulation(7);
+            let setting = Setting { from, to, capacity: 16, chaining: true, batch: 64, driver };
+            let arrived = partitioned(&setting, how, 600);
+            assert_eq!(arrived.len(), 600);
+            assert!(is_spread(how, &setting, &arrived), "{how:?} from {from} to {to}: {arrived:?}");
+        }
+    }
 }
 
 proptest! {
@@ -107,6 +161,7 @@ proptest! {
         let arrived = partitioned(&setting, how, count);
         prop_assert!(in_order(&arrived));
         prop_assert!(where_it_belongs(how, &setting, &arrived));
+        prop_assert!(is_spread(how, &setting, &arrived));
         let copies = if matches!(how, How::Broadcast) { setting.to } else { 1 };
         let all = (0..count).flat_map(|n| std::iter::repeat_n(n, copies));
         prop_assert!(sorted(arrived.iter().map(|it| it.2).collect()).into_iter().eq(all));

@@ -132,3 +132,47 @@ impl<T: Clone + 'static> BuildRoute<T> for Broadcast {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::subtask;
+
+    /// Which of so many targets the first records of a subtask go to.
+    fn sent(partitioner: Partitioner, index: usize, targets: usize, records: usize) -> Vec<usize> {
+        let subtask = SubtaskContext { index, ..subtask() };
+        let plan = RoutePlan { partitioner, readers: targets, groups: 16 };
+        let mut spread: Spread = BuildRoute::<u64>::build(AsPlanned, &subtask, &plan, targets).unwrap();
+        (0..records).map(|_| spread.next(targets)).collect()
+    }
+
+    #[test]
+    fn in_turn_each_target_gets_one_before_any_gets_two_and_each_subtask_begins_elsewhere() {
+        for partitioner in [Partitioner::Rebalance, Partitioner::Rescale] {
+            assert_eq!(sent(partitioner, 0, 3, 7), [0, 1, 2, 0, 1, 2, 0]);
+            assert_eq!(sent(partitioner, 1, 3, 4), [1, 2, 0, 1]);
+            assert_eq!(sent(partitioner, 5, 3, 4), [2, 0, 1, 2]);
+            assert_eq!(sent(partitioner, 4, 1, 3), [0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn at_random_each_target_gets_about_as_many_the_same_ones_in_every_run() {
+        for index in 0..8 {
+            let targets = sent(Partitioner::Shuffle, index, 5, 5_000);
+            let count = |target| targets.iter().filter(|sent| **sent == target).count();
+            let counts = [0, 1, 2, 3, 4].map(count);
+            assert!(counts.iter().all(|count| (900..1_100).contains(count)), "subtask {index}: {counts:?}");
+            assert_eq!(counts.iter().sum::<usize>(), 5_000);
+            assert_eq!(targets, sent(Partitioner::Shuffle, index, 5, 5_000));
+        }
+        assert_ne!(sent(Partitioner::Shuffle, 0, 5, 50), sent(Partitioner::Shuffle, 1, 5, 50));
+    }
+
+    #[test]
+    fn who_has_one_target_sends_it_everything() {
+        for partitioner in [Partitioner::Forward, Partitioner::Global] {
+            assert_eq!(sent(partitioner, 3, 1, 3), [0; 3]);
+        }
+    }
+}

@@ -202,4 +202,57 @@ mod tests {
         let plan = Plan::new(graph, &config).unwrap();
         assert_eq!([0, 1, 2].map(|index| plan.splits(words, index)), [vec![0, 1, 5], vec![2, 3], vec![4]]);
     }
+
+    #[test]
+    fn subtasks_of_a_source_beyond_its_partitions_read_nothing_and_are_warned_of() {
+        let planned = |parallelism| {
+            let mut graph = Graph::default();
+            let (words, print) = (graph.add("words", Role::Source), graph.add("print", Role::Sink));
+            graph.connect(words, print);
+            graph.operator_mut(words).splits = Some(Splits::Count(3));
+            graph.operator_mut(words).parallelism = Some(parallelism);
+            let plan = Plan::new(graph, &Config::default()).unwrap();
+            let read: Vec<_> = (0..parallelism).map(|index| plan.splits(words, index)).collect();
+            (read, plan.warnings)
+        };
+        let (read, warnings) = planned(8);
+        assert_eq!(read, [vec![0], vec![1], vec![2], vec![], vec![], vec![], vec![], vec![]]);
+        let expected = "source \"words\" has 8 subtasks for 3 partitions: 5 of them will be idle";
+        assert_eq!(warnings, [expected]);
+        assert_eq!(planned(3), (vec![vec![0], vec![1], vec![2]], vec![]));
+    }
+
+    /// The rings of an edge.
+    fn targets(partitioner: Partitioner, from: usize, to: usize) -> Vec<Vec<usize>> {
+        let mut graph = Graph::default();
+        let (words, print) = (graph.add("words", Role::Source), graph.add("print", Role::Sink));
+        let edge = graph.connect(words, print);
+        (graph.edges[edge].partitioner, graph.edges[edge].can_cut) = (partitioner, true);
+        graph.operator_mut(words).parallelism = Some(from);
+        graph.operator_mut(print).parallelism = Some(to);
+        Plan::new(graph, &Config::default()).unwrap().targets(edge)
+    }
+
+    #[test]
+    fn a_rescale_has_rings_to_the_own_share_only_and_a_rebalance_to_all() {
+        assert_eq!(targets(Partitioner::Rescale, 2, 6), [[0, 1, 2], [3, 4, 5]]);
+        assert_eq!(targets(Partitioner::Rescale, 6, 2), [[0], [0], [0], [1], [1], [1]]);
+        assert_eq!(targets(Partitioner::Rescale, 3, 3), [[0], [1], [2]]);
+        assert_eq!(targets(Partitioner::Rebalance, 2, 6), [[0, 1, 2, 3, 4, 5]; 2]);
+        assert_eq!(targets(Partitioner::Rebalance, 6, 2), [[0, 1]; 6]);
+    }
+
+    #[test]
+    fn shares_of_a_rescale_leave_nobody_out_and_differ_by_one_at_most() {
+        let alike = |counts: &[usize]| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1;
+        for (from, to) in (1..=9).flat_map(|from| (1..=9).map(move |to| (from, to))) {
+            let targets = targets(Partitioner::Rescale, from, to);
+            let shares: Vec<usize> = targets.iter().map(Vec::len).collect();
+            let mut origins = vec![0; to];
+            targets.iter().flatten().for_each(|target| origins[*target] += 1);
+            assert!(!shares.contains(&0) && !origins.contains(&0), "{from} to {to}: {targets:?}");
+            assert!(alike(&shares) && alike(&origins), "{from} to {to}: {targets:?}");
+            assert_eq!(shares.iter().sum::<usize>(), from.max(to), "{from} to {to}: {targets:?}");
+        }
+    }
 }
