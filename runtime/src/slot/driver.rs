@@ -10,13 +10,38 @@ use super::{Pulse, thread};
 use crate::machine::{Driver, affinity};
 use crate::{Error, Result};
 
+/// What drives the cores of one pool; its clones are for the same pool.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "glommio"), allow(dead_code, reason = "without glommio nobody can be refused"))]
+pub struct Drive {
+    driver: Driver,
+    /// Whether somebody has said that glommio refuses.
+    said: Arc<AtomicBool>,
+}
+
+impl Drive {
+    /// For a pool that has not started yet.
+    pub fn new(driver: Driver) -> Drive {
+        Drive { driver, said: Arc::default() }
+    }
+
+    /// Once a pool is enough: what refuses one core refuses the others, too.
+    #[cfg(feature = "glommio")]
+    fn warn(&self, error: &Error) {
+        // Orders nothing, it only matters who is the first.
+        if !self.said.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the thread driver serves instead: {error}");
+        }
+    }
+}
+
 /// Starts a core's thread and waits until it is pinned. The thread makes its core, whose subtasks
 /// never leave it, and turns it until it exits.
 pub fn start(
     make: impl FnOnce() -> Core + Send + 'static,
     number: usize,
     cpu: Option<usize>,
-    driver: Driver,
+    drive: Drive,
     pulse: Arc<Pulse>,
     gone: Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>> {
@@ -29,7 +54,7 @@ pub fn start(
         let _heard = ready.send(pinned);
         if go {
             pulse.enter_thread();
-            turn(make(), driver, &pulse);
+            turn(make(), &drive, &pulse);
         }
         drop(gone);
     };
@@ -55,18 +80,18 @@ impl Drop for Gone {
 }
 
 #[cfg(feature = "glommio")]
-fn turn(core: Core, driver: Driver, pulse: &Arc<Pulse>) {
-    if driver == Driver::Thread {
+fn turn(core: Core, drive: &Drive, pulse: &Arc<Pulse>) {
+    if drive.driver == Driver::Thread {
         return thread::run(core);
     }
     if let Err(refused) = super::glommio::run(core, pulse) {
         let (core, error) = *refused;
-        tracing::warn!("the thread driver serves instead: {error}");
+        drive.warn(&error);
         thread::run(core);
     }
 }
 
 #[cfg(not(feature = "glommio"))]
-fn turn(core: Core, _: Driver, _: &Arc<Pulse>) {
+fn turn(core: Core, _: &Drive, _: &Arc<Pulse>) {
     thread::run(core);
 }

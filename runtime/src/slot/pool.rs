@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Command, Deployment};
 use super::core::{Core, CoreSettings, Idle};
-use super::driver;
+use super::driver::{self, Drive};
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::watchdog::Watchdog;
@@ -119,7 +119,7 @@ impl Slots {
     }
 
     fn start(placement: Placement, config: &Config, driver: Driver) -> Result<Slots> {
-        let clock = Clock::system();
+        let (clock, drive) = (Clock::system(), Drive::new(driver));
         let settings = settings(config, placement.idle);
         let io = IoCores::on(placement.io.clone());
         let mut cores: Vec<CoreThread> = Vec::new();
@@ -132,7 +132,7 @@ impl Slots {
                 seats.resize_with(seats.len().max(slot + 1), || None);
                 seats[*slot] = Some(Seat { core, meter: meter.clone(), job: None });
             }
-            cores.push(CoreThread::start(core, thread.cpu, meters, &clock, settings, driver)?);
+            cores.push(CoreThread::start(core, thread.cpu, meters, &clock, settings, &drive)?);
         }
         let watched = cores.iter().map(|core| (core.pulse.clone(), core.waker.clone())).collect();
         let stall = Duration::from_millis(config.slots.stall_ms);
@@ -298,14 +298,14 @@ impl CoreThread {
         seats: Vec<Arc<SlotMeter>>,
         clock: &Clock,
         settings: CoreSettings,
-        driver: Driver,
+        drive: &Drive,
     ) -> Result<CoreThread> {
         let (mailbox, inbox) = channel();
         let (park, pulse) = (Arc::new(Park::default()), Arc::new(Pulse::default()));
         let (bed, sign, clock) = (park.clone(), pulse.clone(), clock.clone());
         let core = move || Core::new(seats, inbox, bed, sign, clock, settings);
         let gone = Arc::new(AtomicBool::new(false));
-        let thread = driver::start(core, number, cpu, driver, pulse.clone(), gone.clone())?;
+        let thread = driver::start(core, number, cpu, drive.clone(), pulse.clone(), gone.clone())?;
         Ok(CoreThread { cpu, mailbox, waker: Waker::new(park), pulse, gone, thread: Some(thread) })
     }
 
