@@ -45,6 +45,13 @@ pub struct Running {
     began_ns: u64,
 }
 
+impl Running {
+    /// Whether that was this step, some time ago.
+    pub fn is_step_of(&self, earlier: &Running) -> bool {
+        (self.label, self.began_ns) == (earlier.label, earlier.began_ns)
+    }
+}
+
 impl Pulse {
     /// Gives a subtask of a slot the number under which its steps are announced.
     pub fn register(&self, slot: usize, who: String) -> usize {
@@ -80,14 +87,14 @@ impl Pulse {
             .map_or_else(|| "somebody".into(), |label| label.who.clone())
     }
 
-    /// A step begins.
+    /// A step begins, or whatever else of the user's may keep the core.
     #[inline]
     pub fn stepping(&self, label: usize, now_ns: u64) {
         self.label.store(label, Relaxed);
         self.began_ns.store(now_ns, Relaxed);
     }
 
-    /// A round is over.
+    /// A round is over, or what was announced before it.
     #[inline]
     pub fn rested(&self) {
         self.began_ns.store(0, Relaxed);
@@ -100,7 +107,7 @@ impl Pulse {
     }
 
     /// The core is turned by a future that this wakes.
-    #[cfg(feature = "glommio")]
+    #[cfg(any(feature = "glommio", test))]
     pub fn set_poke(&self, waker: task::Waker) {
         *self.poke.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
     }
