@@ -262,18 +262,25 @@ impl Core {
 
     fn seat(&mut self, deployment: Deployment) {
         let Deployment { job, slot, depth, operator, index, build, meter, neighbours } = deployment;
-        // The user's factories run in there, and a panic of theirs is their job's, not the core's.
-        let subtask = match Error::caught(build) {
+        let label =
+            self.pulse.register(slot, format!("slot {slot}, operator \"{operator}\", subtask {index}"));
+        let now_ns = self.watch.now_ns();
+        // The user's factories run in there: one that does not return is named, and a panic of theirs is their job's,
+        // not the core's.
+        self.pulse.stepping(label, now_ns);
+        let built = Error::caught(build);
+        self.pulse.rested();
+        let subtask = match built {
             Ok(subtask) => subtask,
             Err(error) => {
+                self.pulse.forget(label);
                 job.fail(error.at(&operator, index));
                 return job.subtask_gone();
             }
         };
         self.seat_changed(slot, true);
-        let who = format!("slot {slot}, operator \"{operator}\", subtask {index}");
         self.subtasks.push(Seated {
-            label: self.pulse.register(slot, who),
+            label,
             operator,
             index,
             job,
@@ -370,9 +377,12 @@ impl Core {
         let mut seated = self.subtasks.remove(index);
         let (job, operator, subtask) = (seated.job.clone(), seated.operator.clone(), seated.index);
         self.seat_changed(seated.slot, false);
-        self.pulse.forget(seated.label);
-        // The user's destructors run in there; a panic of theirs must not take the core along.
+        let (label, now_ns) = (seated.label, self.watch.now_ns());
+        // The user's destructors run in there: one that does not return is named, and a panic of theirs must not take
+        // the core along.
+        self.pulse.stepping(label, now_ns);
         let gone = Error::caught(move || seated.subtask.leave());
+        self.pulse.forget(label);
         gone.unwrap_or_else(|error| job.fail(error.at(&operator, subtask)));
         job.subtask_gone();
     }
@@ -409,6 +419,20 @@ mod tests {
         }
     }
 
+    /// Ends at once, and looks around when it leaves.
+    struct Looks<F: FnMut()>(F);
+
+    impl<F: FnMut()> Subtask for Looks<F> {
+        fn step(&mut self, _: Turn) -> Step {
+            Step::Done
+        }
+
+        fn leave(&mut self) -> crate::Result<()> {
+            (self.0)();
+            Ok(())
+        }
+    }
+
     fn deployment(build: BuildSubtask) -> Deployment {
         Deployment {
             job: JobControl::new("job", 1).0,
@@ -439,6 +463,37 @@ mod tests {
         assert_eq!(core.turn(), CoreTurn::Again);
         assert!(!neighbour.is_asleep(), "it has to see the ends of its rings");
         assert!(core.neighbours.is_empty());
+    }
+
+    #[test]
+    fn factories_and_destructors_are_announced_while_they_run_and_no_longer() {
+        let (mailbox, inbox) = channel();
+        let (clock, (tell, told)) = (Clock::manual(), channel());
+        let mut core = core(inbox, clock.clone());
+        let pulse = core.pulse.clone();
+        let (seen, late) = (pulse.clone(), clock.clone());
+        let look = move || {
+            late.advance(5);
+            let running = seen.running(late.now_ns());
+            tell.send(running.map(|it| (it.who.to_string(), it.took_ns))).expect("the test listens");
+        };
+        let refuses = look.clone();
+        let refused = deployment(Box::new(move || {
+            refuses();
+            Err(Error::user("no"))
+        }));
+        let built = deployment(Box::new(move || {
+            look();
+            Ok(Box::new(Looks(look)))
+        }));
+        for (deployment, looks) in [(refused, 1), (built, 2)] {
+            mailbox.send(Command::Deploy(vec![deployment])).unwrap();
+            core.turn();
+            let named = Some(("slot 0, operator \"test\", subtask 0".to_owned(), 5));
+            assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![named; looks]);
+            assert!(pulse.running(clock.now_ns()).is_none());
+            assert_eq!(&*pulse.label(0), "somebody", "its number is free");
+        }
     }
 
     #[test]
