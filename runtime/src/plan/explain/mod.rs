@@ -103,6 +103,8 @@ struct Crossed {
 #[derive(Clone, Debug, Serialize)]
 struct ExplainedSource {
     name: String,
+    /// The chain's number.
+    chain: usize,
     partitions: usize,
     /// How many each subtask reads.
     balance: Vec<usize>,
@@ -145,7 +147,8 @@ impl Explanation {
         self.to_string()
     }
 
-    /// For Graphviz: the chains as nodes in boxes of their slot sharing groups, the edges between them.
+    /// For Graphviz: the chains as nodes in boxes of their slot sharing groups, with slots, cores and partition
+    /// balance; the edges between them with their rings; guarantee and warnings above all.
     pub fn dot(&self) -> String {
         dot::dot(self)
     }
@@ -240,9 +243,10 @@ fn sources(plan: &Plan) -> Vec<ExplainedSource> {
         else {
             continue;
         };
-        let parallelism = plan.chains[plan.chain_of[id]].parallelism;
-        let balance = (0..parallelism).map(|index| plan.splits(id as u32, index).len()).collect();
-        sources.push(ExplainedSource { name: operator.name.to_string(), partitions, balance });
+        let chain = plan.chain_of[id];
+        let subtasks = 0..plan.chains[chain].parallelism;
+        let balance = subtasks.map(|index| plan.splits(id as u32, index).len()).collect();
+        sources.push(ExplainedSource { name: operator.name.to_string(), chain, partitions, balance });
     }
     sources
 }
@@ -317,6 +321,23 @@ mod tests {
     #[test]
     fn the_json_of_a_small_job_is_golden() {
         assert_eq!(explained(THREE).json(), include_str!("golden/plan.json").trim_end());
+    }
+
+    #[test]
+    fn the_graph_names_cores_where_nothing_is_pinned_and_each_source_s_own_partitions() {
+        let mut graph = graph();
+        let more = graph.add("words", Role::Source);
+        graph.operator_mut(more).splits = Some(Splits::Count(2));
+        let sink = graph.add("end", Role::Sink);
+        graph.connect(more, sink);
+        let dot = of(graph, "[job]\nparallelism = 3\n[slots]\npin = false\n").dot();
+        for line in [
+            r#"\nmap\nx 3, slots 0, 1, 2\ncores 0, 1, 2, not pinned\nwords: 8 partitions on 3 subtasks = 3/3/2"];"#,
+            r#"c2 [label="say \"it\"\nx 2, slots 3, 4\ncores 3, 0, not pinned"];"#,
+            r#"\nend\nx 3, slots 0, 1, 2\ncores 0, 1, 2, not pinned\nwords: 2 partitions on 3 subtasks = 1/1/0"];"#,
+        ] {
+            assert!(dot.contains(line), "{line} is not in\n{dot}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn chain((number, chain): (usize, &ExplainedChain)) -> String {
 }
 
 /// `slot 3`, or `slots 0, 1, 2`.
-fn numbered(word: &str, numbers: &[usize]) -> String {
+pub(super) fn numbered(word: &str, numbers: &[usize]) -> String {
     let plural = if numbers.len() == 1 { "" } else { "s" };
     let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("{word}{plural} {}", numbers.join(", "))
@@ -60,16 +60,21 @@ fn core((number, core): (usize, &ExplainedCore)) -> Vec<String> {
 }
 
 fn edge(edge: &ExplainedEdge) -> String {
-    let ExplainedEdge { from, to, rings, crosses, order, .. } = edge;
-    let (spread, plural) = (spread(edge), if *rings == 1 { "" } else { "s" });
-    let (crossed, room) = (crossed(crosses), room(edge).unwrap_or_default());
-    format!("{from} -> {to}  {spread}, {rings} ring{plural}{room} ({crossed}); {order}")
+    let ExplainedEdge { from, to, crosses, order, .. } = edge;
+    let (spread, rings, crossed) = (spread(edge), rings(edge), crossed(crosses));
+    format!("{from} -> {to}  {spread}, {rings} ({crossed}); {order}")
 }
 
 /// How an edge spreads its records.
 pub(super) fn spread(edge: &ExplainedEdge) -> String {
     let phases = if edge.two_phases { " in two phases where that pays" } else { "" };
     format!("{}{phases}", edge.partitioner)
+}
+
+/// How many rings an edge has, and how large they are.
+pub(super) fn rings(edge: &ExplainedEdge) -> String {
+    let (rings, plural) = (edge.rings, if edge.rings == 1 { "" } else { "s" });
+    format!("{rings} ring{plural}{}", room(edge).unwrap_or_default())
 }
 
 /// How much an edge's rings hold, if that is known.
@@ -93,8 +98,8 @@ fn settings(of: &ExplainedSettings) -> impl Iterator<Item = String> {
     of.lines.iter().map(|line| format!("{}: {line}", of.name))
 }
 
-fn source(source: &ExplainedSource) -> String {
-    let ExplainedSource { name, partitions, balance } = source;
+pub(super) fn source(source: &ExplainedSource) -> String {
+    let ExplainedSource { name, partitions, balance, .. } = source;
     let shares: Vec<String> = balance.iter().map(ToString::to_string).collect();
     format!("{name}: {partitions} partitions on {} subtasks = {}", balance.len(), shares.join("/"))
 }
