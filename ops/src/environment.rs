@@ -5,13 +5,14 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
-use slotflow_runtime::config::Overcommit;
+use slotflow_runtime::config::{DriverChoice, Overcommit};
+use slotflow_runtime::error::Problem;
 use slotflow_runtime::install::Installer;
 use slotflow_runtime::machine::{Placement, Probe};
 use slotflow_runtime::pipe::Begin;
 use slotflow_runtime::plan::{Explanation, Graph, OperatorId, Plan, Role};
 use slotflow_runtime::testing::simulation::{SimReport, Simulation};
-use slotflow_runtime::{Config, Error, ErrorKind, IoCores, Job, JobReport, Result, Slots, Source};
+use slotflow_runtime::{Config, Error, IoCores, Job, JobReport, Result, Slots, Source};
 
 use crate::Stream;
 
@@ -61,6 +62,10 @@ impl Described {
         }
         graph
     }
+}
+
+fn accepted((plan, problems): (Plan, Vec<Problem>)) -> Result<Plan> {
+    if problems.is_empty() { Ok(plan) } else { Err(Error::plan(problems)) }
 }
 
 /// Where a job is described; the counterpart of Flink's `StreamExecutionEnvironment`.
@@ -145,18 +150,18 @@ impl Environment {
     /// side by side, each for a bounded time; what has answered is not asked again.
     pub fn plan(&self) -> Result<Plan> {
         self.described.borrow_mut().discover();
-        self.planned()
+        accepted(self.drafted())
     }
 
-    /// The plan, with what sources and sinks have said.
-    fn planned(&self) -> Result<Plan> {
+    /// The plan, with what sources and sinks have said, and what is wrong with it.
+    fn drafted(&self) -> (Plan, Vec<Problem>) {
         let mut config = self.config.clone();
         if let Some(slots) = &self.slots {
             // The host's pool is as large as it is; what does not fit it, it refuses by name.
             let packs = config.slots.overcommit == Overcommit::Pack;
             config.slots.count = packs.then(|| slots.count());
         }
-        Plan::new(self.described.borrow().to_plan(), &config)
+        Plan::drafted(self.described.borrow().to_plan(), &config)
     }
 
     /// Explains how the job would run, without running it: chains, slots and cores, edges and what they
@@ -175,7 +180,8 @@ impl Environment {
     /// ```
     pub fn explain(&self) -> Result<Explanation> {
         let probe = Probe::run(Path::new("/"));
-        let plan = self.plan_on(&probe)?;
+        // Nothing starts, so no driver has to.
+        let plan = self.plan_on(&probe, DriverChoice::Auto)?;
         if let Some(slots) = &self.slots {
             let lease = slots.choose("to be explained", &plan.slot_cpus())?;
             return Ok(Explanation::new(&plan, slots.placement(), &probe.topology, &lease));
@@ -185,19 +191,20 @@ impl Environment {
         Ok(Explanation::new(&plan, &placement, &probe.topology, &lease))
     }
 
-    /// The plan, or all that is wrong with it and with the CPUs it names, at once.
-    fn plan_on(&self, probe: &Probe) -> Result<Plan> {
-        let refused = match self.discover_on(probe).and_then(|()| self.planned()) {
-            Ok(plan) => return Ok(plan),
-            Err(error) => error.into_kind(),
+    /// The plan, or all that is wrong with it, with the CPUs it names and with the machine for that driver, at once.
+    fn plan_on(&self, probe: &Probe, driver: DriverChoice) -> Result<Plan> {
+        self.discover_on(probe)?;
+        let (plan, mut problems) = self.drafted();
+        let mut config = self.config.clone();
+        config.slots.driver = driver;
+        let machine = match &self.slots {
+            None => Slots::problems_for(&plan, &config, probe),
+            // The host's pool has its cores and its driver already.
+            Some(_) if problems.is_empty() => Vec::new(),
+            Some(_) => Placement::check(probe, &config),
         };
-        match refused {
-            ErrorKind::Plan(mut problems) => {
-                problems.extend(Placement::check(probe, &self.config));
-                Err(Error::plan(problems))
-            }
-            other => Err(other.into()),
-        }
+        problems.extend(machine);
+        accepted((plan, problems))
     }
 
     /// Asks sources and sinks on a thread of the I/O cores, since the clients that connectors make for it have
@@ -227,7 +234,7 @@ impl Environment {
     /// sink is opened, is told by itself, the first one; nothing runs yet then.
     pub fn start(&self, name: &str) -> Result<Job> {
         let probe = Probe::run(Path::new("/"));
-        let plan = self.plan_on(&probe)?;
+        let plan = self.plan_on(&probe, self.config.slots.driver)?;
         let slots = match &self.slots {
             Some(slots) => slots.clone(),
             None => Slots::for_plan(&plan, &self.config, &probe)?,
@@ -271,5 +278,56 @@ impl Environment {
 
     pub(crate) fn add_pipeline(&self, pipeline: impl Pipeline + 'static) {
         self.described.borrow_mut().pipelines.push(Box::new(pipeline));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source and a sink, with one uid or with two.
+    fn env(toml: &str, sink: &str) -> Environment {
+        let env = Environment::with(Config::from_toml(toml).unwrap());
+        env.graph(|graph| {
+            let (from, to) = (graph.add("from", Role::Source), graph.add("to", Role::Sink));
+            graph.connect(from, to);
+            graph.operator_mut(from).uid = Some("x".into());
+            graph.operator_mut(to).uid = Some(sink.into());
+        });
+        env
+    }
+
+    /// This machine with a kernel that is too old for glommio, and with nothing else that is.
+    fn old() -> Probe {
+        let probe = Probe::run(Path::new("/"));
+        let (kernel, io_uring, memlock_bytes, descriptors) = (Some((5, 4)), None, None, None);
+        Probe { kernel, io_uring, memlock_bytes, descriptors, glommio_built: true, ..probe }
+    }
+
+    fn refused(env: &Environment, driver: DriverChoice) -> String {
+        env.plan_on(&old(), driver).unwrap_err().to_string()
+    }
+
+    const UID: &str =
+        "operator \"to\": has the uid \"x\" of operator \"from\"; give each operator a uid of its own";
+    const KERNEL: &str =
+        "kernel: is 5.4; glommio needs 5.8 or later; update it, or set slots.driver = \"thread\"";
+
+    #[test]
+    fn what_the_driver_lacks_is_told_with_the_plan_s_problems() {
+        let both = refused(&env("", "x"), DriverChoice::Glommio);
+        assert_eq!(both, format!("2 problems before the start\n  - {UID}\n  - {KERNEL}"));
+        assert_eq!(refused(&env("", "y"), DriverChoice::Glommio), KERNEL);
+        assert_eq!(refused(&env("", "x"), DriverChoice::Auto), UID);
+    }
+
+    #[test]
+    fn the_machine_is_asked_about_a_plan_that_nobody_can_count() {
+        let toml = "[slots]\ncount = 9223372036854775807\n[operators.from]\nparallelism = 9223372036854775807\n\
+                    cores = [0]";
+        let text = refused(&env(toml, "y"), DriverChoice::Glommio);
+        assert!(text.ends_with(KERNEL) && text.contains("give at most 32768"), "{text}");
+        let none = "[slots]\ncount = 0\novercommit = \"pack\"\n[operators.from]\ncores = [0]";
+        assert!(refused(&env(none, "y"), DriverChoice::Glommio).ends_with(KERNEL));
     }
 }

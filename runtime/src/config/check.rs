@@ -7,7 +7,7 @@ use crate::error::Problem;
 pub(crate) const MOST_KEY_GROUPS: usize = 1 << 15;
 
 /// One for each key group: a slot sharing group of the largest parallelism there is fits in.
-const MOST_SLOTS: usize = MOST_KEY_GROUPS;
+pub(crate) const MOST_SLOTS: usize = MOST_KEY_GROUPS;
 
 /// Records in a ring: 16 times what is known to fall out of a core's cache. A ring is allocated whole, and one that
 /// cannot be allocated ends the process.

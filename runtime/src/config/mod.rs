@@ -30,7 +30,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::MOST_KEY_GROUPS;
+pub(crate) use check::{MOST_KEY_GROUPS, MOST_SLOTS};
 pub use sections::{EdgesConfig, IoConfig, JobConfig, OperatorConfig, SlotsConfig, StateConfig, StepConfig};
 pub use words::{DriverChoice, Idle, Overcommit, Pin};
 

@@ -51,7 +51,8 @@ impl Placement {
     pub fn choose(probe: &Probe, config: &Config, slots: &[Option<Cpus>]) -> Result<Self, Vec<Problem>> {
         let allowed = &probe.topology.allowed;
         let pool = pool(config, allowed);
-        let problems = [unusable(config, allowed), homeless(slots, &pool)].concat();
+        let problems =
+            [unusable(config, allowed), homeless(slots, &pool, &foreign(config, allowed))].concat();
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -67,6 +68,18 @@ impl Placement {
     /// that wants to hear of them together with what is wrong with its job.
     pub fn check(probe: &Probe, config: &Config) -> Vec<Problem> {
         unusable(config, &probe.topology.allowed)
+    }
+
+    /// All that the machine has against a pool of these slots with its driver, without starting anything.
+    pub fn problems(probe: &Probe, config: &Config, slots: &[Option<Cpus>]) -> Vec<Problem> {
+        let (mut problems, threads) = match Self::choose(probe, config, slots) {
+            Ok(placement) => (Vec::new(), placement.threads.len()),
+            // How many there would be is not known then.
+            Err(problems) => (problems, 0),
+        };
+        // What one thread lacks all of them do.
+        problems.extend(probe.problems_for(threads.max(1), config.slots.driver));
+        problems
     }
 
     /// CPUs for the questions that connectors ask before there is a plan: those named for I/O, else all but
@@ -111,13 +124,24 @@ fn unusable(config: &Config, allowed: &Cpus) -> Vec<Problem> {
     named(config).into_iter().filter_map(problem).collect()
 }
 
-fn homeless(slots: &[Option<Cpus>], pool: &Cpus) -> Vec<Problem> {
-    let problem = |(slot, cpus): (usize, &Option<Cpus>)| {
-        let cpus = cpus.as_ref().filter(|cpus| cpus.within(pool).is_empty())?;
+/// The CPUs of settings that this process may not use: `unusable` tells of them.
+fn foreign(config: &Config, allowed: &Cpus) -> Cpus {
+    named(config).into_iter().flat_map(|(_, cores)| cores.iter().copied()).collect::<Cpus>().without(allowed)
+}
+
+/// Slots without a CPU, unless all that they name are `told` of already. Neighbours that may use the same ones are one
+/// problem: a parallelism that is refused itself can have very many.
+fn homeless(slots: &[Option<Cpus>], pool: &Cpus, told: &Cpus) -> Vec<Problem> {
+    let numbered: Vec<(usize, &Option<Cpus>)> = slots.iter().enumerate().collect();
+    let problem = |alike: &[(usize, &Option<Cpus>)]| {
+        let (first, last) = (alike[0].0, alike[alike.len() - 1].0);
+        let cpus = alike[0].1.as_ref().filter(|cpus| cpus.within(pool).is_empty())?;
+        let subject = if first == last { format!("slot {first}") } else { format!("slots {first}-{last}") };
+        let what = format!("may use {cpus}, but slots run on {pool}");
         let remedy = "name one of these for it, or add its CPUs to slots.cores and keep them out of io.cores";
-        Some(Problem::new(format!("slot {slot}"), format!("may use {cpus}, but slots run on {pool}"), remedy))
+        (!cpus.without(told).is_empty()).then(|| Problem::new(subject, what, remedy))
     };
-    slots.iter().enumerate().filter_map(problem).collect()
+    numbered.chunk_by(|(_, a), (_, b)| a == b).filter_map(problem).collect()
 }
 
 /// CPUs for slots: those named, else all but those of I/O, unless that is all of them.
@@ -302,6 +326,30 @@ mod tests {
             "slot 1: may use 3, but slots run on 0-2; name one of these for it, or add its CPUs to slots.cores and \
              keep them out of io.cores"
         );
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_told_once_and_alike_slots_are_one_problem() {
+        let config =
+            config("[slots]\ncores = [0, 1]\n[operators.a]\ncores = [9]\n[operators.b]\ncores = [2]");
+        let slots = [Cpus::parse("9"), Cpus::parse("2"), Cpus::parse("2"), None];
+        let problems = Placement::choose(&probe("0-3"), &config, &slots).unwrap_err();
+        let subjects: Vec<&str> = problems.iter().map(|problem| &*problem.subject).collect();
+        assert_eq!(subjects, ["operators.\"a\".cores", "slots 1-2"]);
+    }
+
+    #[test]
+    fn what_the_driver_lacks_is_told_with_the_cores_that_are_wrong() {
+        let unfit = Tree::server("0-3").fit().limits(64 << 10, 1024);
+        let probe = Probe { glommio_built: true, ..Probe::with(unfit.root(), Ok(())) };
+        let subjects = |toml: &str| {
+            let problems = Placement::problems(&probe, &config(toml), &[None, Cpus::parse("2-3")]);
+            problems.into_iter().map(|problem| problem.subject).collect::<Vec<_>>()
+        };
+        let (cores, memory) = ("slots.cores", "locked memory (RLIMIT_MEMLOCK)");
+        assert_eq!(subjects("slots = { cores = [3, 9], driver = \"glommio\" }"), [cores, memory]);
+        assert_eq!(subjects("slots = { cores = [3], driver = \"glommio\" }"), [memory]);
+        assert_eq!(subjects("slots = { cores = [3, 9] }"), [cores]);
     }
 
     #[test]

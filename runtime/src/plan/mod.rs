@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub use explain::Explanation;
 pub use graph::{Chaining, EdgeId, EdgeSpec, Graph, OperatorId, OperatorSpec, Partitioner, Role};
 
-use crate::config::{Config, EdgesConfig};
+use crate::config::{Config, EdgesConfig, MOST_KEY_GROUPS};
+use crate::error::Problem;
 use crate::machine::Cpus;
 use crate::{Error, Result};
 
@@ -98,14 +99,19 @@ pub struct Plan {
 impl Plan {
     /// Decides, or says everything that is wrong at once.
     pub fn new(graph: Graph, config: &Config) -> Result<Plan> {
+        let (plan, problems) = Plan::drafted(graph, config);
+        if problems.is_empty() { Ok(plan) } else { Err(Error::plan(problems)) }
+    }
+
+    /// Decides, and says everything that is wrong: for a host that has more to say about a plan that is refused.
+    pub fn drafted(graph: Graph, config: &Config) -> (Plan, Vec<Problem>) {
         let mut plan = resolve::resolve(graph, config);
         let problems = check::check(&plan, config);
-        if !problems.is_empty() {
-            return Err(Error::plan(problems));
+        // Nobody can count the rings of a parallelism that is refused.
+        if problems.is_empty() {
+            plan.set_rings(&config.edges);
         }
-        // Only now: nobody can count the rings of a parallelism that is refused.
-        plan.set_rings(&config.edges);
-        Ok(plan)
+        (plan, problems)
     }
 
     fn set_rings(&mut self, settings: &EdgesConfig) {
@@ -132,7 +138,11 @@ impl Plan {
         for (chain, spec) in self.chains.iter().enumerate() {
             let Some(cores) = &spec.cores else { continue };
             let cores = Cpus::from_iter(cores.iter().copied());
-            (0..spec.parallelism).for_each(|index| slots[self.slot(chain, index)] = Some(cores.clone()));
+            // A plan that is refused may have more subtasks than can be counted, or no slot for them.
+            for index in 0..spec.parallelism.min(MOST_KEY_GROUPS) {
+                let slot = slots.get_mut(self.slot(chain, index));
+                slot.into_iter().for_each(|slot| *slot = Some(cores.clone()));
+            }
         }
         slots
     }

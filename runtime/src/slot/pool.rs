@@ -13,7 +13,7 @@ use super::driver::{self, Drive};
 use super::park::{Park, Waker};
 use super::pulse::Pulse;
 use super::watchdog::Watchdog;
-use crate::config::Config;
+use crate::config::{Config, DriverChoice, MOST_SLOTS};
 use crate::error::Problem;
 use crate::job::SlotMetrics;
 use crate::machine::{Cpus, Driver, Placement, Probe};
@@ -85,11 +85,23 @@ impl Slots {
     /// # Errors
     /// As [`new`](Slots::new), but for the limits of drivers.
     pub fn placement_for(plan: &Plan, config: &Config, probe: &Probe) -> Result<Placement> {
-        Slots::place(config, probe, &wanted(plan, config))
+        // Nothing starts, so no driver has to.
+        let mut config = config.clone();
+        config.slots.driver = DriverChoice::Auto;
+        Slots::place(&config, probe, &wanted(plan, &config))
+    }
+
+    /// All that the machine has against a pool for `plan`, which may be a plan that is refused itself.
+    pub fn problems_for(plan: &Plan, config: &Config, probe: &Probe) -> Vec<Problem> {
+        Placement::problems(probe, config, &wanted(plan, config))
     }
 
     fn place(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Placement> {
         Slots::consistent(config, probe)?;
+        let problems = Placement::problems(probe, config, slots);
+        if !problems.is_empty() {
+            return Err(Error::plan(problems));
+        }
         Placement::choose(probe, config, slots).map_err(Error::plan)
     }
 
@@ -99,17 +111,13 @@ impl Slots {
         if problems.is_empty() {
             return Ok(());
         }
-        problems.extend(Placement::check(probe, config));
+        problems.extend(Placement::problems(probe, config, &[]));
         Err(Error::plan(problems))
     }
 
     /// A pool with a slot for each entry of `slots`: the CPUs that it may use, if that matters.
     pub(crate) fn with(config: &Config, probe: &Probe, slots: &[Option<Cpus>]) -> Result<Slots> {
         let placement = Slots::place(config, probe, slots)?;
-        let problems = probe.problems_for(placement.threads.len(), config.slots.driver);
-        if !problems.is_empty() {
-            return Err(Error::plan(problems));
-        }
         let (driver, reason) = probe.driver(placement.threads.len(), config.slots.driver);
         if let Some(reason) = reason {
             tracing::warn!("the thread driver serves instead of glommio: {reason}");
@@ -250,7 +258,9 @@ impl Slots {
 /// The slots of a pool for `plan`: those it needs, and spare ones up to the configured count.
 fn wanted(plan: &Plan, config: &Config) -> Vec<Option<Cpus>> {
     let mut slots = plan.slot_cpus();
-    slots.resize(slots.len().max(config.slots.count.unwrap_or(0)), None);
+    // More are refused, and would fill the memory here.
+    let count = config.slots.count.unwrap_or(0).min(MOST_SLOTS);
+    slots.resize(slots.len().max(count), None);
     slots
 }
 
