@@ -156,6 +156,13 @@ fn documents_name_examples_that_exist() {
 }
 
 #[test]
+fn the_readme_lists_every_setting() {
+    let declared = ["runtime/src/config/mod.rs", "runtime/src/config/sections.rs"].map(read).concat();
+    let missing = names_missing(fields(&declared), &settings_listed(&read("README.md")));
+    assert!(missing.is_empty(), "the README's configuration lacks {missing:?}");
+}
+
+#[test]
 fn every_example_names_its_short_run() {
     let silent = example_files().into_iter().filter(|path| !names_a_run(&read(path))).collect::<Vec<_>>();
     assert!(silent.is_empty(), "scripts/examples needs a line `//! run: ARGUMENTS` at the top of {silent:?}");
@@ -305,6 +312,19 @@ fn examples_named(document: &str) -> Vec<String> {
         after.map(|rest| words(rest.lines().next().unwrap_or("")).next().map_or("", |word| word.text));
     // A placeholder such as NAME is no example.
     names.filter(|name| !name.is_empty() && name.to_uppercase() != *name).map(String::from).collect()
+}
+
+/// What a source declares as public fields.
+fn fields(source: &str) -> impl Iterator<Item = &str> {
+    let public = source.lines().filter_map(|line| line.trim_start().strip_prefix("pub "));
+    public.filter_map(|line| line.split_once(": ")).map(|(name, _)| name).filter(|name| !name.contains(' '))
+}
+
+/// The TOML of a document, without its comments.
+fn settings_listed(document: &str) -> String {
+    let blocks = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = blocks.flat_map(str::lines).map(|line| line.split('#').next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn names_a_run(example: &str) -> bool {
@@ -478,6 +498,13 @@ fn names_are_missing_when_the_list_has_them_only_as_part_of_another() {
 #[test]
 fn examples_are_found_in_documents() {
     assert_eq!(examples_named("`cargo run --example word_count -- x`, --example NAME"), ["word_count"]);
+}
+
+#[test]
+fn settings_are_fields_and_are_listed_in_toml() {
+    let source = "/// pub a: b\nstruct X {\n    pub count: usize,\n    y: u8,\n}\npub fn f(z: u8) {}";
+    assert_eq!(fields(source).collect::<Vec<_>>(), ["count"]);
+    assert_eq!(settings_listed("count\n```toml\n[x]\na = 1 # b\n```\nc").trim_end(), "[x]\na = 1");
 }
 
 #[test]

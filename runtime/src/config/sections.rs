@@ -96,8 +96,8 @@ pub struct SlotsConfig {
     pub driver: DriverChoice,
     /// Whether core threads are pinned; default `auto`: only where cores are named, exclusive or isolated.
     pub pin: Pin,
-    /// After how long without a finished step the stall detector names the slot and its operator; default
-    /// 100.
+    /// Before a step has taken so long, the stall detector names the slot and its operator: it looks five times in
+    /// that, and names from four fifths of it on. Default 100.
     pub stall_ms: u64,
     /// Whether operators are fused into chains where they can be; default true.
     pub chaining: bool,
