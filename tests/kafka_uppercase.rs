@@ -10,7 +10,9 @@ mod kafka_uppercase;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, ExitCode, Output, Stdio};
-use std::{env, fs};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+use std::{env, fs, thread};
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow::io::kafka::MockKafka;
@@ -19,10 +21,18 @@ use slotflow::runtime::IoCores;
 /// Set in the process that is to be the example.
 const AS_EXAMPLE: &str = "TEST_AS_EXAMPLE";
 
-const TESTS: [(&str, fn()); 7] = [
+/// Nothing here takes longer than some seconds: an example that still runs then is killed, and has failed.
+const HANGS: Duration = Duration::from_secs(120);
+
+const TESTS: [(&str, fn()); 9] = [
     ("the_demo_verifies_its_result_and_exits_with_0", the_demo_verifies_its_result_and_exits_with_0),
     ("the_sink_has_half_of_the_parallelism_of_the_file", the_sink_has_half_of_the_parallelism_of_the_file),
     ("a_wrong_command_line_exits_with_1", a_wrong_command_line_exits_with_1),
+    (
+        "a_setting_that_is_unknown_is_shown_and_exits_with_1",
+        a_setting_that_is_unknown_is_shown_and_exits_with_1,
+    ),
+    ("a_bounded_run_writes_each_line_once_for_its_group", a_bounded_run_writes_each_line_once_for_its_group),
     ("what_the_brokers_refuse_exits_with_1", what_the_brokers_refuse_exits_with_1),
     ("a_job_that_fails_on_the_way_exits_with_1", a_job_that_fails_on_the_way_exits_with_1),
     ("ctrl_c_and_sigterm_drain_and_exit_with_0", ctrl_c_and_sigterm_drain_and_exit_with_0),
@@ -41,8 +51,28 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Runs the example to its end.
 fn example(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
+    let mut command = command(arguments);
+    let example = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = example.id().to_string();
+    let (ended, end) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if end.recv_timeout(HANGS) == Err(RecvTimeoutError::Timeout) {
+            drop(Command::new("kill").args(["-KILL", &id]).status());
+        }
+    });
+    let output = example.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
+    output
+}
+
+/// The path of a configuration with this text.
+fn configured(text: &str) -> String {
+    let file = env::temp_dir().join(format!("slotflow-{}.toml", std::process::id()));
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().into()
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -89,9 +119,8 @@ fn the_demo_verifies_its_result_and_exits_with_0() {
 }
 
 fn the_sink_has_half_of_the_parallelism_of_the_file() {
-    let file = env::temp_dir().join(format!("slotflow-{}.toml", std::process::id()));
-    fs::write(&file, "[job]\nparallelism = 6\n").unwrap();
-    let out = succeeds(&["--lines", "100", "--config", file.to_str().unwrap()]);
+    let file = configured("[job]\nparallelism = 6\n");
+    let out = succeeds(&["--lines", "100", "--config", &file]);
     fs::remove_file(&file).unwrap();
     assert!(out.contains("\n  0  lines -> uppercase -> map  x 6,"), "{out}");
     assert!(out.contains("\n  1  LINES  x 3,"), "{out}");
@@ -104,6 +133,46 @@ fn a_wrong_command_line_exits_with_1() {
     assert_eq!(fails(&["--input", "words"]), "--input, --output and --bounded need --brokers");
     assert_eq!(fails(&["--lines", "many"]), "--lines many: invalid digit found in string");
     assert_eq!(fails(&["--brokers", "127.0.0.1:1"]), "--brokers needs --input and --output");
+}
+
+fn a_setting_that_is_unknown_is_shown_and_exits_with_1() {
+    let file = configured("[job]\nparallelism = 3\n\n[slots]\ncuont = 3\n");
+    // Nobody is there: the configuration is looked at before the brokers.
+    let kafka = ["--brokers", "127.0.0.1:1", "--input", "lines", "--output", "LINES"];
+    let error = refused(&[&kafka[..], &["--config", &file]].concat());
+    fs::remove_file(&file).unwrap();
+    let shown = "TOML parse error at line 5, column 1\n  |\n5 | cuont = 3\n  | ^^^^^\nunknown field `cuont`, expected";
+    assert!(error.contains(&format!("{file}: {shown} one of `count`, ")), "{error}");
+}
+
+fn a_bounded_run_writes_each_line_once_for_its_group() {
+    let kafka = MockKafka::start(&IoCores::default()).unwrap();
+    kafka.create_topic("lines", 4).unwrap();
+    kafka.create_topic("LINES", 2).unwrap();
+    kafka.fill("lines", (0..1_000).map(|n| (n % 4, format!("line {n}")))).unwrap();
+    let topics = ["--brokers", kafka.bootstrap(), "--input", "lines", "--output", "LINES"];
+    let run = || succeeds(&[&topics[..], &["--group", "g", "--parallelism", "3", "--bounded"]].concat());
+    let out = run();
+    assert!(out.contains("\n  0  lines -> uppercase -> map  x 3,"), "{out}");
+    assert!(out.contains("\n  1  LINES  x 2,"), "{out}");
+    let ending = |out: &str| out.lines().last().unwrap_or_default().to_owned();
+    let last = ending(&out);
+    assert!(last.starts_with("job \"uppercase\" finished after "), "{last}");
+    assert!(last.ends_with(" with 1000 records"), "{last}");
+    let written = || {
+        let lines = kafka.read("LINES").unwrap().concat().into_iter();
+        let mut lines: Vec<String> =
+            lines.map(|line| String::from_utf8(line.payload.to_vec()).unwrap()).collect();
+        lines.sort();
+        lines
+    };
+    let mut expected: Vec<String> = (0..1_000).map(|n| format!("LINE {n}")).collect();
+    expected.sort();
+    assert_eq!(written(), expected);
+    // The group has what was written: its next run finds nothing, and one of another group would find all.
+    let last = ending(&run());
+    assert!(last.ends_with(" with 0 records"), "{last}");
+    assert_eq!(written(), expected);
 }
 
 fn what_the_brokers_refuse_exits_with_1() {
