@@ -9,19 +9,31 @@ use std::net::TcpListener;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use slotflow::prelude::{Environment, callback};
+use slotflow::prelude::{Environment, Job, callback};
 use slotflow_io::kafka::{KafkaSource, Message, MockKafka};
 use slotflow_runtime::config::EdgesConfig;
 use slotflow_runtime::machine::{Cpus, affinity};
 use slotflow_runtime::{Clock, Config, IoCores, Owned, Sink, Source, SubtaskContext, Waker};
 
-/// The names and masks of librdkafka's threads in this process.
-fn rdkafka_threads() -> Vec<(String, Cpus)> {
+/// How librdkafka's threads are called.
+const CLIENTS: &str = "rdk:";
+
+/// How the threads are called that step slots.
+const CORES: &str = "slotflow-core-";
+
+/// How all the engine's own threads are called.
+const ENGINE: &str = "slotflow-";
+
+/// Nothing here takes longer than some seconds; this only keeps a test that hangs from doing so for ever.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// The names and masks of the threads of this process that are called so.
+fn threads(called: &str) -> Vec<(String, Cpus)> {
     let threads = fs::read_dir("/proc/self/task").unwrap().filter_map(|entry| {
         let id: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
         // A thread that ends meanwhile has neither name nor mask.
-        name.starts_with("rdk:").then_some((name.trim().to_owned(), affinity::mask_of(id).ok()?))
+        name.starts_with(called).then_some((name.trim().to_owned(), affinity::mask_of(id).ok()?))
     });
     threads.collect()
 }
@@ -77,7 +89,7 @@ fn the_client_that_asks_for_the_topic_has_its_threads_on_the_io_cores() {
     });
     let mut masks = BTreeSet::new();
     while !starting.is_finished() {
-        masks.extend(rdkafka_threads().into_iter().map(|(_, mask)| mask.to_string()));
+        masks.extend(threads(CLIENTS).into_iter().map(|(_, mask)| mask.to_string()));
         std::thread::yield_now();
     }
     let error = starting.join().unwrap();
@@ -99,16 +111,67 @@ fn clients_made_and_used_from_a_slots_core_have_their_threads_on_the_io_cores() 
     cores.run(|| source.splits()).unwrap().unwrap();
     let reader = source.open(&place(&cores), &[0, 1]).unwrap();
     let writer = Sink::<Owned<String>>::open(&mut sink, &place(&cores)).unwrap();
-    let threads = rdkafka_threads();
-    let names: Vec<&str> = threads.iter().map(|(name, _)| name.as_str()).collect();
+    let clients = threads(CLIENTS);
+    let names: Vec<&str> = clients.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.len() >= 6, "mock, consumer and producer have two threads each and more: {names:?}");
-    let elsewhere: Vec<_> = threads.iter().filter(|(_, mask)| *mask != io).collect();
+    let elsewhere: Vec<_> = clients.iter().filter(|(_, mask)| *mask != io).collect();
     assert!(elsewhere.is_empty(), "not on the I/O cores {io}: {elsewhere:?}");
     // Closing happens aside, so these drops return at once and the threads go by and by.
     drop((reader, writer, kafka));
     let began = Instant::now();
-    while !rdkafka_threads().is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(60), "still there: {:?}", rdkafka_threads());
+    while !threads(CLIENTS).is_empty() {
+        assert!(began.elapsed() < HANGS, "still there: {:?}", threads(CLIENTS));
         std::thread::yield_now();
     }
+}
+
+/// The main job, with both settings.
+fn uppercase(kafka: &MockKafka, slot: usize, io: usize) -> Job {
+    let mut config = Config::default();
+    config.slots.cores = Some(vec![slot]);
+    config.io.cores = Some(vec![io]);
+    // So that it commits while it is looked at.
+    config.job.commit_interval_ms = 10;
+    let env = Environment::with(config).parallelism(2);
+    env.source(kafka.source().topic("words").group("g"))
+        .map(|word: Message<'_>| word.payload().to_ascii_uppercase())
+        .sink(kafka.sink().topic("WORDS"));
+    env.start("uppercase").unwrap()
+}
+
+/// This thread may run on both CPUs, and so may whatever it started and forgot to place.
+#[test]
+fn a_running_job_has_its_slots_on_their_core_and_all_its_other_threads_on_the_io_cores() {
+    let _turn = turn();
+    let Some((slot, io)) = two_cpus() else { return };
+    let [on_slot, on_io] = [slot, io].map(|cpu| Cpus::from_iter([cpu]));
+    let kafka = MockKafka::start(&IoCores::on(on_io.clone())).unwrap();
+    kafka.create_topic("words", 4).unwrap();
+    kafka.create_topic("WORDS", 2).unwrap();
+    let job = uppercase(&kafka, slot, io);
+    kafka.fill("words", (0..100).map(|n| (n % 4, "word"))).unwrap();
+    let began = Instant::now();
+    loop {
+        let clients = threads(CLIENTS);
+        let elsewhere: Vec<_> = clients.iter().filter(|(_, mask)| *mask != on_io).collect();
+        assert!(elsewhere.is_empty(), "not on the I/O core {io}, the slots' is {slot}: {elsewhere:?}");
+        let engine = threads(ENGINE);
+        let is_placed = |(name, mask): &(String, Cpus)| {
+            *mask == if name.starts_with(CORES) { on_slot.clone() } else { on_io.clone() }
+        };
+        // A thread of the engine's has its name a moment before it has its place.
+        if job.metrics().records_in() == 100 && engine.iter().all(is_placed) {
+            let are = |called: &str| engine.iter().filter(|(name, _)| name.starts_with(called)).count();
+            assert!(are(CORES) >= 1 && are("slotflow-job") == 1 && are("slotflow-watchd") == 1, "{engine:?}");
+            assert!(clients.len() >= 10, "mock, two consumers and two producers: {clients:?}");
+            break;
+        }
+        assert!(
+            !job.has_ended() && began.elapsed() < HANGS,
+            "{slot} is the slots', {io} for I/O: {engine:?}"
+        );
+        std::thread::yield_now();
+    }
+    job.drain(HANGS).unwrap();
+    assert_eq!(kafka.read("WORDS").unwrap().concat().len(), 100);
 }
