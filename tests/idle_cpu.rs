@@ -119,7 +119,7 @@ fn told(ns: u64) -> u64 {
 
 /// How often a job that used more than it may is watched again. A core that does not sleep does so each time; but where
 /// a machine's host gives a CPU to others without telling, that time counts as if a thread had used it.
-const TRIES_MORE: usize = 3;
+const TRIES_MORE: usize = 7;
 
 /// Watches an idle job for this long, whose core threads may use `most_ns`, and gives what its slots did.
 fn uses_at_most(most_ns: u64, watched_ns: u64, job: Job) -> Vec<SlotMetrics> {
