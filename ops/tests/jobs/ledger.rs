@@ -101,6 +101,13 @@ impl Ledger {
         self.books().arrived.values().sum()
     }
 
+    /// Is another one whenever something was read, has arrived or was committed, and the same once all of it is.
+    pub fn progress(&self) -> u64 {
+        let books = self.books();
+        let sum = |offsets: &HashMap<u32, u64>| offsets.values().sum::<u64>();
+        sum(&books.read) + books.arrived.values().sum::<u64>() + sum(&books.committed)
+    }
+
     /// Everything that was read has arrived and is committed; of bounded input, all of it.
     pub fn complete(&self, records: Option<u64>) -> Result<(), String> {
         let books = self.books();
