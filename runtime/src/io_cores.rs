@@ -67,6 +67,19 @@ impl IoCores {
     }
 }
 
-fn no_thread(error: std::io::Error) -> Error {
+pub(crate) fn no_thread(error: std::io::Error) -> Error {
     Error::world(format!("a thread cannot be made: {error}"), "raise the limit of threads (ulimit -u)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_cannot_be_had_names_the_limit() {
+        assert_eq!(
+            no_thread(std::io::Error::other("try again")).to_string(),
+            "a thread cannot be made: try again; raise the limit of threads (ulimit -u)"
+        );
+    }
 }

@@ -29,6 +29,9 @@ use super::source::{KafkaSource, NO_GROUP};
 use super::subscription::TopicPartition;
 use super::watch::{Maker, Watch, batch};
 
+/// What a member calls itself, so that a restart moves no partitions.
+const INSTANCE: &str = "group.instance.id";
+
 impl KafkaSource {
     /// The configuration of a consumer of `own` partitions.
     fn config(&self, own: usize) -> Result<ClientConfig> {
@@ -68,6 +71,7 @@ impl KafkaSource {
     pub(super) fn topics_found(&self) -> Result<Vec<(Arc<str>, u32)>> {
         let mut config = self.config(0)?;
         config.remove("group.id");
+        config.remove(INSTANCE);
         let client = self.client(&config)?;
         let log = client.context().clone();
         let lookup = Lookup { settings: &self.settings, purpose: Purpose::Read, log: &log };
@@ -84,7 +88,8 @@ impl KafkaSource {
     pub(super) fn open_member(&self, subtask: &SubtaskContext) -> Result<KafkaReader> {
         let name = format!("{}, subtask {}", self.settings.describe(), subtask.index);
         // A fair share, whatever the group makes of it.
-        let config = self.config(self.found.len().div_ceil(subtask.parallelism))?;
+        let mut config = self.config(self.found.len().div_ceil(subtask.parallelism))?;
+        name_member(&mut config, subtask.index);
         let (client, ()) = OffSlot::make(&subtask.io, &name, || Ok((self.client(&config)?, ())))?;
         let client = Arc::new(client);
         self.settings.keep_authorised(&client, client.context(), &subtask.io)?;
@@ -206,5 +211,32 @@ impl KafkaSource {
         let wanted = search.into_iter().chain(watch).collect();
         let arrivals = Some(Arrivals { changes, _wanted: wanted, _waker: None });
         Ok(KafkaReader::new(batch(client)?, positions, committer, arrivals, Some(orders)))
+    }
+}
+
+/// Each subtask is a member by itself: were all called alike, they would fence one another.
+fn name_member(config: &mut ClientConfig, subtask: usize) {
+    if let Some(id) = config.get(INSTANCE) {
+        let own = format!("{id}-{subtask}");
+        config.set(INSTANCE, own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_one_source_have_names_of_their_own_where_they_have_any() {
+        let name = |mut config: ClientConfig, subtask| {
+            name_member(&mut config, subtask);
+            config.get(INSTANCE).map(str::to_owned)
+        };
+        let named = ClientConfig::new().set(INSTANCE, "here").clone();
+        assert_eq!(
+            [0, 1].map(|it| name(named.clone(), it)),
+            ["here-0", "here-1"].map(|it| Some(it.to_owned()))
+        );
+        assert_eq!(name(ClientConfig::new(), 0), None);
     }
 }

@@ -180,3 +180,12 @@ fn ends_that_a_leader_does_not_tell_make_no_partition_empty() {
     reading.read_to_end().unwrap();
     assert_eq!(reading.got.0.len(), 6);
 }
+
+#[test]
+fn a_topic_of_the_mock_is_made_once() {
+    let error = kafka("words", 1, 1).create_topic("words", 1).unwrap_err().to_string();
+    assert!(
+        error.starts_with("topic \"words\" cannot be made: ") && error.ends_with("; rename it"),
+        "{error}"
+    );
+}

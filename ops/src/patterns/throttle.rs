@@ -16,8 +16,9 @@ where
     P: Pipe<Out = Owned<T>>,
     S: KeySelector<T, Stored: State>,
 {
-    /// Passes at most `records` of each key in a stretch of processing time that is `per` long and begins with the
-    /// first one passed; what is too many goes to the [side output](Stream::side_output).
+    /// Passes at most `records` of each key in a stretch of processing time that is `per` long, in whole milliseconds
+    /// (less than one counts as one), and begins with the first one passed; what is too many goes to the
+    /// [side output](Stream::side_output).
     ///
     /// Nothing is held back: to delay records instead, say so with backpressure or with timers of your own.
     ///
@@ -41,14 +42,7 @@ where
         records: u64,
         per: Duration,
     ) -> Stream<'env, Then<P, ProcessPlan<S, impl Open<Throttle> + use<T, P, S>>>> {
-        let passed = StateDescriptor::new("passed").ttl(Ttl::processing_time(per));
-        let per_ms = Timestamp::try_from(per.as_millis()).unwrap_or(Timestamp::MAX);
-        let open = move |states: &mut StateDescriptors<'_>| Throttle {
-            records,
-            per_ms,
-            passed: states.value(passed.clone()),
-        };
-        self.process(open).name("throttle")
+        self.process(Throttle::of(records, per)).name("throttle")
     }
 }
 
@@ -58,6 +52,19 @@ pub struct Throttle {
     per_ms: Timestamp,
     /// When the stretch began, and how many were passed in it.
     passed: ValueState<(Timestamp, u64)>,
+}
+
+impl Throttle {
+    fn of(records: u64, per: Duration) -> impl Open<Throttle> + use<> {
+        let per = per.max(Duration::from_millis(1));
+        let passed = StateDescriptor::new("passed").ttl(Ttl::processing_time(per));
+        let per_ms = Timestamp::try_from(per.as_millis()).unwrap_or(Timestamp::MAX);
+        move |states: &mut StateDescriptors<'_>| Throttle {
+            records,
+            per_ms,
+            passed: states.value(passed.clone()),
+        }
+    }
 }
 
 impl<K, T: 'static> KeyedProcessFunction<K, T> for Throttle {
@@ -87,11 +94,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_stretch_and_number() {
-        let open = |states: &mut StateDescriptors<'_>| Throttle {
-            records: 2,
-            per_ms: 10,
-            passed: states.value("passed"),
-        };
+        let open = Throttle::of(2, Duration::from_millis(10));
         let mut harness = Harness::new(keyed_process(|it: &(char, u64)| it.0, open)).unwrap();
         for (time, record) in [(0, ('a', 1)), (3, ('a', 2)), (5, ('b', 3)), (9, ('a', 4)), (10, ('a', 5))] {
             harness.processing_time(time).unwrap();
@@ -100,5 +103,16 @@ mod tests {
         use Routed::{Main, Side};
         let given = [Main(('a', 1)), Main(('a', 2)), Main(('b', 3)), Side(('a', 4)), Main(('a', 5))];
         assert_eq!(harness.take(), given);
+    }
+
+    #[test]
+    fn a_stretch_is_a_millisecond_at_least() {
+        let open = Throttle::of(1, Duration::from_nanos(1));
+        let mut harness = Harness::new(keyed_process(|it: &(char, u64)| it.0, open)).unwrap();
+        for (time, record) in [(0, ('a', 1)), (0, ('a', 2)), (1, ('a', 3))] {
+            harness.processing_time(time).unwrap();
+            harness.push(record).unwrap();
+        }
+        assert_eq!(harness.take(), [Routed::Main(('a', 1)), Routed::Side(('a', 2)), Routed::Main(('a', 3))]);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use slotflow_runtime::{Cells, MIN_TIMESTAMP, Result, Timestamp};
+use slotflow_runtime::{Cells, MAX_TIMESTAMP, MIN_TIMESTAMP, Result, Timestamp};
 
 use super::bytes::{read, write};
 use super::ttl::Now;
@@ -57,6 +57,9 @@ impl<K: State + Ord, V: State> Cell for BTreeMap<K, V> {
         self.len() * (size_of::<K>() + size_of::<V>()) * 3 / 2
     }
 }
+
+/// When a cell was written that was stored while its state had no time to live: it begins one when it is looked at.
+const UNKNOWN: Timestamp = MAX_TIMESTAMP;
 
 /// The key in hand, as its states see it.
 pub(crate) struct At {
@@ -171,9 +174,11 @@ impl<C: Cell> Column<C> {
 
     #[inline]
     fn drop_if_over(&mut self, at: &mut At) {
-        if let Some(ttl) = self.ttl
-            && ttl.is_over(*self.written.cell(at.row), at.now)
-        {
+        let Some(ttl) = self.ttl else { return };
+        let written = self.written.cell_mut(at.row);
+        if *written == UNKNOWN {
+            *written = ttl.now(at.now);
+        } else if ttl.is_over(*written, at.now) {
             self.forget(at);
         }
     }
@@ -239,8 +244,7 @@ impl<C: Cell> AnyColumn for Column<C> {
         self.heap_bytes += heap_bytes(&cell);
         self.cells.put(at.row, cell);
         if self.ttl.is_some() {
-            // What had no time to live before begins one now.
-            *self.written.cell_mut(at.row) = written.unwrap_or(MIN_TIMESTAMP);
+            *self.written.cell_mut(at.row) = written.unwrap_or(UNKNOWN);
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ impl<G> DefaultTrigger for DynamicSession<G> {
 pub struct DynamicGap<G>(G);
 
 impl<T, G: FnMut(&T) -> Duration + 'static> Gap<T> for DynamicGap<G> {
+    const DIFFERS: bool = true;
+
     #[inline(always)]
     fn behind(&mut self, record: &T) -> Timestamp {
         milliseconds((self.0)(record)).max(1)
@@ -109,6 +111,14 @@ mod tests {
     fn a_record_reaches_as_far_as_its_gap_and_makes_all_sessions_there_one() {
         let plan = sessions!(100, 0, Dropped::default());
         check(plan, "a:1@10 a:2@20 a:3@30 a:25@6 |40", "a:31[6,33)@32 |40");
+    }
+
+    #[test]
+    fn by_the_clock_a_short_gap_behind_a_long_one_is_over_first() {
+        let windows = Session::with_dynamic_gap(|pair: &Pair| ms(pair.1)).in_processing_time();
+        let (selector, assigner, late) = (selector(), Assigner::Hash, Dropped::default());
+        let plan = WindowPlan { selector, assigner, windows, lateness_ms: 0, aggregate: Sum, late };
+        check(plan, "a:100 b:5 ~7 ~200", "b:5[0,5)@4 ~7 a:100[0,100)@99 ~200");
     }
 
     #[test]

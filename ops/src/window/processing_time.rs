@@ -84,8 +84,13 @@ impl<M: Time, W: Windows<EventTime>> Windows<M> for InProcessingTime<W> {
 /// An operator of windows that says when it next has something to do about time.
 pub trait Due {
     /// The time that its watermark must have passed, less one: the end of the first window that is open. `None` if
-    /// no window is. A record that is later than all others changes it only if it was `None`.
+    /// no window is.
     fn due(&self) -> Option<Timestamp>;
+
+    /// Whether a record that is later than all others may make it earlier, and not only something if it was `None`.
+    fn may_come_earlier(&self) -> bool {
+        false
+    }
 }
 
 impl<T, W, S, A, L> Build<Owned<T>> for WindowPlan<InProcessingTime<W>, S, A, L>
@@ -149,7 +154,7 @@ impl<T: 'static, O: Operator<Owned<T>> + Due> Operator<Owned<T>> for ByClock<O> 
         ctx.set_timestamp(ctx.processing_time());
         self.windows.process_hinted(record, hint, ctx, out);
         ctx.set_timestamp(own);
-        if self.due_ns == u64::MAX {
+        if self.due_ns == u64::MAX || self.windows.may_come_earlier() {
             self.look_ahead(ctx);
         }
     }

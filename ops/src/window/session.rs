@@ -48,6 +48,9 @@ impl Windows<EventTime> for Session {
 
 /// How long nothing may come behind a record, so that its session ends.
 pub trait Gap<T>: 'static {
+    /// Whether it may be another one behind another record.
+    const DIFFERS: bool;
+
     /// In milliseconds, one or more.
     fn behind(&mut self, record: &T) -> Timestamp;
 }
@@ -56,6 +59,8 @@ pub trait Gap<T>: 'static {
 pub struct FixedGap(Timestamp);
 
 impl<T> Gap<T> for FixedGap {
+    const DIFFERS: bool = false;
+
     #[inline(always)]
     fn behind(&mut self, _: &T) -> Timestamp {
         self.0
@@ -235,9 +240,13 @@ where
     }
 }
 
-impl<T, S: KeySelector<T>, A: Merge<T>, L, G> Due for SessionWindows<T, S, A, L, G> {
+impl<T, S: KeySelector<T>, A: Merge<T>, L, G: Gap<T>> Due for SessionWindows<T, S, A, L, G> {
     fn due(&self) -> Option<Timestamp> {
         self.state.alarms.peek().map(|alarm| alarm.due)
+    }
+
+    fn may_come_earlier(&self) -> bool {
+        G::DIFFERS
     }
 }
 

@@ -7,6 +7,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::core::Core;
 use super::{Pulse, thread};
+use crate::io_cores::no_thread;
 use crate::machine::{Driver, affinity};
 use crate::{Error, Result};
 
@@ -58,12 +59,7 @@ pub fn start(
         }
         drop(gone);
     };
-    let thread = Builder::new().name(format!("slotflow-core-{number}")).spawn(run).map_err(|error| {
-        Error::world(
-            format!("a core's thread cannot be made: {error}"),
-            "raise the limit of threads (ulimit -u)",
-        )
-    })?;
+    let thread = Builder::new().name(format!("slotflow-core-{number}")).spawn(run).map_err(no_thread)?;
     match handshake.recv() {
         Ok(pinned) => pinned.map(|()| thread),
         Err(_) => Err(Error::bug("a core's thread ended before it began")),

@@ -281,3 +281,28 @@ fn a_group_by_source_partition_that_several_subtasks_have_is_neither_stored_nor_
     assert_eq!(state.continue_snapshot().unwrap(), Stored::Done, "it is abandoned");
     refused(Harness::at(plan, second).unwrap().operator().state().restore(0, &own).unwrap_err());
 }
+
+#[test]
+fn what_was_stored_without_a_time_to_live_begins_one_when_it_is_looked_at() {
+    let open = |states: &mut StateDescriptors<'_>| Keeps {
+        value: states.value("value"),
+        list: states.list("list"),
+        brief: states.value("brief"),
+    };
+    let mut before = Harness::new(keyed_process(|record: &(u64, Do)| record.0, open)).unwrap();
+    before.push_at((1, Do::SetBrief(7)), 0).unwrap();
+    let mut after = keeps!();
+    for (group, bytes) in at_once(before.operator().state()) {
+        after.operator().state().restore(group, &bytes).unwrap();
+    }
+    [1_000, 1_004, 1_005].into_iter().for_each(|time| after.push_at((1, Do::Tell), time).unwrap());
+    let brief: Vec<_> = after
+        .take()
+        .into_iter()
+        .map(|told| match told {
+            Told::Has(_, _, _, brief) => brief,
+            Told::Fired(..) => None,
+        })
+        .collect();
+    assert_eq!(brief, [Some(7), Some(7), None]);
+}
