@@ -39,7 +39,8 @@ const USED_NS: u64 = 2_000_000;
 const KAFKA_WATCHED_NS: u64 = 4_000_000_000;
 
 /// Half a percent of two slots for as long as that. Measured without optimisations: 18 to 24 ms with the thread driver,
-/// 23 to 35 with glommio, on a busy machine as on a quiet one, since most of it is spinning before each sleep.
+/// 23 to 35 with glommio, on a busy machine as on a quiet one; who wakes the slots some thirty times a second is not
+/// known.
 const KAFKA_USED_NS: u64 = 40_000_000;
 
 /// A tick of the system's clock. Where a kernel counts in nothing finer, less than two of them cannot be told from

@@ -135,7 +135,7 @@ fn a_hint_of_another_key_or_another_time_changes_nothing() {
 }
 
 #[test]
-fn what_comes_alone_is_fetched_and_not_noted() {
+fn what_comes_alone_is_asked_for_once_and_nothing_changes() {
     let mut segments = Segments::new(ALL);
     for key in 0..100_000u64 {
         segments.hint([Key::hash(&key)].into_iter(), Hint::NONE);
