@@ -181,7 +181,7 @@ impl Environment {
     pub fn explain(&self) -> Result<Explanation> {
         let probe = Probe::run(Path::new("/"));
         // Nothing starts, so no driver has to.
-        let plan = self.plan_on(&probe, DriverChoice::Auto)?;
+        let plan = self.plan_on("to be explained", &probe, DriverChoice::Auto)?;
         if let Some(slots) = &self.slots {
             let lease = slots.choose("to be explained", &plan.slot_cpus())?;
             return Ok(Explanation::new(&plan, slots.placement(), &probe.topology, &lease));
@@ -191,8 +191,9 @@ impl Environment {
         Ok(Explanation::new(&plan, &placement, &probe.topology, &lease))
     }
 
-    /// The plan, or all that is wrong with it, with the CPUs it names and with the machine for that driver, at once.
-    fn plan_on(&self, probe: &Probe, driver: DriverChoice) -> Result<Plan> {
+    /// The plan, or all that is wrong with it, with the CPUs it names, with the machine for that driver and with the
+    /// host's pool, at once.
+    fn plan_on(&self, job: &str, probe: &Probe, driver: DriverChoice) -> Result<Plan> {
         self.discover_on(probe)?;
         let (plan, mut problems) = self.drafted();
         let mut config = self.config.clone();
@@ -204,6 +205,8 @@ impl Environment {
             Some(_) => Placement::check(probe, &config),
         };
         problems.extend(machine);
+        let lacking = self.slots.as_ref().map(|slots| slots.lacking(job, &plan.slot_cpus()));
+        problems.extend(lacking.unwrap_or_default());
         accepted((plan, problems))
     }
 
@@ -234,7 +237,7 @@ impl Environment {
     /// sink is opened, is told by itself, the first one; nothing runs yet then.
     pub fn start(&self, name: &str) -> Result<Job> {
         let probe = Probe::run(Path::new("/"));
-        let plan = self.plan_on(&probe, self.config.slots.driver)?;
+        let plan = self.plan_on(name, &probe, self.config.slots.driver)?;
         let slots = match &self.slots {
             Some(slots) => slots.clone(),
             None => Slots::for_plan(&plan, &self.config, &probe)?,

@@ -87,6 +87,29 @@ fn a_job_that_names_cores_gets_slots_there_or_none() {
 }
 
 #[test]
+fn what_the_pool_lacks_is_told_with_all_that_is_wrong() {
+    let mut config = Config::default();
+    for name in ["first", "second"] {
+        config.operators.entry(name.into()).or_default().cores =
+            Some(vec![Probe::run(Path::new("/")).topology.allowed.first().unwrap()]);
+    }
+    let mut unpinned = Config::default();
+    (unpinned.slots.count, unpinned.slots.pin) = (Some(2), Pin::Never);
+    let pool = Slots::new(&unpinned).unwrap();
+    let refused = |uid: &str| {
+        let env = Environment::with(config.clone()).on(&pool);
+        let stream = env.source(generate(9, |i| i)).name("first").uid("one");
+        let stream = stream.map(|i| i).name("second").uid(uid).slot_sharing_group("apart");
+        stream.sink(callback(|_: u64| {}));
+        env.run("refused").unwrap_err().to_string()
+    };
+    let (two, three) = (refused("two"), refused("one"));
+    assert_eq!(two.matches("no free slot of the pool is pinned there").count(), 2, "{two}");
+    assert_eq!(three.matches("no free slot of the pool is pinned there").count(), 2, "{three}");
+    assert!(three.contains("uid \"one\""), "{three}");
+}
+
+#[test]
 fn a_job_that_was_refused_can_be_started_later() {
     let pool = pool(2);
     let first = endless(&pool, "first", 2).unwrap();

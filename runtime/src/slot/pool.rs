@@ -210,7 +210,12 @@ impl Slots {
     /// # Errors
     /// A plan error that says how many are free and who has the others, or which CPUs none of them is on.
     pub fn choose(&self, job: &str, wanted: &[Option<Cpus>]) -> Result<Vec<usize>> {
-        self.pick(&self.seats(), job, wanted)
+        self.pick(&self.seats(), job, wanted).map_err(Error::plan)
+    }
+
+    /// What stands in the way of leasing slots to a job now; nothing if [`choose`](Slots::choose) would find them.
+    pub fn lacking(&self, job: &str, wanted: &[Option<Cpus>]) -> Vec<Problem> {
+        self.pick(&self.seats(), job, wanted).err().unwrap_or_default()
     }
 
     /// Leases slots to a job, chosen as by [`choose`](Slots::choose).
@@ -219,19 +224,25 @@ impl Slots {
     /// As [`choose`](Slots::choose).
     pub(crate) fn lease(&self, job: &str, wanted: &[Option<Cpus>]) -> Result<Lease> {
         let mut seats = self.seats();
-        let slots = self.pick(&seats, job, wanted)?;
+        let slots = self.pick(&seats, job, wanted).map_err(Error::plan)?;
         slots.iter().for_each(|slot| seats[*slot].job = Some(job.into()));
         drop(seats);
         Ok(Lease { pool: self.clone(), slots })
     }
 
-    fn pick(&self, seats: &[Seat], job: &str, wanted: &[Option<Cpus>]) -> Result<Vec<usize>> {
+    /// The slots, or all that is wrong.
+    fn pick(
+        &self,
+        seats: &[Seat],
+        job: &str,
+        wanted: &[Option<Cpus>],
+    ) -> std::result::Result<Vec<usize>, Vec<Problem>> {
         let mut free: Vec<usize> = (0..seats.len()).filter(|slot| seats[*slot].job.is_none()).collect();
         if free.len() < wanted.len() {
-            return Err(Error::plan(vec![too_few(seats, job, wanted.len(), free.len())]));
+            return Err(vec![too_few(seats, job, wanted.len(), free.len())]);
         }
         let cpu = |slot: usize| self.0.cores[seats[slot].core].cpu;
-        let mut picked = vec![0; wanted.len()];
+        let (mut picked, mut problems) = (vec![0; wanted.len()], Vec::new());
         let mut order: Vec<usize> = (0..wanted.len()).collect();
         // Those that may use the fewest CPUs choose first.
         order.sort_by_key(|slot| wanted[*slot].as_ref().map_or(usize::MAX, Cpus::len));
@@ -242,12 +253,12 @@ impl Slots {
             };
             // In a pool made for the job, its slot is the one with the same number.
             let own = free.iter().position(|free| *free == slot && fits(free));
-            let Some(index) = own.or_else(|| free.iter().position(fits)) else {
-                return Err(nowhere(job, wanted[slot].as_ref()).into());
-            };
-            picked[slot] = free.remove(index);
+            match own.or_else(|| free.iter().position(fits)) {
+                Some(index) => picked[slot] = free.remove(index),
+                None => problems.push(nowhere(job, wanted[slot].as_ref())),
+            }
         }
-        Ok(picked)
+        if problems.is_empty() { Ok(picked) } else { Err(problems) }
     }
 
     fn seats(&self) -> std::sync::MutexGuard<'_, Vec<Seat>> {
