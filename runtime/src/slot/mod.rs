@@ -5,6 +5,7 @@ pub mod core;
 mod driver;
 #[cfg(feature = "glommio")]
 mod glommio;
+mod lease;
 mod pace;
 mod park;
 mod pool;
