@@ -1,8 +1,11 @@
 //! Session windows: as long as records of a key follow each other within a gap.
 //!
-//! Each session waits in a heap for its end, once. A record moves the end and leaves the heap alone: when the old end
-//! comes up, the session goes back into the heap with its new one. So a record costs a look-up, and a session as
-//! many turns in the heap as it is gaps long.
+//! 1. Each session waits in a heap for its end, once. A record moves the end and leaves the heap alone: when the old
+//!    end comes up, the session goes back into the heap with its new one. So a session costs as many turns in the heap
+//!    as it is gaps long.
+//! 2. A record that reaches one session and no other is added to it, however many there are of its key and on whichever
+//!    side of it the record is: it costs a look-up and a search among them. Sessions are merged only where a record
+//!    joins several, or makes one fire again.
 
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -144,6 +147,15 @@ struct Open<A> {
     due: Timestamp,
 }
 
+/// The one session that a record of this time which reaches until `end` is in, if it is in one alone that has not
+/// fired. The session's alarm may stay as it is, since its end comes no sooner.
+#[inline(always)]
+fn only<A>(sessions: &mut [Open<A>], time: Timestamp, end: Timestamp) -> Option<&mut Open<A>> {
+    let at = sessions.partition_point(|open| open.end < time);
+    let alone = sessions.get(at + 1).is_none_or(|next| end < next.start);
+    sessions.get_mut(at).filter(|open| alone && !open.fired && open.start <= end)
+}
+
 /// From where to where a session would reach that has these times.
 fn reach<A>(sessions: &[Open<A>], first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
     let touched = sessions.iter().filter(|open| open.start <= last && first <= open.end);
@@ -171,7 +183,7 @@ where
     L: Late<Fired<T, S, A>, T>,
 {
     /// A record that no session is there for, or several, or one that has fired: a session of it alone takes the place
-    /// of those that it touches.
+    /// of those that it reaches.
     #[inline(never)]
     fn join<'s>(
         &mut self,
@@ -271,13 +283,10 @@ where
             sessions.find_by(key.hash(), |(known, _)| S::same(known, &key))
         };
         if let Some((_, known)) = known
-            && let [open] = &mut known[..]
-            && !open.fired
-            && open.start <= time
-            && time <= open.end
+            && let Some(open) = only(known, time, end)
         {
             // Its end may be past the alarm, which will find that out.
-            open.end = open.end.max(end);
+            (open.start, open.end) = (open.start.min(time), open.end.max(end));
             heap.change(aggregate, &mut open.acc, |acc| aggregate.add(acc, record));
             return;
         }

@@ -1,6 +1,8 @@
 //! Tests of sessions, by marbles and against a naive model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use proptest::prelude::*;
 use slotflow_runtime::testing::check;
@@ -9,6 +11,7 @@ use slotflow_runtime::{MAX_TIMESTAMP, Routed};
 use super::super::tests::{Pair, Selector, Step, Sum, built, drive, ms, selector, steps};
 use super::super::{Aside, Dropped, WindowResult};
 use super::*;
+use crate::Aggregate;
 use crate::keyed::Assigner;
 
 fn sessions<L>(gap: u64, lateness_ms: Timestamp, late: L) -> WindowPlan<Session, Selector, Sum, L> {
@@ -40,6 +43,50 @@ fn a_session_that_may_be_late_fires_again() {
     let plan = sessions(5, 5, Dropped::default());
     let fired = "a:1[0,5)@4 |6 a:3[0,7)@6 a:11[0,9)@8 |9 |30";
     check(plan, "a:1@0 |6 a:2@2 a:8@4 |9 |30", fired);
+}
+
+#[test]
+fn a_record_in_front_of_an_open_session_moves_its_start() {
+    let plan = sessions(5, 0, Dropped::default());
+    check(plan, "a:1@20 a:2@9 a:4@5 a:8@16 |30", "a:6[5,14)@13 a:9[16,25)@24 |30");
+}
+
+/// Sums, and counts how often it merges.
+#[derive(Clone, Default)]
+struct Merges(Arc<AtomicUsize>);
+
+impl Aggregate<Pair> for Merges {
+    type Acc = u64;
+    type Out = u64;
+    fn create(&self) -> u64 {
+        0
+    }
+    fn add(&self, sum: &mut u64, (_, n): Pair) {
+        *sum += n;
+    }
+    fn result(&self, sum: &u64) -> u64 {
+        *sum
+    }
+}
+
+impl Merge<Pair> for Merges {
+    fn merge(&self, into: &mut u64, other: &u64) {
+        self.0.fetch_add(1, Relaxed);
+        *into += other;
+    }
+}
+
+#[test]
+fn a_record_costs_no_merge_however_many_sessions_its_key_has() {
+    let (selector, windows, aggregate) = (selector(), Session::with_gap(ms(10)), Merges::default());
+    let (assigner, merges, late) = (Assigner::Hash, aggregate.0.clone(), Aside);
+    let mut operator = built(WindowPlan { selector, assigner, windows, lateness_ms: 0, aggregate, late });
+    let places = (0..50).map(|n| n % 10);
+    let records = places.flat_map(|place| [5, 9, 2].map(|at| Step::Record('a', 1, place * 100 + at)));
+    let (mut values, end) = (Vec::new(), Step::Watermark(MAX_TIMESTAMP));
+    drive(&mut operator, records.chain([end]), |routed, _| values.push(routed));
+    assert!(values.len() == 10 && values.iter().all(|it| matches!(it, Routed::Main(it) if it.value == 15)));
+    assert_eq!(merges.load(Relaxed), 0);
 }
 
 #[test]
