@@ -84,7 +84,8 @@ pub(super) struct UnderWay<T, R> {
     order: Order,
     places: Vec<Option<Waiting<T>>>,
     free: Vec<usize>,
-    /// When attempts expire and pauses end. Those of attempts that no longer count are left out.
+    /// When attempts expire and pauses end. Those of attempts that no longer count are left out when their time comes,
+    /// or sooner, so that there are never more than twice as many as places.
     times: BinaryHeap<Reverse<(u64, usize, u64)>>,
     attempts: u64,
     sections: VecDeque<Section<R>>,
@@ -154,6 +155,7 @@ impl<T, R> UnderWay<T, R> {
 
     /// Begins an attempt for the record at `place`, which expires at `expires_ns`; gives its number and the record.
     pub(super) fn begin(&mut self, place: usize, expires_ns: u64) -> Option<(u64, &T)> {
+        self.sweep();
         let waiting = self.places.get_mut(place)?.as_mut()?;
         self.attempts += 1;
         (waiting.attempt, waiting.resting) = (self.attempts, false);
@@ -164,10 +166,23 @@ impl<T, R> UnderWay<T, R> {
 
     /// Lets the record at `place` wait for its next attempt.
     pub(super) fn rest(&mut self, place: usize, until_ns: u64) {
+        self.sweep();
         let Some(waiting) = self.places.get_mut(place).and_then(Option::as_mut) else { return };
         self.attempts += 1;
         (waiting.attempt, waiting.resting) = (self.attempts, true);
         self.times.push(Reverse((until_ns, place, self.attempts)));
+    }
+
+    /// Most attempts are answered long before their time. What they have left is swept out each time there is twice as
+    /// much as can count, so that an attempt costs as much for it as for its place in the heap.
+    fn sweep(&mut self) {
+        let UnderWay { places, times, .. } = self;
+        if times.len() < 2 * places.len() {
+            return;
+        }
+        times.retain(|Reverse((_, place, attempt))| {
+            places[*place].as_ref().is_some_and(|waiting| waiting.attempt == *attempt)
+        });
     }
 
     /// How often the record at `place` was asked for.
@@ -343,6 +358,22 @@ mod tests {
         assert_eq!((under_way.tries(place), under_way.due(199)), (2, None));
         assert_eq!(under_way.due(200), Some(Due::TooLate(place)));
         assert_eq!(under_way.due_ns(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_answered_leaves_no_time_behind_while_what_is_not_keeps_its_own() {
+        let mut under_way = UnderWay::<u32, u32>::new(Order::Unordered);
+        let slow = under_way.admit(0, 0);
+        under_way.begin(slow, 500).unwrap();
+        for n in 1..1000 {
+            let [a, b] = [n, n].map(|n| under_way.admit(n, 0));
+            for place in [a, b] {
+                under_way.begin(place, 1000 + u64::from(n)).unwrap();
+                answer(&mut under_way, place);
+            }
+        }
+        assert!(under_way.times.len() <= 2 * under_way.places.len() && under_way.places.len() == 3);
+        assert_eq!((under_way.due(499), under_way.due(500)), (None, Some(Due::TooLate(slow))));
     }
 
     #[test]
