@@ -19,6 +19,24 @@ where
     /// Groups the records of each key by so many in a row: Flink's `countWindow`. Needs no event time. A window that
     /// is not full when the input ends is not emitted. A size of 0 is an error of the start.
     ///
+    /// A key that has had records is kept for good, as its window may still be filled: keys are in the job's metrics
+    /// (`state_keys`) and within `state.budget_bytes`. Where they come and go, say how long a window may wait for its
+    /// records: it then gives what it has, and its key is forgotten.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # use slotflow::ProcessingTimeoutTrigger;
+    /// # use std::time::Duration;
+    /// # let (env, sums) = (Environment::with(Config::default()), Collected::new());
+    /// let numbers = env.source(from_iterator(1..=5)).key_by(|n| n % 2);
+    /// let pairs = ProcessingTimeoutTrigger::of(Duration::from_secs(60), CountTrigger::of(2));
+    /// let windows = numbers.window(Global).trigger(PurgingTrigger::of(pairs));
+    /// windows.reduce(|a, b| a + b).map(|window| window.value).sink(sums.sink());
+    /// env.run("pairs")?;
+    /// assert_eq!(sums.take(), [1 + 3, 2 + 4, 5]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// ```
     /// # use slotflow::{prelude::*, testing::collect};
     /// let sums = collect(1..=9, |numbers| {
@@ -172,10 +190,35 @@ where
 
 #[cfg(test)]
 mod tests {
-    use slotflow_runtime::testing::check;
+    use slotflow_runtime::testing::{Harness, check};
 
+    use super::super::tests::{Sum, ms};
+    use super::super::triggered::tests::plan;
+    use super::super::{
+        CountTrigger, Dropped, Global, Keep, ProcessingTimeoutTrigger, PurgingTrigger, Unevicted,
+    };
     use super::*;
     use crate::keyed::ByValue;
+
+    #[test]
+    fn a_key_is_kept_for_good_and_with_a_timeout_until_its_window_has_given_what_it_has() {
+        let selector = ByValue::hashed(|pair: &(char, u64)| pair.0);
+        let plan_of_two = CountPlan { selector, assigner: Assigner::Hash, size: 2, aggregate: Sum };
+        let mut for_good = Harness::new(plan_of_two).unwrap();
+        let trigger = PurgingTrigger::of(ProcessingTimeoutTrigger::of(ms(10), CountTrigger::of(2)));
+        let contents = Keep::<(char, u64), Sum>::contents(Unevicted, Sum);
+        let mut bounded = Harness::new(plan(Global, trigger, contents, 0, Dropped::default())).unwrap();
+        for key in ['a', 'b', 'c', 'a'] {
+            for_good.push((key, 1)).unwrap();
+            bounded.push((key, 1)).unwrap();
+        }
+        for_good.processing_time(100).unwrap();
+        bounded.processing_time(100).unwrap();
+        assert_eq!((for_good.take(), for_good.measured().state_keys), (vec![('a', 2)], 3));
+        let mut sums: Vec<_> = bounded.take().into_iter().map(|it| (it.key, it.value)).collect();
+        sums.sort_unstable();
+        assert_eq!((sums, bounded.measured().state_keys), (vec![('a', 2), ('b', 1), ('c', 1)], 0));
+    }
 
     #[test]
     fn a_full_window_fires_with_its_last_record() {
