@@ -68,7 +68,7 @@ impl<'env, P: Pipe> Stream<'env, P> {
 
 /// See [`Stream::map`].
 #[derive(Clone)]
-pub struct Map<F>(F);
+pub struct Map<F>(pub(crate) F);
 
 impl<In, U, F> Operator<In> for Map<F>
 where

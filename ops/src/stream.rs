@@ -74,6 +74,15 @@ impl<'env, P: Pipe> Stream<'env, P> {
     }
 }
 
+impl<'env, P, B> Stream<'env, Then<P, B>> {
+    /// The same with the last operator described otherwise.
+    pub(crate) fn described<C>(self, otherwise: impl FnOnce(B) -> C) -> Stream<'env, Then<P, C>> {
+        let Stream { env, last, open_edge, pipe: Then { pipe, operator, edge, build } } = self;
+        let build = otherwise(build);
+        Stream { env, last, open_edge, pipe: Then { pipe, operator, edge, build } }
+    }
+}
+
 /// Adds an operator behind another one.
 pub(crate) fn lead_to(
     env: &Environment,

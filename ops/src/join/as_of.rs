@@ -12,13 +12,14 @@ use slotflow_runtime::{
 };
 
 use super::kept::{Keeps, Kept};
-use super::late::Late;
+use super::late::TooLate;
 use super::{Side, bytes, keep};
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
-use crate::{Either, Stream, tally};
+use crate::window::{Aside, Late};
+use crate::{Either, Split, Stream, tally};
 
 /// What late records are warned of with.
-const LATE: &str = "an as-of join drops late records; `split_late` before `connect` keeps them";
+const LATE: &str = "an as-of join drops late records; `with_late` behind it keeps them";
 
 /// What late versions are warned of with.
 const LATE_VERSION: &str = "an as-of join gets late versions: what was joined before has older ones";
@@ -41,8 +42,8 @@ where
     /// A record waits until the watermark of both streams has reached its time, so both need watermarks that move. A
     /// version is forgotten once the watermark has reached the next one of its key; the last one of each key stays for
     /// good, unless [`retain`](Stream::retain) says for how long. A record at or before the watermark is late: it is
-    /// dropped and counted, with warnings; [`split_late`](Stream::split_late) before `connect` keeps it. A late version
-    /// is counted, too, and serves what is not joined yet. What still waits when the job is drained is given up, as are
+    /// dropped and counted, with warnings; [`with_late`](Stream::with_late) keeps it. A late version is counted, too,
+    /// and serves what is not joined yet. What still waits when the job is drained is given up, as are
     /// windows.
     ///
     /// ```
@@ -70,8 +71,9 @@ where
         U: 'static,
         G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
     {
-        let (selector, assigner) = (self.selector.clone(), self.assigner);
-        self.then("as_of_join", AsOfJoin { selector, assigner, join, retention: None })
+        let (selector, assigner, late) =
+            (self.selector.clone(), self.assigner, TooLate::new(LATE, tally::LATE));
+        self.then("as_of_join", AsOfJoin { selector, assigner, join, retention: None, late })
     }
 }
 
@@ -106,32 +108,73 @@ impl<'env, P, S, G> Stream<'env, Then<P, AsOfJoin<S, G>>> {
     }
 }
 
+impl<'env, A, B, P, S, G> Stream<'env, Then<P, AsOfJoin<S, G>>>
+where
+    A: Send + 'static,
+    B: Send + 'static,
+    P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
+    S: KeySelector<Either<A, B>>,
+{
+    /// Gives the records that are too late for the join as a second stream, in place of dropping them. They keep their
+    /// event time. Both streams must end in a sink.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # let env = Environment::with(Config::default());
+    /// # let side = || env.source(from_iterator([1, 5])).with_timestamps(|it| *it, Watermarks::monotonous());
+    /// let keyed = side().connect(side()).key_by(|_| 'k');
+    /// let (rated, late) = keyed.as_of_join(|order, rate| Some((order, rate.copied()))).with_late();
+    /// # let (seen, rest) = (Collected::new(), Collected::new());
+    /// # rated.sink(seen.sink());
+    /// # late.sink(rest.sink());
+    /// # env.run("rated")?;
+    /// # assert_eq!(seen.take().len() + rest.take().len(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_late<U>(self) -> Split<'env, U, A, EventTime>
+    where
+        U: Send + 'static,
+        G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
+    {
+        let aside = self.described(|AsOfJoin { selector, assigner, join, retention, .. }| AsOfJoin {
+            selector,
+            assigner,
+            join,
+            retention,
+            late: Aside,
+        });
+        aside.fork_routed(["main", "late"])
+    }
+}
+
 /// Describes [`KeyedStream::as_of_join`].
 #[derive(Clone)]
-pub struct AsOfJoin<S, G> {
+pub struct AsOfJoin<S, G, L = TooLate> {
     selector: S,
     assigner: Assigner,
     join: G,
     /// In milliseconds; `None` for good.
     retention: Option<Timestamp>,
+    late: L,
 }
 
-impl<A, B, U, S, G> Build<Owned<Either<A, B>>> for AsOfJoin<S, G>
+impl<A, B, U, S, G, L> Build<Owned<Either<A, B>>> for AsOfJoin<S, G, L>
 where
     A: 'static,
     B: 'static,
     U: 'static,
     S: KeySelector<Either<A, B>>,
     G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
+    L: Late<U, A>,
 {
-    type Out = Owned<U>;
-    type Operator = AsOfJoined<A, B, S, G>;
+    type Out = Owned<L::Out>;
+    type Operator = AsOfJoined<A, B, S, G, L>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let state = State {
             kept: Kept::new(self.assigner.hashes_of(subtask)),
-            late: Late::new(LATE, tally::LATE),
-            late_versions: Late::new(LATE_VERSION, "late version"),
+            late: self.late,
+            late_versions: TooLate::new(LATE_VERSION, "late version"),
         };
         let (selector, join, retention) = (self.selector, self.join, self.retention);
         Ok(AsOfJoined { selector, join, retention, state: Box::new(state) })
@@ -139,18 +182,18 @@ where
 }
 
 /// The operator of [`AsOfJoin`].
-pub struct AsOfJoined<A, B, S: KeySelector<Either<A, B>>, G> {
+pub struct AsOfJoined<A, B, S: KeySelector<Either<A, B>>, G, L> {
     selector: S,
     join: G,
     retention: Option<Timestamp>,
     /// Apart, because an operator is moved at each step, and best small.
-    state: Box<State<S::Stored, A, B>>,
+    state: Box<State<S::Stored, A, B, L>>,
 }
 
-struct State<K, A, B> {
+struct State<K, A, B, L> {
     kept: Kept<K, History<A, B>>,
-    late: Late,
-    late_versions: Late,
+    late: L,
+    late_versions: TooLate,
 }
 
 /// What is kept of a key.
@@ -226,29 +269,39 @@ impl<A, B> History<A, B> {
     }
 }
 
-impl<A, B, U, S, G> Operator<Owned<Either<A, B>>> for AsOfJoined<A, B, S, G>
+impl<A, B, U, S, G, L> Operator<Owned<Either<A, B>>> for AsOfJoined<A, B, S, G, L>
 where
     A: 'static,
     B: 'static,
     U: 'static,
     S: KeySelector<Either<A, B>>,
     G: FnMut(A, Option<&B>) -> Option<U> + 'static,
+    L: Late<U, A>,
 {
-    type Out = Owned<U>;
+    type Out = Owned<L::Out>;
 
-    fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) {
+    fn process<'s>(
+        &mut self,
+        record: Either<A, B>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<L::Out>>,
+    ) {
         let (time, State { kept, late, late_versions }) = (ctx.timestamp(), &mut *self.state);
-        if time <= kept.watermark {
-            match record {
-                Either::First(_) => return late.count(ctx),
-                Either::Second(_) => late_versions.count(ctx),
+        let is_late = time <= kept.watermark;
+        let record = match record {
+            Either::First(record) if is_late => {
+                return late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
             }
-        }
+            record => record,
+        };
         let mut entered = kept.enter(self.selector.key(&record), S::same, S::store);
         let history = entered.value();
         match record {
             Either::First(record) => keep(&mut history.waiting, time, record),
             Either::Second(version) => keep(&mut history.versions, time, version),
+        }
+        if is_late {
+            late_versions.count(ctx);
         }
         let due = history.due(self.retention);
         entered.due(due);
@@ -258,29 +311,29 @@ where
         &mut self,
         watermark: Timestamp,
         ctx: &mut Context<'s>,
-        out: &mut impl Output<Owned<U>>,
+        out: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let AsOfJoined { join, retention, state, .. } = self;
         state.kept.reach(watermark, |history, budget| {
             history.look((watermark, *retention), budget, |time, record, version| {
                 if let Some(joined) = join(record, version) {
                     ctx.set_timestamp(time);
-                    out.push(joined, ctx);
+                    out.push(L::result(joined), ctx);
                 }
             })
         })
     }
 
-    fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
+    fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.state.late.ended(ctx);
-        self.state.late_versions.ended(ctx);
+        self.state.late_versions.over(ctx);
         Flow::Done
     }
 
     fn measure(&self, measures: &mut Measures<'_>) {
         self.state.kept.size().tell(measures);
         self.state.late.measure(measures);
-        self.state.late_versions.measure(measures);
+        self.state.late_versions.tell(measures);
     }
 }
 

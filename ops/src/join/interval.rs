@@ -12,21 +12,22 @@ use slotflow_runtime::{
 };
 
 use super::kept::{Keeps, Kept};
-use super::late::Late;
+use super::late::TooLate;
 use super::{Side, bytes, keep};
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
-use crate::{Either, Stream, tally};
+use crate::window::{Aside, Late};
+use crate::{Either, Split, Stream, tally};
 
 /// Bounds and event times further from 0 than this are taken for this far, so that their sums are times, too.
 const FARTHEST: Timestamp = 1 << 60;
 
 /// What a late record is warned of with.
-const LATE: &str = "an interval join drops late records; `split_late` before `connect` keeps them";
+const LATE: &str = "an interval join drops late records; `with_late` behind it keeps them";
 
 impl<'env, A, B, P, S> KeyedStream<'env, P, S>
 where
-    A: Clone + Send + 'static,
-    B: Clone + Send + 'static,
+    A: Send + 'static,
+    B: Send + 'static,
     P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
     S: KeySelector<Either<A, B>>,
 {
@@ -36,8 +37,9 @@ where
     /// one's time.
     ///
     /// Records are kept until event time says that none they could meet comes any more. One at or before the watermark
-    /// is late: it is dropped and counted, with warnings; [`split_late`](Stream::split_late) before `connect` keeps it,
-    /// and what that lets through is in time here. A range without a value is an error of the start.
+    /// is late: it is dropped and counted, with warnings; [`with_late`](Stream::with_late) keeps it, and
+    /// [`split_late`](Stream::split_late) before `connect` does: what that lets through is in time here. A range
+    /// without a value is an error of the start.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -80,31 +82,74 @@ where
                 "between {from} and {to} ms there is no time: the first bound must not be the larger"
             ))
         });
-        let stream = self.then("interval_join", IntervalJoin { selector, assigner, between, join });
+        let late = TooLate::new(LATE, tally::LATE);
+        let stream = self.then("interval_join", IntervalJoin { selector, assigner, between, join, late });
         refused.into_iter().for_each(|error| stream.env.graph(|graph| graph.mistake(stream.last, error)));
         stream
     }
 }
 
+impl<'env, A, B, P, S, G> Stream<'env, Then<P, IntervalJoin<S, G>>>
+where
+    A: Send + 'static,
+    B: Send + 'static,
+    P: Pipe<Out = Owned<Either<A, B>>, Time = EventTime>,
+    S: KeySelector<Either<A, B>>,
+{
+    /// Gives what is too late for the join as a second stream, in place of dropping it: Flink's
+    /// `sideOutputLeftLateData` and `sideOutputRightLateData` in one. It keeps its event time. Both streams must end in
+    /// a sink.
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # let env = Environment::with(Config::default());
+    /// # let side = || env.source(from_iterator([1, 5])).with_timestamps(|it| *it, Watermarks::monotonous());
+    /// let keyed = side().connect(side()).key_by(|_| 'k');
+    /// let (pairs, late) = keyed.interval_join(0..=5, |a, b| (*a, *b)).with_late();
+    /// # let (seen, rest) = (Collected::new(), Collected::new());
+    /// # pairs.sink(seen.sink());
+    /// # late.sink(rest.sink());
+    /// # env.run("pairs")?;
+    /// # assert!(seen.take().len() + 4 * rest.take().len() >= 3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_late<U>(self) -> Split<'env, U, Either<A, B>, EventTime>
+    where
+        U: Send + 'static,
+        G: FnMut(&A, &B) -> U + Clone + Send + 'static,
+    {
+        let aside = self.described(|IntervalJoin { selector, assigner, between, join, .. }| IntervalJoin {
+            selector,
+            assigner,
+            between,
+            join,
+            late: Aside,
+        });
+        aside.fork_routed(["main", "late"])
+    }
+}
+
 /// Describes [`KeyedStream::interval_join`].
 #[derive(Clone)]
-pub struct IntervalJoin<S, G> {
+pub struct IntervalJoin<S, G, L = TooLate> {
     selector: S,
     assigner: Assigner,
     between: RangeInclusive<Timestamp>,
     join: G,
+    late: L,
 }
 
-impl<A, B, U, S, G> Build<Owned<Either<A, B>>> for IntervalJoin<S, G>
+impl<A, B, U, S, G, L> Build<Owned<Either<A, B>>> for IntervalJoin<S, G, L>
 where
     A: 'static,
     B: 'static,
     U: 'static,
     S: KeySelector<Either<A, B>>,
     G: FnMut(&A, &B) -> U + Clone + Send + 'static,
+    L: Late<U, Either<A, B>>,
 {
-    type Out = Owned<U>;
-    type Operator = IntervalJoined<A, B, S, G>;
+    type Out = Owned<L::Out>;
+    type Operator = IntervalJoined<A, B, S, G, L>;
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let kept = Kept::new(self.assigner.hashes_of(subtask));
@@ -114,24 +159,24 @@ where
             lower: lower.clamp(-FARTHEST, FARTHEST),
             upper: upper.clamp(-FARTHEST, FARTHEST),
             join: self.join,
-            state: Box::new(State { kept, late: Late::new(LATE, tally::LATE) }),
+            state: Box::new(State { kept, late: self.late }),
         })
     }
 }
 
 /// The operator of [`IntervalJoin`].
-pub struct IntervalJoined<A, B, S: KeySelector<Either<A, B>>, G> {
+pub struct IntervalJoined<A, B, S: KeySelector<Either<A, B>>, G, L> {
     selector: S,
     lower: Timestamp,
     upper: Timestamp,
     join: G,
     /// Apart, because an operator is moved at each step, and best small.
-    state: Box<State<S::Stored, A, B>>,
+    state: Box<State<S::Stored, A, B, L>>,
 }
 
-struct State<K, A, B> {
+struct State<K, A, B, L> {
     kept: Kept<K, Sides<A, B>>,
-    late: Late,
+    late: L,
 }
 
 /// What is kept of a key.
@@ -187,20 +232,26 @@ fn within<T>(side: &Side<T>, from: Timestamp, to: Timestamp) -> impl Iterator<It
     side.range(first..).take_while(move |(time, _)| *time <= to)
 }
 
-impl<A, B, U, S, G> Operator<Owned<Either<A, B>>> for IntervalJoined<A, B, S, G>
+impl<A, B, U, S, G, L> Operator<Owned<Either<A, B>>> for IntervalJoined<A, B, S, G, L>
 where
     A: 'static,
     B: 'static,
     U: 'static,
     S: KeySelector<Either<A, B>>,
     G: FnMut(&A, &B) -> U + 'static,
+    L: Late<U, Either<A, B>>,
 {
-    type Out = Owned<U>;
+    type Out = Owned<L::Out>;
 
-    fn process<'s>(&mut self, record: Either<A, B>, ctx: &mut Context<'s>, out: &mut impl Output<Owned<U>>) {
+    fn process<'s>(
+        &mut self,
+        record: Either<A, B>,
+        ctx: &mut Context<'s>,
+        out: &mut impl Output<Owned<L::Out>>,
+    ) {
         let IntervalJoined { selector, lower, upper, join, state } = self;
         if ctx.timestamp() <= state.kept.watermark {
-            return state.late.count(ctx);
+            return state.late.late(record, ctx).into_iter().for_each(|late| out.push(late, ctx));
         }
         let time = ctx.timestamp().clamp(-FARTHEST, FARTHEST);
         let mut entered = state.kept.enter(selector.key(&record), S::same, S::store);
@@ -209,14 +260,14 @@ where
             Either::First(first) => {
                 for (other, second) in within(&sides.seconds, time + *lower, time + *upper) {
                     ctx.set_timestamp(time.max(*other));
-                    out.push(join(&first, second), ctx);
+                    out.push(L::result(join(&first, second)), ctx);
                 }
                 keep(&mut sides.firsts, time, first);
             }
             Either::Second(second) => {
                 for (other, first) in within(&sides.firsts, time - *upper, time - *lower) {
                     ctx.set_timestamp(time.max(*other));
-                    out.push(join(first, &second), ctx);
+                    out.push(L::result(join(first, &second)), ctx);
                 }
                 keep(&mut sides.seconds, time, second);
             }
@@ -229,13 +280,13 @@ where
         &mut self,
         watermark: Timestamp,
         _: &mut Context<'s>,
-        _: &mut impl Output<Owned<U>>,
+        _: &mut impl Output<Owned<L::Out>>,
     ) -> Flow {
         let bounds = (self.lower, self.upper);
         self.state.kept.reach(watermark, |sides, budget| sides.forget(watermark, bounds, budget))
     }
 
-    fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<U>>) -> Flow {
+    fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.state.late.ended(ctx);
         Flow::Done
     }

@@ -13,6 +13,7 @@ use slotflow_runtime::Timestamp;
 pub use as_of::{AsOfJoin, AsOfJoined};
 pub use enrich::{Enrich, Enriched};
 pub use interval::{IntervalJoin, IntervalJoined};
+pub use late::TooLate;
 
 /// Records of one side of a join, in order of time.
 type Side<T> = VecDeque<(Timestamp, T)>;

@@ -61,7 +61,7 @@ where
 {
     /// Gives each window's records of both [connected](Stream::connect) streams, in no particular order, to a
     /// closure; one side may have none: Flink's `coGroup`. Keeps them until then, and as many copies of each as it is
-    /// in windows. Late records are dropped and counted.
+    /// in windows. Late records are dropped and counted; [`co_group_split`](WindowedStream::co_group_split) keeps them.
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -87,7 +87,8 @@ where
 
     /// Joins each record of one stream with each of the other that has its key and is in the same window: Flink's
     /// window join. A pair that is in several windows comes in each; a record without a partner gives nothing. The
-    /// pairs of one window leave together, so those of a key in a window must fit `edges.overflow_bytes`.
+    /// pairs of one window leave together, so those of a key in a window must fit `edges.overflow_bytes`. Late records
+    /// are dropped and counted; [`join_split`](WindowedStream::join_split) keeps them.
     ///
     /// ```
     /// # use slotflow::prelude::*;

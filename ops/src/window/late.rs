@@ -57,7 +57,10 @@ impl Dropped {
             let timestamp = ctx.timestamp();
             warn!(
                 chain,
-                subtask, dropped, timestamp, "a window drops a late record; `aggregate_split` keeps it"
+                subtask,
+                dropped,
+                timestamp,
+                "a window drops a late record; `aggregate_split`, `reduce_split` and their like keep it"
             );
         }
     }

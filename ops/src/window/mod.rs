@@ -22,6 +22,7 @@ mod session;
 mod shape;
 mod spans;
 mod spare;
+mod split;
 mod stacks;
 mod tables;
 mod trigger;
@@ -63,6 +64,8 @@ pub use two_phase::{
     PartialsDropped, Phased, Phases, Reduced,
 };
 pub use window_all::{AllWindowed, Whole};
+
+use split::OUTPUTS;
 
 use crate::keyed::{Assigner, KeySelector, KeyedStream, keeps_state};
 use crate::{Aggregate, Map, Split, Stream};
@@ -183,7 +186,7 @@ where
     /// accumulator, however many windows it is in.
     ///
     /// A record that comes later than [allowed](WindowedStream::allowed_lateness) is dropped and counted, with
-    /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it.
+    /// warnings; [`aggregate_split`](WindowedStream::aggregate_split) keeps it, as `reduce_split` and its like do.
     ///
     /// Where keys are few or some are hot, [two phases](WindowedStream::two_phases) save most of the exchange. They
     /// have to be asked for, as accumulators take room on the way; a [`reduce`](WindowedStream::reduce) has them by
@@ -245,7 +248,7 @@ where
         W: DefaultTrigger,
         WindowPlan<W, S, A, Aside>: Build<Owned<T>, Out = Owned<Routed<Fired<T, S, A>, T>>>,
     {
-        self.windowed(aggregate, Aside).fork_routed(["main", "late"])
+        self.windowed(aggregate, Aside).fork_routed(OUTPUTS)
     }
 
     /// Joins the records of each window two by two; `join` must be associative and commutative.

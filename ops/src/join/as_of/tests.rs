@@ -21,12 +21,24 @@ fn tens(record: &Record) -> u64 {
 /// A left join, in which 0 stands for no version.
 fn left() -> Joined {
     let join = |record, version: Option<&u64>| Some((record, version.map_or(0, |version| *version)));
-    AsOfJoin { selector: ByValue::hashed(tens), assigner: Assigner::Hash, join, retention: None }
+    AsOfJoin {
+        selector: ByValue::hashed(tens),
+        assigner: Assigner::Hash,
+        join,
+        retention: None,
+        late: TooLate::new(LATE, tally::LATE),
+    }
 }
 
 fn inner() -> Joined {
     let join = |record, version: Option<&u64>| version.map(|version| (record, *version));
-    AsOfJoin { selector: ByValue::hashed(tens), assigner: Assigner::Hash, join, retention: None }
+    AsOfJoin {
+        selector: ByValue::hashed(tens),
+        assigner: Assigner::Hash,
+        join,
+        retention: None,
+        late: TooLate::new(LATE, tally::LATE),
+    }
 }
 
 #[test]

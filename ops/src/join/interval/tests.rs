@@ -20,7 +20,13 @@ fn joined(
     between: RangeInclusive<Timestamp>,
 ) -> IntervalJoin<ByValue<fn(&Record) -> u64>, fn(&u64, &u64) -> (u64, u64)> {
     let selector = ByValue::hashed(tens as fn(&Record) -> u64);
-    IntervalJoin { selector, assigner: Assigner::Hash, between, join: |first, second| (*first, *second) }
+    IntervalJoin {
+        selector,
+        assigner: Assigner::Hash,
+        between,
+        join: |first, second| (*first, *second),
+        late: TooLate::new(LATE, tally::LATE),
+    }
 }
 
 #[test]

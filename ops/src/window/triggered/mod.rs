@@ -6,6 +6,7 @@ mod fire;
 mod open;
 mod operator;
 mod place;
+mod split;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::firing::{Timing, WindowFiring};
 use super::late::{Aside, Dropped};
 use super::merge::{All, Joining};
 use super::spans::WindowAssigner;
+use super::split::OUTPUTS;
 use super::trigger::{DefaultTrigger, EarlyTrigger, Trigger, TriggerResult};
 use super::{WindowedStream, Windows, refuse, shape};
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
@@ -230,7 +232,7 @@ where
         TriggeredPlan<W, S, G, E::Contents, Aside>:
             Build<Owned<T>, Out = Owned<Routed<Fired<T, S, E::Contents>, T>>>,
     {
-        self.triggered(|keep| keep.contents(aggregate), Aside).fork_routed(["main", "late"])
+        self.triggered(|keep| keep.contents(aggregate), Aside).fork_routed(OUTPUTS)
     }
 
     /// Joins the records of each window two by two; `join` must be associative and commutative.
