@@ -1,7 +1,8 @@
 //! For tests of a user's own: a whole job in one line, and one operator on a leash.
 //!
 //! [`collect`] runs a real job. A [`Harness`] holds one operator, with a watermark and a clock that the test moves;
-//! [`process`](self::process()) and [`keyed_process`] describe it for a process function:
+//! [`process`](self::process()), [`keyed_process`], [`co_process`] and [`broadcast_process`] describe it for a process
+//! function, and [`aggregate_windows`] for an aggregate:
 //!
 //! ```
 //! use slotflow::prelude::*;
@@ -67,11 +68,64 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! An operator of the engine's own kind is checked with lines of marbles by
-//! [`slotflow_runtime::testing`](crate::runtime::testing).
+//! An [`Operator`](crate::Operator) of one's own is checked with lines of marbles, a [`Marble`] a record, and in a job
+//! with a [`WatermarkChecker`] behind it:
+//!
+//! ```
+//! use slotflow::prelude::*;
+//! use slotflow::runtime::{Cloned, Flow};
+//! use slotflow::testing::{WatermarkChecker, check, collect_simulated};
+//!
+//! /// Gives the sum of what has come when event time goes on.
+//! #[derive(Clone, Default)]
+//! struct Sum(u64);
+//!
+//! impl Operator<Owned<u64>> for Sum {
+//!     type Out = Owned<u64>;
+//!     fn process<'s>(&mut self, n: u64, _: &mut Context<'s>, _: &mut impl Output<Owned<u64>>) {
+//!         self.0 += n;
+//!     }
+//!     fn watermark<'s>(&mut self, at: i64, ctx: &mut Context<'s>, out: &mut impl Output<Owned<u64>>) -> Flow {
+//!         ctx.set_timestamp(at);
+//!         out.push(std::mem::take(&mut self.0), ctx);
+//!         Flow::Done
+//!     }
+//! }
+//!
+//! check(Cloned(Sum::default()), "1@1 2@2 |2 4@3 |9", "3@2 |2 4@9 |9");
+//!
+//! let sums = collect_simulated(7, 1..=10, |numbers| {
+//!     let timed = numbers.with_timestamps(|n| *n as i64, Watermarks::monotonous());
+//!     timed.then("sum", Cloned(Sum::default())).then("checker", Cloned(WatermarkChecker::default()))
+//! })?;
+//! assert_eq!(sums.iter().sum::<u64>(), 55);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A whole job runs on one thread with [`Environment::simulate`]: a seed replays a run exactly, and a [`Simulation`]
+//! may drain, stop or abort it on the way.
+//!
+//! ```
+//! use slotflow::prelude::*;
+//! use slotflow::testing::Simulation;
+//!
+//! for seed in 0..20 {
+//!     let env = Environment::with(Config::default()).parallelism(3);
+//!     let counts = Collected::new();
+//!     let numbers = env.source(generate(u64::MAX, |n| n)).key_by(|n| n % 5);
+//!     numbers.fold_at_end(0u64, |count, _| *count += 1).sink(counts.sink());
+//!     let report = env.simulate("counts", Simulation::seed(seed).drain_at(100))?;
+//!     let counted: u64 = counts.take().into_iter().map(|(_, count)| count).sum();
+//!     assert_eq!(counted, report.job.records);
+//! }
+//! # Ok::<(), Error>(())
+//! ```
 
-pub use slotflow_ops::{aggregate_windows, keyed_process, process};
-pub use slotflow_runtime::testing::{CountingAllocator, Harness, allocations, assert_no_alloc};
+pub use slotflow_ops::{aggregate_windows, broadcast_process, co_process, keyed_process, process};
+pub use slotflow_runtime::testing::simulation::{SimReport, Simulation};
+pub use slotflow_runtime::testing::{
+    CountingAllocator, Harness, Marble, WatermarkChecker, allocations, assert_no_alloc, check, subtask,
+};
 
 use slotflow_io::{Collected, FromIterator, from_iterator};
 use slotflow_ops::{Environment, Stream};
@@ -100,9 +154,38 @@ where
     P: Pipe<Out = Owned<T>>,
     T: Send + 'static,
 {
-    let env = Environment::with(Config::default());
-    let collected = Collected::new();
+    let (env, collected) = (Environment::with(Config::default()), Collected::new());
     describe(env.source(from_iterator(records))).sink(collected.sink());
     env.run("test")?;
+    Ok(collected.take())
+}
+
+/// As [`collect`], on this thread: in an order, and with a clock, that are drawn from `seed`. A run with the same seed
+/// is the same run.
+///
+/// ```
+/// use slotflow::testing::collect_simulated;
+///
+/// let squares = |seed| collect_simulated(seed, 1..4, |numbers| numbers.rebalance().map(|n| n * n));
+/// assert_eq!(squares(7)?, [1, 4, 9]);
+/// # Ok::<(), slotflow::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`Environment::simulate`].
+pub fn collect_simulated<I, P, T>(
+    seed: u64,
+    records: I,
+    describe: impl for<'env> FnOnce(Stream<'env, Begin<FromIterator<I::IntoIter>>>) -> Stream<'env, P>,
+) -> Result<Vec<T>>
+where
+    I: IntoIterator<Item: 'static>,
+    I::IntoIter: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    T: Send + 'static,
+{
+    let (env, collected) = (Environment::with(Config::default()), Collected::new());
+    describe(env.source(from_iterator(records))).sink(collected.sink());
+    env.simulate("test", seed)?;
     Ok(collected.take())
 }

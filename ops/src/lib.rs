@@ -64,7 +64,7 @@ pub use process::{
     BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, BroadcastState,
     CoProcess, CoProcessFunction, CoProcessPlan, KeyedProcess, KeyedProcessFunction, Open, PerSubtask,
     PerSubtaskPlan, ProcessContext, ProcessFunction, ProcessPlan, Timer, Unkeyed, broadcast_process,
-    keyed_process, process,
+    co_process, keyed_process, process,
 };
 pub use sink::Sunk;
 pub use split::Split;

@@ -4,12 +4,13 @@ mod operator;
 
 use slotflow_runtime::pipe::{Cut, Merge, Pipe, Then};
 use slotflow_runtime::plan::Partitioner;
-use slotflow_runtime::{Build, Key, Owned, Result, SubtaskContext, Timestamp};
+use slotflow_runtime::{Arena, Build, Error, Key, Owned, Result, Routed, SubtaskContext, Timestamp};
 
 pub use operator::{BroadcastProcess, BroadcastState};
 
 use operator::Informed;
 
+use super::context::Emit;
 use super::{ProcessContext, ProcessPlan, Timer};
 use crate::keyed::{Assigner, ByKeyOrAll, ByValue};
 use crate::state::State;
@@ -53,18 +54,51 @@ pub trait BroadcastProcessFunction<K, A, B>: 'static {
 }
 
 /// What a function may know and do while it handles a record of the broadcast stream, which has no key.
+///
+/// Every subtask handles the record: let one of them, by its [number](BroadcastContext::subtask), speak for all.
+///
+/// ```
+/// # use slotflow::{prelude::*, BroadcastContext, BroadcastProcessFunction};
+/// # struct Limited;
+/// impl BroadcastProcessFunction<u64, u64, u64> for Limited {
+///     /// Numbers, and what became of rules on the side.
+///     type Out = Routed<u64, String>;
+///     type Broadcast = u64;
+///     fn process(&mut self, n: u64, limit: &u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+///         ctx.main(n.min(*limit));
+///     }
+///     fn process_broadcast(&mut self, rule: u64, limit: &mut u64, ctx: &mut BroadcastContext<'_, Self::Out>) {
+///         if rule == 0 {
+///             return ctx.fail(Error::user("a limit of 0 lets nothing through"));
+///         }
+///         if ctx.subtask() == 0 {
+///             let told = ctx.arena().copy_str("since ");
+///             ctx.side(format!("{told}{}: {rule}", ctx.watermark().max(ctx.timestamp())));
+///         }
+///         *limit = rule;
+///     }
+/// }
+/// ```
 pub struct BroadcastContext<'a, U> {
-    push: &'a mut dyn FnMut(U),
+    emit: &'a mut (dyn Emit<U> + 'a),
     timestamp: Timestamp,
-    subtask: usize,
     applies: bool,
 }
 
-impl<U> BroadcastContext<'_, U> {
-    /// Gives a record. Every subtask does so: let one of them, by its [number](BroadcastContext::subtask), speak for
-    /// all.
+impl<'a, U> BroadcastContext<'a, U> {
+    fn new(emit: &'a mut (dyn Emit<U> + 'a)) -> Self {
+        let timestamp = emit.known().timestamp();
+        BroadcastContext { emit, timestamp, applies: false }
+    }
+
+    /// Gives a record, with the event time of the record in hand.
     pub fn push(&mut self, record: U) {
-        (self.push)(record);
+        self.emit.push(record, self.timestamp);
+    }
+
+    /// Gives a record of another event time. One that the watermark has passed is late for those behind.
+    pub fn push_at(&mut self, record: U, timestamp: Timestamp) {
+        self.emit.push(record, timestamp);
     }
 
     /// Has [`on_each_key`](BroadcastProcessFunction::on_each_key) called for each key of the subtask that has states or
@@ -99,9 +133,43 @@ impl<U> BroadcastContext<'_, U> {
         self.timestamp
     }
 
+    /// How far event time has come.
+    pub fn watermark(&self) -> Timestamp {
+        self.emit.known().watermark()
+    }
+
+    /// Processing time: milliseconds since the Unix epoch when the step began.
+    pub fn processing_time(&self) -> Timestamp {
+        self.emit.known().processing_time()
+    }
+
+    /// Scratch memory until the end of the step.
+    pub fn arena(&self) -> &Arena {
+        self.emit.known().arena()
+    }
+
+    /// Fails the job; see [`Context::fail`](slotflow_runtime::Context::fail). Give nothing more.
+    #[cold]
+    pub fn fail(&mut self, error: Error) {
+        self.emit.fail(error);
+    }
+
     /// This subtask's number, from 0.
     pub fn subtask(&self) -> usize {
-        self.subtask
+        self.emit.known().subtask().index
+    }
+}
+
+impl<A, B> BroadcastContext<'_, Routed<A, B>> {
+    /// Gives a record to the main output, of a function that has a side output
+    /// ([`side_output`](Stream::side_output)).
+    pub fn main(&mut self, record: A) {
+        self.push(Routed::Main(record));
+    }
+
+    /// Gives a record to the side output.
+    pub fn side(&mut self, record: B) {
+        self.push(Routed::Side(record));
     }
 }
 
@@ -168,6 +236,32 @@ pub type Keyed<A, B, P, S> = Cut<Merge<Either<A, B>, <P as Pipe>::Time>, ByKeyOr
 
 /// Describes the operator around a function with rules that `open` makes, without a stream: for a test of its own,
 /// where `key` finds the key of a record.
+///
+/// ```
+/// use slotflow::prelude::*;
+/// use slotflow::testing::{Harness, broadcast_process};
+/// use slotflow::{BroadcastContext, BroadcastProcessFunction};
+///
+/// /// Adds what the last rule says.
+/// struct Raised;
+/// impl BroadcastProcessFunction<char, char, u32> for Raised {
+///     type Out = (char, u32);
+///     type Broadcast = u32;
+///     fn process(&mut self, it: char, by: &u32, ctx: &mut ProcessContext<'_, char, (char, u32)>) {
+///         ctx.push((it, *by));
+///     }
+///     fn process_broadcast(&mut self, rule: u32, by: &mut u32, _: &mut BroadcastContext<'_, (char, u32)>) {
+///         *by = rule;
+///     }
+/// }
+///
+/// let mut harness = Harness::new(broadcast_process(|it: &char| *it, |_: &mut StateDescriptors<'_>| Raised))?;
+/// harness.push(Either::First('a'))?;
+/// harness.push(Either::Second(7))?;
+/// harness.push(Either::First('b'))?;
+/// assert_eq!(harness.take(), [('a', 0), ('b', 7)]);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn broadcast_process<A, K, S, M>(key: S, open: M) -> BroadcastProcessPlan<ByValue<S>, M>
 where
     S: FnMut(&A) -> K + Clone + Send + 'static,

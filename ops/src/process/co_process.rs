@@ -4,7 +4,7 @@ use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{Build, Owned, Result, SubtaskContext};
 
 use super::{KeyedProcess, KeyedProcessFunction, ProcessContext, ProcessPlan, Timer, Unkeyed};
-use crate::keyed::Assigner;
+use crate::keyed::{Assigner, ByValue};
 use crate::state::State;
 use crate::{Either, KeySelector, KeyedStream, StateDescriptors, Stream};
 
@@ -104,6 +104,43 @@ impl<'env, A: 'static, B: 'static, P: Pipe<Out = Owned<Either<A, B>>>> Stream<'e
         let plan = ProcessPlan { selector: Unkeyed, assigner: Assigner::Hash, open };
         self.then_stateful("co_process", CoProcessPlan(plan))
     }
+}
+
+/// Describes the operator around a function of two streams that `open` makes, without a stream: for a test of its own,
+/// where `key` finds the key of a record of either.
+///
+/// ```
+/// use slotflow::prelude::*;
+/// use slotflow::testing::{Harness, co_process};
+/// use slotflow::{CoProcessFunction, ValueState};
+///
+/// /// Converts amounts, as soon as a rate is known.
+/// struct Convert(ValueState<u64>);
+/// impl CoProcessFunction<(), u64, u64> for Convert {
+///     type Out = u64;
+///     fn process_first(&mut self, amount: u64, ctx: &mut ProcessContext<'_, (), u64>) {
+///         if let Some(rate) = self.0.value(ctx).copied() {
+///             ctx.push(amount * rate);
+///         }
+///     }
+///     fn process_second(&mut self, rate: u64, ctx: &mut ProcessContext<'_, (), u64>) {
+///         self.0.set(ctx, rate);
+///     }
+/// }
+///
+/// let open = |states: &mut StateDescriptors<'_>| Convert(states.value("rate"));
+/// let mut harness = Harness::new(co_process(|_: &Either<u64, u64>| (), open))?;
+/// harness.push(Either::First(5))?;
+/// harness.push(Either::Second(3))?;
+/// harness.push(Either::First(5))?;
+/// assert_eq!(harness.take(), [15]);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn co_process<A, B, K, S, M>(key: S, open: M) -> CoProcessPlan<ByValue<S>, M>
+where
+    S: FnMut(&Either<A, B>) -> K + Clone + Send + 'static,
+{
+    CoProcessPlan(ProcessPlan { selector: ByValue::hashed(key), assigner: Assigner::Hash, open })
 }
 
 /// Describes the operator of a [`CoProcessFunction`].

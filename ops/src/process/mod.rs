@@ -11,7 +11,7 @@ pub use broadcast::{
     BroadcastContext, BroadcastProcess, BroadcastProcessFunction, BroadcastProcessPlan, BroadcastState,
     broadcast_process,
 };
-pub use co_process::{CoProcess, CoProcessFunction, CoProcessPlan};
+pub use co_process::{CoProcess, CoProcessFunction, CoProcessPlan, co_process};
 pub use context::ProcessContext;
 pub use function::{KeyedProcessFunction, Open, PerSubtask, ProcessFunction, Timer, Unkeyed};
 pub use operator::{KeyedProcess, PerSubtaskPlan, ProcessPlan, keyed_process, process};

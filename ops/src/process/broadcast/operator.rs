@@ -13,6 +13,7 @@ use slotflow_runtime::{
 
 use super::{BroadcastContext, BroadcastProcessFunction};
 use crate::keyed::Round;
+use crate::process::context::Emitter;
 use crate::process::{KeyedProcess, KeyedProcessFunction, ProcessContext, Timer};
 use crate::state::{State, StateBackend, StateSize, Stored, read, write};
 use crate::{Either, KeySelector};
@@ -104,12 +105,11 @@ where
     }
 
     fn learn(&mut self, record: B, ctx: &mut Context<'_>, out: &mut impl Output<Owned<F::Out>>) {
-        let (timestamp, subtask) = (ctx.timestamp(), ctx.subtask().index);
-        let mut push = |record| out.push(record, ctx);
-        let mut ctx = BroadcastContext { push: &mut push, timestamp, subtask, applies: false };
+        let mut emitter = Emitter { ctx, out };
+        let mut ctx = BroadcastContext::new(&mut emitter);
         let Informed { function, broadcast, .. } = self.keyed.function();
         function.process_broadcast(record, broadcast, &mut ctx);
-        self.visit.at = ctx.applies.then(|| (Round::default(), timestamp));
+        self.visit.at = ctx.applies.then(|| (Round::default(), ctx.timestamp));
     }
 
     /// Goes on with the visit that is under way, and then with what was held, as far as a budget goes.

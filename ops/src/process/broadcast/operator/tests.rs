@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use slotflow_runtime::testing::subtask;
-use slotflow_runtime::{Arena, Blame, Build, MIN_TIMESTAMP};
+use slotflow_runtime::testing::{Harness, subtask};
+use slotflow_runtime::{Arena, Blame, Build, Error, MIN_TIMESTAMP, Routed, SubtaskContext};
 
 use super::*;
 use crate::{StateDescriptors, ValueState, broadcast_process};
@@ -80,6 +80,47 @@ fn all_keys_are_visited_in_portions_and_what_comes_behind_waits() {
     given.0.sort_unstable();
     assert!(given.0.iter().copied().eq((0..keys).map(|key| ((1, key, key), 5))));
     assert_eq!(operator.state().size().keys, 0, "a key that has nothing left is forgotten");
+}
+
+/// Tells what it knows when a rule comes, and fails at a rule of 0.
+struct Told;
+
+/// Watermark, processing time and subtask.
+type Known = (Timestamp, Timestamp, usize);
+
+impl BroadcastProcessFunction<u64, u64, u64> for Told {
+    type Out = Routed<u64, Known>;
+    type Broadcast = u64;
+
+    fn process(&mut self, n: u64, by: &u64, ctx: &mut ProcessContext<'_, u64, Self::Out>) {
+        ctx.main(n + by);
+    }
+
+    fn process_broadcast(&mut self, rule: u64, by: &mut u64, ctx: &mut BroadcastContext<'_, Self::Out>) {
+        if rule == 0 {
+            return ctx.fail(Error::user("no rule"));
+        }
+        *by = *ctx.arena().keep(rule);
+        ctx.side((ctx.watermark(), ctx.processing_time(), ctx.subtask()));
+        ctx.push_at(Routed::Main(rule), ctx.timestamp() + 5);
+        ctx.main(ctx.timestamp() as u64);
+    }
+}
+
+#[test]
+fn a_rule_s_function_knows_the_time_gives_to_both_outputs_and_may_fail_the_job() {
+    let open = |_: &mut StateDescriptors<'_>| Told;
+    let place = SubtaskContext { index: 3, ..subtask() };
+    let mut harness = Harness::at(broadcast_process(|n: &u64| *n, open), place).unwrap();
+    harness.watermark(4).unwrap();
+    harness.processing_time(20).unwrap();
+    harness.push_at(Either::Second(100), 7).unwrap();
+    harness.push_at(Either::First(1), 8).unwrap();
+    let known = Routed::Side((4, 20, 3));
+    let given = [(known, 7), (Routed::Main(100), 12), (Routed::Main(7), 7), (Routed::Main(101), 8)];
+    assert_eq!(harness.take_timed(), given);
+    let failed = harness.push(Either::Second(0)).unwrap_err().to_string();
+    assert!(failed.contains("\"test\"") && failed.contains("no rule"), "{failed}");
 }
 
 #[test]
