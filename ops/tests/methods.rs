@@ -219,6 +219,13 @@ fn small(setting: Setting, drawn: &[usize]) -> Vec<&'static Step> {
     steps.take_while(grows).collect()
 }
 
+/// 400 cases, or as many as `PROPTEST_CASES` says.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES");
+    let cases = asked.map_or(400, |_| ProptestConfig::default().cases);
+    ProptestConfig { failure_persistence: None, cases, ..ProptestConfig::default() }
+}
+
 prop_compose! {
     fn setting()(
         sources in 1..=4usize, job in 1..=4usize, exponent in 0..=6u32, chaining in any::<bool>(), seed in any::<u64>(),
@@ -228,7 +235,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(cases())]
 
     #[test]
     fn random_methods_in_a_row_do_what_each_does(

@@ -6,16 +6,12 @@ mod setting;
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
+use slotflow::Ttl;
 use slotflow::prelude::*;
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::plan::Partitioner;
 
-use setting::{Driver, Setting, setting};
-
-/// A job takes milliseconds, most of them for its threads.
-fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
-}
+use setting::{Driver, Setting, fewer_cases, setting};
 
 fn sorted<T: Ord>(mut records: Vec<T>) -> Vec<T> {
     records.sort();
@@ -152,7 +148,7 @@ fn two_to_six_and_six_to_two_are_spread_evenly() {
 }
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(fewer_cases(96))]
 
     #[test]
     fn every_record_arrives_once_where_it_belongs_and_in_order(
@@ -234,7 +230,7 @@ impl Link {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(fewer_cases(48))]
 
     #[test]
     fn a_chain_of_operators_is_a_chain_of_iterators(
@@ -313,6 +309,76 @@ proptest! {
         rolled.take().into_iter().for_each(|(key, sum)| given.entry(key).or_default().push(sum));
         prop_assert_eq!(given, rolling);
         prop_assert!(sorted(ended.take()).into_iter().eq(sums));
+    }
+}
+
+/// The best of each key with each record that is among them, and the first record of each key.
+type Patterns = (Vec<(u8, Vec<u64>)>, Vec<(u8, u64)>);
+
+fn patterns(setting: &Setting, n: usize, input: &[(u8, u64)]) -> Patterns {
+    let (env, best, first) = (setting.environment(), Collected::new(), Collected::new());
+    let (left, right) = env.source(from_iterator(input.to_vec())).tee();
+    let tops = left.key_by(|pair| pair.0).top(n, |pair| pair.1);
+    tops.map(|best| (best[0].0, best.into_iter().map(|pair| pair.1).collect())).sink(best.sink());
+    let hour = Ttl::processing_time(std::time::Duration::from_secs(3_600));
+    right.key_by(|pair| pair.0).distinct(hour).sink(first.sink());
+    setting.run(&env, "patterns");
+    (best.take(), first.take())
+}
+
+fn patterns_of(n: usize, input: &[(u8, u64)]) -> Patterns {
+    let (mut best, mut seen) = (Vec::new(), BTreeMap::<u8, Vec<u64>>::new());
+    let mut first = Vec::new();
+    for (key, value) in input {
+        first.extend((!seen.contains_key(key)).then_some((*key, *value)));
+        let all = seen.entry(*key).or_default();
+        let place = all.partition_point(|known| known >= value);
+        all.insert(place, *value);
+        all.truncate(n);
+        best.extend((place < n).then(|| (*key, all.clone())));
+    }
+    (best, first)
+}
+
+proptest! {
+    #![proptest_config(fewer_cases(64))]
+
+    /// One source's records of a key keep their order, so that of the results of a key is known.
+    #[test]
+    fn the_best_and_the_first_of_a_key_are_the_same_however_the_job_is_run(
+        setting in setting(), n in 1..4usize, input in prop::collection::vec((0..10u8, 0..20u64), 0..300),
+    ) {
+        let (mut best, first) = patterns(&setting, n, &input);
+        let (mut expected, firsts) = patterns_of(n, &input);
+        best.sort_by_key(|it| it.0);
+        expected.sort_by_key(|it| it.0);
+        prop_assert_eq!(best, expected);
+        prop_assert_eq!(sorted(first), sorted(firsts));
+    }
+
+    /// Which rows have come in time is a matter of the way; what a record meets is its key's.
+    #[test]
+    fn each_record_is_enriched_once_with_its_own_row_or_none(
+        setting in setting(), by_key in any::<bool>(), count in 0..300u64, rows in 0..40u64,
+    ) {
+        let (env, met) = (setting.environment(), Collected::new());
+        let records = env.source(generate(count, |n| n)).parallelism(setting.from);
+        let table = env.source(generate(rows, |n| (n, n * n)));
+        let key = |either: &Either<u64, (u64, u64)>| match either {
+            Either::First(n) => n % 40,
+            Either::Second(row) => row.0,
+        };
+        let join = |n, row: Option<&(u64, u64)>| Some((n, row.map(|row| row.1)));
+        if by_key {
+            records.connect(table).key_by(key).enrich(join).sink(met.sink());
+        } else {
+            records.connect(table.broadcast()).enrich_by(key, join).sink(met.sink());
+        }
+        setting.run(&env, "enriched");
+        let met = sorted(met.take());
+        prop_assert!(met.iter().map(|it| it.0).eq(0..count));
+        let is_own = |(n, row): &(u64, Option<u64>)| row.is_none_or(|row| n % 40 < rows && row == (n % 40).pow(2));
+        prop_assert!(met.iter().all(is_own));
     }
 }
 

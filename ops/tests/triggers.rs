@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use slotflow::prelude::*;
+use slotflow_runtime::Cloned;
+use slotflow_runtime::testing::WatermarkChecker;
 
 /// A record: key, event time, number.
 type Reading = (u8, i64, u64);
@@ -57,6 +59,9 @@ macro_rules! firings {
         let $keyed = env
             .source(generate(count, move |i| all[i as usize]))
             .with_timestamps(|reading| reading.1, Watermarks::bounded_out_of_orderness(ms(10)))
+            .parallelism(1)
+            .rebalance()
+            .then("checker", Cloned(WatermarkChecker::default()))
             .parallelism(1)
             .key_by(|reading| reading.0);
         $windows.process(|it| ((it.key, it.start), (it.timing, it.value))).sink(given.sink());

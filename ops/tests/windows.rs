@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use setting::{Setting, cases, setting, timed};
+use setting::{Driver, Setting, cases, checked, fewer_cases, setting, timed};
 use slotflow::prelude::*;
 use slotflow::{MapState, Timer};
 
@@ -51,8 +51,7 @@ fn sums(
     let keyed = timed(&env, setting, sources, readings, |reading| reading.1).key_by(|reading| reading.0);
     macro_rules! summed {
         ($windows:expr) => {
-            $windows
-                .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
+            checked($windows.reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2)))
                 .map(|window| (window.key, window.start, window.value.2))
                 .sink(results.sink())
         };
@@ -89,7 +88,7 @@ impl KeyedProcessFunction<u8, Reading> for ByTimer {
 fn sums_by_timer(setting: &Setting, sources: usize, readings: &[Reading]) -> Vec<(u8, i64, u64)> {
     let (env, results) = (setting.environment(), Collected::new());
     let keyed = timed(&env, setting, sources, readings, |reading| reading.1).key_by(|reading| reading.0);
-    keyed.process(|states| ByTimer(states.map("sums"))).sink(results.sink());
+    checked(keyed.process(|states| ByTimer(states.map("sums")))).sink(results.sink());
     setting.run(&env, "timers");
     results.take()
 }
@@ -127,6 +126,183 @@ proptest! {
         let fired: Sums = results.iter().map(|(key, start, sum)| ((*key, *start), *sum)).collect();
         prop_assert_eq!(fired.len(), results.len(), "a timer fired twice");
         prop_assert_eq!(fired, model((10, 10, 0), &readings));
+    }
+}
+
+fn sessions(setting: &Setting, sources: usize, gap: i64, readings: &[Reading]) -> Vec<(u8, i64, i64, u64)> {
+    let (env, results) = (setting.environment(), Collected::new());
+    let keyed = timed(&env, setting, sources, readings, |reading| reading.1).key_by(|reading| reading.0);
+    let sessions = keyed.window(Session::with_gap(ms(gap)));
+    checked(sessions.process(|it| (it.key, it.start, it.end, it.value.iter().map(|it| it.2).sum())))
+        .sink(results.sink());
+    setting.run(&env, "sessions");
+    results.take()
+}
+
+/// The readings of each key in order of time, cut where there is none for a gap.
+fn sessions_of(gap: i64, readings: &[Reading]) -> Vec<(u8, i64, i64, u64)> {
+    let mut readings = readings.to_vec();
+    readings.sort_unstable();
+    let mut sessions: Vec<(u8, i64, i64, u64)> = Vec::new();
+    for (key, time, n) in readings {
+        match sessions.last_mut() {
+            Some((last, _, end, sum)) if *last == key && time <= *end => {
+                (*end, *sum) = (time + gap, *sum + n);
+            }
+            _ => sessions.push((key, time, time + gap, n)),
+        }
+    }
+    sessions
+}
+
+/// Windows of so many records of a key, each so many of them later; with the sums of what is in them.
+fn counted(setting: &Setting, (size, slide): (u64, u64), readings: &[Reading]) -> Vec<(u8, u64)> {
+    let (env, results) = (setting.environment(), Collected::new());
+    let keyed = env.source(from_iterator(readings.to_vec())).key_by(|reading| reading.0);
+    let windows = keyed.count_window(size);
+    macro_rules! summed {
+        ($windows:expr) => {
+            $windows.reduce(|a, b| (a.0, a.1, a.2 + b.2)).map(|it| (it.0, it.1.2)).sink(results.sink())
+        };
+    }
+    if slide == size {
+        drop(summed!(windows))
+    } else {
+        drop(summed!(windows.every(slide)))
+    }
+    setting.run(&env, "counted");
+    results.take()
+}
+
+/// As many of the last readings of a key as there are, with each one that completes a slide.
+fn counts_of((size, slide): (usize, usize), readings: &[Reading]) -> Vec<(u8, u64)> {
+    let (mut seen, mut windows) = (BTreeMap::<u8, Vec<u64>>::new(), Vec::new());
+    for (key, _, n) in readings {
+        let all = seen.entry(*key).or_default();
+        all.push(*n);
+        if all.len().is_multiple_of(slide) {
+            windows.push((*key, all.iter().rev().take(size).sum()));
+        }
+    }
+    windows
+}
+
+proptest! {
+    #![proptest_config(fewer_cases(96))]
+
+    #[test]
+    fn sessions_are_the_same_however_the_job_is_run(
+        setting in setting(), sources in 1..=3usize, gap in 1..8i64, readings in readings(),
+    ) {
+        let mut results = sessions(&setting, sources, gap, &readings);
+        results.sort_unstable();
+        prop_assert_eq!(results, sessions_of(gap, &readings));
+    }
+
+    #[test]
+    fn count_windows_are_the_same_however_the_job_is_run(
+        setting in setting(), (size, slide) in prop::sample::select(vec![(1, 1), (4, 4), (4, 2), (5, 3)]),
+        readings in readings(),
+    ) {
+        let mut results = counted(&setting, (size, slide), &readings);
+        let mut expected = counts_of((size as usize, slide as usize), &readings);
+        // One source's records of a key keep their order.
+        results.sort_by_key(|it| it.0);
+        expected.sort_by_key(|it| it.0);
+        prop_assert_eq!(results, expected);
+    }
+}
+
+/// Readings in disorder of more than the watermarks allow for, with numbers from 1.
+fn disorderly(n: u64) -> Reading {
+    ((n % 7) as u8, n as i64 / 3 - ((n * 7919) % 97) as i64, n + 1)
+}
+
+/// What windows come to whose late records go aside: key, start and a sum that says what was in them; and those.
+fn with_late(how: &str) -> (Sums, Vec<Reading>) {
+    let driver = Driver::Simulation(7);
+    let setting = Setting { from: 2, to: 2, capacity: 16, chaining: true, batch: 16, driver };
+    let (env, fired, late) = (setting.environment(), Collected::new(), Collected::new());
+    let lag = Watermarks::bounded_out_of_orderness(ms(5));
+    let stream =
+        || env.source(generate(3_000, disorderly)).parallelism(2).with_timestamps(|it| it.1, lag.clone());
+    let one = || stream().key_by(|it| it.0).window(Tumbling::of(ms(10)));
+    let (odd, even) = (|| stream().filter(|it| it.2 % 2 == 1), || stream().filter(|it| it.2 % 2 == 0));
+    let two = || odd().connect(even()).key_by(|it| either(*it).0).window(Tumbling::of(ms(10)));
+    let sum = |readings: &[Reading]| readings.iter().map(|it| it.2).sum::<u64>();
+    let product = |a: &Reading, b: &Reading| (a.0, a.1.div_euclid(10) * 10, a.2 * b.2);
+    macro_rules! sinks {
+        ($windows:expr, $record:expr) => {{
+            let (main, side) = $windows;
+            main.sink(fired.sink());
+            side.map($record).sink(late.sink());
+        }};
+    }
+    match how {
+        "reduce" => {
+            let (main, side) = one().reduce_split(|a, b| (a.0, a.1, a.2 + b.2));
+            sinks!((main.map(|it| (it.key, it.start, it.value.2)), side), |it| it);
+        }
+        "process" => sinks!(one().process_split(move |it| (it.key, it.start, sum(&it.value))), |it| it),
+        "co_group" => {
+            sinks!(
+                two().co_group_split(move |it| (it.key, it.start, sum(&it.value.0) + sum(&it.value.1))),
+                either
+            );
+        }
+        "join" => sinks!(two().join_split(product), either),
+        "triggered process" => {
+            let windows = one().trigger(EventTimeTrigger);
+            sinks!(windows.process_split(move |it| (it.key, it.start, sum(&it.value))), |it| it);
+        }
+        "triggered co_group" => {
+            let windows = two().trigger(EventTimeTrigger);
+            sinks!(
+                windows.co_group_split(move |it| (it.key, it.start, sum(&it.value.0) + sum(&it.value.1))),
+                either
+            );
+        }
+        _ => sinks!(two().trigger(EventTimeTrigger).join_split(product), either),
+    }
+    setting.run(&env, how);
+    let mut sums = Sums::new();
+    fired.take().into_iter().for_each(|(key, start, sum)| *sums.entry((key, start)).or_default() += sum);
+    (sums, late.take())
+}
+
+fn either(either: Either<Reading, Reading>) -> Reading {
+    match either {
+        Either::First(reading) | Either::Second(reading) => reading,
+    }
+}
+
+#[test]
+fn late_records_go_aside_and_windows_have_all_others_whatever_they_come_to() {
+    let ways = [
+        "reduce",
+        "process",
+        "co_group",
+        "triggered process",
+        "triggered co_group",
+        "join",
+        "triggered join",
+    ];
+    for how in ways {
+        let (fired, late) = with_late(how);
+        let (late_ones, all): (Vec<u64>, _) =
+            (late.iter().map(|it| it.2).collect(), (0..3_000).map(disorderly));
+        let in_time: Vec<Reading> = all.filter(|it| !late_ones.contains(&it.2)).collect();
+        assert!(!late.is_empty() && in_time.len() + late.len() == 3_000, "{how}: each is late once, or not");
+        let (odd, even): (Vec<_>, Vec<_>) = in_time.into_iter().partition(|it| it.2 % 2 == 1);
+        let (odd, even) = (model((10, 10, 0), &odd), model((10, 10, 0), &even));
+        let [of_odd, of_even] =
+            [&odd, &even].map(|sums| |window: &(u8, i64)| sums.get(window).copied().unwrap_or(0));
+        let come_to = |window: &(u8, i64)| match how {
+            "join" | "triggered join" => of_odd(window) * of_even(window),
+            _ => of_odd(window) + of_even(window),
+        };
+        let windows = odd.keys().chain(even.keys()).map(|window| (*window, come_to(window)));
+        assert_eq!(fired, windows.filter(|it| it.1 > 0).collect::<Sums>(), "{how}");
     }
 }
 

@@ -11,7 +11,8 @@ mod stage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotflow_ops::{BoundedOutOfOrderness, Environment, Watermarks};
+use slotflow_ops::{BoundedOutOfOrderness, Environment, Stream, Watermarks};
+use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::testing::WatermarkChecker;
 use slotflow_runtime::{Cloned, Ending, Error, JobReport, Timestamp};
 
@@ -58,6 +59,11 @@ impl Random {
     }
 }
 
+/// The stream behind a guard that fails the job at a record which comes behind the watermark of its time.
+fn checked<P: Pipe>(stream: Stream<'_, P>) -> Stream<'_, Then<P, Cloned<WatermarkChecker>>> {
+    stream.then("checker", Cloned(WatermarkChecker::default()))
+}
+
 /// Describes the job of a setup in `env`.
 pub fn describe(env: &Environment, setup: &Arc<Setup>, ledger: &Arc<Ledger>) {
     let source = source::numbers(setup, ledger);
@@ -76,25 +82,24 @@ pub fn describe(env: &Environment, setup: &Arc<Setup>, ledger: &Arc<Ledger>) {
             let keyed = second.slot_sharing_group(groups[1]).key_by(|rec| rec.key);
             let third =
                 keyed.map_with_state(|_: &mut u64, rec| rec).parallelism(last).then("third", stage(2));
-            let third = third.then("checker", Cloned(WatermarkChecker::default()));
-            third.sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
+            checked(third).sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
         }
         Shape::Spread => {
             let second = first.rescale().then("second", stage(1)).parallelism(middle);
             let custom = second.partition_custom(|rec, targets| rec.key as usize % targets);
             let third = custom.then("third", stage(2)).parallelism(last).slot_sharing_group(groups[1]);
-            third.shuffle().sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
+            checked(third).shuffle().sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
         }
         Shape::Diamond => {
             let (odd, even) = first.split(|rec| rec.key % 2 == 1);
             let odd = odd.then("second", stage(1)).parallelism(middle).slot_sharing_group(groups[1]);
             let even = even.rebalance().then("beside", stage(1).beside()).parallelism(last);
             let third = odd.union(even).then("third", stage(2)).parallelism(middle);
-            third.sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
+            checked(third).sink(sink).parallelism(sinks).slot_sharing_group(groups[2]);
         }
         Shape::Chain => {
             let second = first.then("second", stage(1)).start_new_chain();
-            second.then("third", stage(2)).sink(sink).disable_chaining();
+            checked(second.then("third", stage(2))).sink(sink).disable_chaining();
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use proptest::prelude::*;
 use slotflow::prelude::*;
+use slotflow_runtime::Cloned;
 use slotflow_runtime::config::DriverChoice;
+use slotflow_runtime::pipe::{Pipe, Then};
+use slotflow_runtime::testing::WatermarkChecker;
 
 /// How a job is run.
 #[derive(Clone, Debug)]
@@ -56,6 +59,19 @@ pub fn cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
+/// Fewer than 256 cases, for jobs that take longer; or as many as `PROPTEST_CASES` says.
+pub fn fewer_cases(cases: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => self::cases(),
+        None => ProptestConfig { cases, ..self::cases() },
+    }
+}
+
+/// The stream behind a guard that fails the job at a record which comes behind the watermark of its time.
+pub fn checked<P: Pipe>(stream: Stream<'_, P>) -> Stream<'_, Then<P, Cloned<WatermarkChecker>>> {
+    stream.then("checker", Cloned(WatermarkChecker::default()))
+}
+
 impl Setting {
     pub fn environment(&self) -> Environment {
         let mut env = Environment::with(Config::default()).parallelism(self.to);
@@ -96,5 +112,5 @@ pub fn timed<'env, T: Clone + Send + Sync + 'static>(
         let part = env.source(generate(count, move |n| part[n as usize].clone()));
         part.with_timestamps(time, lag).parallelism(setting.from).boxed()
     };
-    (1..sources).fold(stream(0), |all, source| all.union(stream(source)).boxed())
+    checked((1..sources).fold(stream(0), |all, source| all.union(stream(source)).boxed())).boxed()
 }
