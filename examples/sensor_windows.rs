@@ -5,6 +5,7 @@
 //! A watermark stays two seconds behind the latest reading. A reading that is later than that, but not by more than
 //! three seconds, makes its window fire again; one that is still later goes to the late stream.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slotflow::prelude::*;
@@ -17,13 +18,13 @@ struct Reading {
     celsius: f64,
 }
 
-/// The mean of some readings.
+/// The mean of some readings, and how many there are.
 #[derive(Clone)]
 struct Mean;
 
 impl Aggregate<Reading> for Mean {
     type Acc = (f64, u32);
-    type Out = f64;
+    type Out = (f64, u32);
 
     fn create(&self) -> (f64, u32) {
         (0.0, 0)
@@ -32,8 +33,8 @@ impl Aggregate<Reading> for Mean {
         *sum += reading.celsius;
         *count += 1;
     }
-    fn result(&self, (sum, count): &(f64, u32)) -> f64 {
-        sum / f64::from(*count)
+    fn result(&self, (sum, count): &(f64, u32)) -> (f64, u32) {
+        (sum / f64::from(*count), *count)
     }
 }
 
@@ -66,10 +67,23 @@ fn main() -> Result<()> {
         .window(Tumbling::of(Duration::from_secs(10)))
         .allowed_lateness(Duration::from_secs(3))
         .aggregate_split(Mean);
-    means.sink(callback(|window: WindowResult<&str, f64>| {
-        let WindowResult { key, start, end, value } = window;
-        println!("{key}: {value:.1} degrees from {start} to {end} ms");
-    }));
-    late.sink(callback(|reading| println!("too late: {reading:?}")));
-    env.run("sensor_windows").map(drop)
+    let (fired, too_late) = (Collected::new(), Collected::new());
+    means.sink(fired.sink());
+    late.sink(too_late.sink());
+    env.run("sensor_windows")?;
+
+    // A window that fires again has all its readings so far, so its last result is the one that counts.
+    let mut counts = BTreeMap::new();
+    for WindowResult { key, start, end, value: (mean, count) } in fired.take() {
+        println!("{key}: {mean:.1} degrees from {start} to {end} ms, of {count}");
+        counts.insert((key, start), count);
+    }
+    let late = too_late.take();
+    late.iter().for_each(|reading| println!("too late: {reading:?}"));
+    assert_eq!(
+        counts.into_values().sum::<u32>() + late.len() as u32,
+        7,
+        "each reading is in a mean, or late"
+    );
+    Ok(())
 }

@@ -63,19 +63,36 @@ fn main() -> Result<()> {
     let lag = Watermarks::bounded_out_of_orderness(Duration::from_secs(5));
     let (left, right) = env.source(from_iterator(trades)).with_timestamps(|trade| trade.1, lag).tee();
 
+    let (candles, bursts) = (Collected::new(), Collected::new());
     left.key_by(|trade| trade.0)
         .window(Sliding::of(Duration::from_secs(60), Duration::from_secs(20)))
         .aggregate(Ohlc)
-        .sink(callback(|window: WindowResult<&str, Candle>| {
-            let WindowResult { key, end, value: Candle { open, high, low, close }, .. } = window;
-            println!("{key} at {end} ms: open {} high {high} low {low} close {}", open.1, close.1);
-        }));
+        .map(|WindowResult { key, end, value: candle, .. }| {
+            (key, end, candle.open.1, candle.high, candle.low, candle.close.1)
+        })
+        .sink(candles.sink());
     right
         .key_by(|trade| trade.0)
         .window(Session::with_gap(Duration::from_secs(15)))
         .reduce(|a, b| Trade(a.0, a.1.max(b.1), a.2.max(b.2), a.3 + b.3))
-        .sink(callback(|burst: WindowResult<&str, Trade>| {
-            println!("{}: {} shares from {} to {} ms", burst.key, burst.value.3, burst.start, burst.value.1);
-        }));
-    env.run("trades_ohlc").map(drop)
+        .map(|burst| (burst.key, burst.start, burst.value.1, burst.value.3))
+        .sink(bursts.sink());
+    env.run("trades_ohlc")?;
+
+    let (mut candles, mut bursts) = (candles.take(), bursts.take());
+    candles.sort();
+    bursts.sort();
+    for (symbol, end, open, high, low, close) in &candles {
+        println!("{symbol} at {end} ms: open {open} high {high} low {low} close {close}");
+    }
+    for (symbol, start, last, shares) in &bursts {
+        println!("{symbol}: {shares} shares from {start} to {last} ms");
+    }
+    assert_eq!(candles.len(), 10, "two symbols, whose trades are in five minutes each");
+    assert_eq!(candles[2], ("FLOW", 60_000, 250, 260, 250, 260));
+    assert_eq!(candles[6], ("SLOT", 40_000, 1_010, 1_030, 990, 1_030));
+    assert_eq!(candles[7], ("SLOT", 60_000, 1_010, 1_030, 990, 1_000), "a later trade closes it");
+    let slot = [("SLOT", 1_000, 9_500, 13), ("SLOT", 41_000, 41_000, 20)];
+    assert_eq!(bursts, [[("FLOW", 2_000, 2_000, 100), ("FLOW", 44_000, 44_000, 10)], slot].concat());
+    Ok(())
 }
