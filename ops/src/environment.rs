@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn refused(env: &Environment, driver: DriverChoice) -> String {
-        env.plan_on(&old(), driver).unwrap_err().to_string()
+        env.plan_on("test", &old(), driver).unwrap_err().to_string()
     }
 
     const UID: &str =
