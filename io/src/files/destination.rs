@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use slotflow_runtime::{Error, Guarantee, Result};
 
 use super::rolling::Target;
+use super::store::{Disk, Store};
 
 /// A file is finished when it has this size unless it is said otherwise (a guess: large enough to be worth a file).
 const ROLL_BYTES: u64 = 128 << 20;
@@ -24,6 +26,7 @@ pub(super) struct Destination {
     pub roll_bytes: u64,
     pub roll_after: Duration,
     pub fsync: bool,
+    pub store: Arc<dyn Store>,
 }
 
 impl Destination {
@@ -36,6 +39,7 @@ impl Destination {
             roll_bytes: ROLL_BYTES,
             roll_after: ROLL_AFTER,
             fsync: true,
+            store: Arc::new(Disk),
         }
     }
 
@@ -47,6 +51,7 @@ impl Destination {
             roll_bytes: self.roll_bytes,
             roll_after: self.roll_after,
             fsync: self.fsync,
+            store: self.store.clone(),
         }
     }
 

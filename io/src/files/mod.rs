@@ -1,7 +1,7 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
 //! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `turns`, `reading`, `input`,
-//! `uring`, `positions`; [`sink`](FileSink), `destination`, `rolling`; `lock` and `alike` are of both. `parquet` is
+//! `uring`, `positions`; [`sink`](FileSink), `destination`, `rolling`, `store`; `lock` and `alike` are of both. `parquet` is
 //! another format of files, behind the feature of that name.
 
 mod alike;
@@ -19,6 +19,9 @@ mod rolling;
 mod sink;
 mod source;
 mod splits;
+mod store;
+#[cfg(test)]
+mod tests;
 mod turns;
 #[cfg_attr(not(all(feature = "io-uring", target_os = "linux")), path = "no_uring.rs")]
 mod uring;

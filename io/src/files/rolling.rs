@@ -4,7 +4,7 @@
 //! comes while a file is open waits for that; without one, everything in front of it has arrived.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use slotflow_runtime::{Error, Result};
 
 use super::destination::refused;
 use super::lock::{LEAVE_TIMEOUT, lock};
-use super::positions::sync_folder;
+use super::store::{Store, Stored};
 use crate::frames::{Order, Progress};
 
 /// Where files go, and when one is finished.
@@ -29,6 +29,7 @@ pub(super) struct Target {
     pub roll_bytes: u64,
     pub roll_after: Duration,
     pub fsync: bool,
+    pub store: Arc<dyn Store>,
 }
 
 impl Target {
@@ -95,7 +96,7 @@ pub(super) trait Shape: Send + 'static {
     type Making;
 
     /// Begins a file with its first block.
-    fn begin(&self, file: File, first: Self::Block) -> io::Result<Self::Making>;
+    fn begin(&self, file: Box<dyn Stored>, first: Self::Block) -> io::Result<Self::Making>;
 
     fn write(&self, making: &mut Self::Making, block: Self::Block) -> io::Result<()>;
 
@@ -103,7 +104,7 @@ pub(super) trait Shape: Send + 'static {
     fn bytes(&self, making: &Self::Making) -> u64;
 
     /// Writes what is still missing.
-    fn finish(&self, making: Self::Making) -> io::Result<File>;
+    fn finish(&self, making: Self::Making) -> io::Result<Box<dyn Stored>>;
 }
 
 /// Bytes, as they are.
@@ -111,25 +112,25 @@ pub(super) struct AsIs;
 
 impl Shape for AsIs {
     type Block = Vec<u8>;
-    type Making = (File, u64);
+    type Making = (Box<dyn Stored>, u64);
 
-    fn begin(&self, file: File, first: Vec<u8>) -> io::Result<(File, u64)> {
+    fn begin(&self, file: Box<dyn Stored>, first: Vec<u8>) -> io::Result<Self::Making> {
         let mut making = (file, 0);
         self.write(&mut making, first)?;
         Ok(making)
     }
 
-    fn write(&self, (file, bytes): &mut (File, u64), block: Vec<u8>) -> io::Result<()> {
+    fn write(&self, (file, bytes): &mut Self::Making, block: Vec<u8>) -> io::Result<()> {
         file.write_all(&block)?;
         *bytes += block.len() as u64;
         Ok(())
     }
 
-    fn bytes(&self, (_, bytes): &(File, u64)) -> u64 {
+    fn bytes(&self, (_, bytes): &Self::Making) -> u64 {
         *bytes
     }
 
-    fn finish(&self, (file, _): (File, u64)) -> io::Result<File> {
+    fn finish(&self, (file, _): Self::Making) -> io::Result<Box<dyn Stored>> {
         Ok(file)
     }
 }
@@ -242,7 +243,7 @@ impl<S: Shape> Rolling<S> {
     fn begin(&self, first: S::Block) -> io::Result<Open<S::Making>> {
         // A year is for ever, and can be added to a clock.
         let after = self.target.roll_after.min(Duration::from_secs(365 * 24 * 3600));
-        let making = self.shape.begin(File::create(self.target.hidden())?, first)?;
+        let making = self.shape.begin(self.target.store.create(&self.target.hidden())?, first)?;
         Ok(Open { making, due: Instant::now() + after })
     }
 
@@ -253,11 +254,11 @@ impl<S: Shape> Rolling<S> {
         self.lock.note(self.next)?;
         if self.target.fsync {
             self.lock.0.sync_data()?;
-            file.sync_all()?;
+            file.sync()?;
         }
-        fs::rename(self.target.hidden(), &name)?;
+        self.target.store.rename(&self.target.hidden(), &name)?;
         if self.target.fsync {
-            sync_folder(&name)?;
+            self.target.store.sync_folder(&name)?;
         }
         self.next += 1;
         Ok(())
@@ -266,7 +267,8 @@ impl<S: Shape> Rolling<S> {
     fn failed(&self, error: &io::Error) -> Error {
         let remedy = match error.kind() {
             io::ErrorKind::InvalidData => "mend what makes its records",
-            _ => "make room on its file system, or let this process write the folder",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its file system",
+            _ => "mend its file system, and let this process write the folder",
         };
         Error::world(
             format!("{} cannot be written: {error}", self.target.hidden().display()),
@@ -279,6 +281,7 @@ impl<S: Shape> Rolling<S> {
 mod tests {
     use slotflow_runtime::testing::subtask;
 
+    use super::super::store::Disk;
     use super::*;
     use crate::frames::{FrameWriter, Framing};
 
@@ -295,9 +298,10 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("slotflow-{}-{test}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (stem, suffix, roll_after) = ("f-0".into(), ".txt".into(), Duration::from_secs(3_600));
-        let target = Target { folder: folder.clone(), stem, suffix, roll_bytes: 4, roll_after, fsync: true };
+        let (folder, roll_bytes, fsync, store) = (Folder(folder), 4, true, Arc::new(Disk));
+        let target = Target { folder: folder.0.clone(), stem, suffix, roll_bytes, roll_after, fsync, store };
         let (_, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
-        (Folder(folder), Rolling::new(target, AsIs, orders, progress.clone()).unwrap(), progress)
+        (folder, Rolling::new(target, AsIs, orders, progress.clone()).unwrap(), progress)
     }
 
     #[test]

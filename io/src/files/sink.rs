@@ -36,7 +36,7 @@ use crate::frames::{FrameWriter, Framing};
 /// ```
 #[derive(Clone, Debug)]
 pub struct FileSink {
-    to: Destination,
+    pub(super) to: Destination,
     framing: Framing,
 }
 

@@ -1,6 +1,5 @@
 //! What makes a Parquet file of records, on the thread that writes it.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use arrow_array::RecordBatch;
 use slotflow_runtime::Error;
 
 use super::super::rolling::Shape;
+use super::super::store::Stored;
 
 /// What makes batches of records.
 pub(super) type ToBatches<T> = Arc<dyn Fn(Vec<T>) -> io::Result<Vec<RecordBatch>> + Send + Sync>;
@@ -48,9 +48,9 @@ fn unwritten(error: ParquetError) -> io::Error {
 
 impl<T: Send + 'static> Shape for Columns<T> {
     type Block = Vec<T>;
-    type Making = ArrowWriter<File>;
+    type Making = ArrowWriter<Box<dyn Stored>>;
 
-    fn begin(&self, file: File, first: Vec<T>) -> io::Result<ArrowWriter<File>> {
+    fn begin(&self, file: Box<dyn Stored>, first: Vec<T>) -> io::Result<Self::Making> {
         let batches = self.batches(first)?;
         let schema = batches.first().ok_or_else(|| malformed("records became no batch"))?.schema();
         let writer = ArrowWriter::try_new(file, schema, Some(self.properties.clone()));
@@ -59,17 +59,17 @@ impl<T: Send + 'static> Shape for Columns<T> {
         Ok(writer)
     }
 
-    fn write(&self, writer: &mut ArrowWriter<File>, block: Vec<T>) -> io::Result<()> {
+    fn write(&self, writer: &mut Self::Making, block: Vec<T>) -> io::Result<()> {
         self.batches(block)?.iter().try_for_each(|batch| writer.write(batch)).map_err(unwritten)
     }
 
     /// With what is kept of the row group that is not full, as far as that can be told.
-    fn bytes(&self, writer: &ArrowWriter<File>) -> u64 {
+    fn bytes(&self, writer: &Self::Making) -> u64 {
         (writer.bytes_written() + writer.in_progress_size()) as u64
     }
 
     /// Writes the last row group and the footer.
-    fn finish(&self, writer: ArrowWriter<File>) -> io::Result<File> {
+    fn finish(&self, writer: Self::Making) -> io::Result<Box<dyn Stored>> {
         writer.into_inner().map_err(unwritten)
     }
 }
