@@ -41,6 +41,12 @@ fn a_job_that_stops_or_fails_anywhere_loses_nothing() {
 }
 
 #[test]
+fn offsets_are_never_ahead_of_files_that_have_their_names() {
+    let (_kafka, topics) = topics();
+    kafka::files::offsets_are_never_ahead_of_files_that_have_their_names(&topics);
+}
+
+#[test]
 fn what_expands_beyond_a_full_sink_is_held_back_or_fails() {
     let (_kafka, topics) = topics();
     kafka::what_expands_beyond_a_full_sink_is_held_back_or_fails(&topics);

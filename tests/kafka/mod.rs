@@ -1,6 +1,7 @@
 //! Jobs from Kafka to Kafka, the same for the mock broker and for a real one.
 #![allow(clippy::unwrap_used)]
 
+pub mod files;
 pub mod process;
 pub mod standstill;
 
