@@ -6,9 +6,15 @@
 //! which cargo has not built here.
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use slotflow::io::kafka::MockKafka;
+use slotflow::runtime::IoCores;
 
 /// A run takes seconds; this only keeps one that hangs from doing so for ever.
 const HANGS_S: &str = "300";
@@ -81,6 +87,52 @@ fn every_example_runs() {
         let here = runs.iter().filter(|_| !needs_more(&source));
         here.for_each(|arguments| run(name, arguments));
     }
+}
+
+/// The topics of `scale_out`, each of one partition.
+fn payments() -> MockKafka {
+    let kafka = MockKafka::start(&IoCores::default()).unwrap();
+    let topics = ["payments", "payments-by-user", "payments-seen"];
+    topics.iter().for_each(|topic| kafka.create_topic(topic, 1).unwrap());
+    kafka
+}
+
+/// Runs `scale_out` until it has seen these payments, and ends it by a signal; what it says then.
+fn scale_out_until(kafka: &MockKafka, payments: Range<u32>, signal: &str) -> Vec<String> {
+    let mut command = Command::new("timeout");
+    command.arg("--foreground").arg(HANGS_S).arg(built("scale_out")).args(["--brokers", kafka.bootstrap()]);
+    let mut example = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(example.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(said.next().unwrap(), "reads payments until Ctrl-C; start another one");
+    kafka.fill("payments", payments.clone().map(|n| (0, format!("user{n} {n} {n}")))).unwrap();
+    let is_seen = |n: u32| kafka.read("payments-seen").unwrap()[0].iter().any(|it| it.payload == line(n));
+    while !payments.clone().last().is_none_or(is_seen) {
+        assert_eq!(example.try_wait().unwrap(), None, "it reads until it is ended");
+    }
+    assert!(Command::new("kill").args([signal, &example.id().to_string()]).status().unwrap().success());
+    let said = said.collect();
+    assert_eq!(example.wait().unwrap().code(), Some(0), "{said:?}");
+    said
+}
+
+/// What becomes of a payment.
+fn line(n: u32) -> Vec<u8> {
+    format!("USER{n} {n} {n}").into_bytes()
+}
+
+#[test]
+fn scale_out_drains_at_ctrl_c_and_at_sigterm_and_exits_with_0() {
+    let kafka = payments();
+    for (payments, signal) in [(0..500, "-INT"), (500..900, "-TERM")] {
+        let said = scale_out_until(&kafka, payments, signal);
+        for (stage, said) in ["one", "two"].iter().zip(&said) {
+            assert!(said.starts_with(&format!("job \"stage {stage}\" drained after ")), "{said}");
+        }
+        assert_eq!(said.len(), 2);
+    }
+    let seen = kafka.read("payments-seen").unwrap().concat();
+    let seen: BTreeSet<Vec<u8>> = seen.into_iter().map(|it| it.payload.to_vec()).collect();
+    assert_eq!(seen, (0..900).map(line).collect());
 }
 
 #[test]

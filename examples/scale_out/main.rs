@@ -5,8 +5,8 @@
 //! Stage one reads lines `user amount time`, and writes each by its user into a topic of its own; stage two reads
 //! that, so one process has all records of a user, and writes what it makes of them. Both are members of a group, which
 //! spreads partitions over all who run: with `--brokers HOST:PORT` start it twice, end one as you like, start it again.
-//! Event time crosses the topic in a header. Without arguments two of them run on a broker inside the process, and the
-//! result is checked. See docs/scale-out.md.
+//! Ctrl-C and SIGTERM drain it. Event time crosses the topic in a header. Without arguments two of them run on a broker
+//! inside the process, and the result is checked. See docs/scale-out.md.
 
 // An example prints its result.
 #![allow(clippy::print_stdout)]
@@ -14,6 +14,7 @@
 mod stages;
 
 use std::collections::BTreeSet;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use slotflow::io::kafka::MockKafka;
@@ -25,6 +26,12 @@ use stages::{Instance, payment};
 /// Where the stages read and write.
 const TOPICS: [&str; 3] = ["payments", "payments-by-user", "payments-seen"];
 
+/// How long a drain may take: an orchestrator waits for 30 s between SIGTERM and SIGKILL.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How soon it is seen that a stage has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 const PARTITIONS: u32 = 4;
 const PAYMENTS: u32 = 5_000;
 
@@ -32,13 +39,24 @@ const PAYMENTS: u32 = 5_000;
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
     match (words.next().as_deref(), words.next()) {
-        (Some("--brokers"), Some(brokers)) => {
-            let instance = Instance::start(&brokers, TOPICS)?;
-            println!("reads {} until it is ended; start another one", TOPICS[0]);
-            instance.stages.into_iter().try_for_each(|stage| stage.wait().map(drop))
-        }
+        (Some("--brokers"), Some(brokers)) => on_brokers(&brokers),
         _ => demo(),
     }
+}
+
+/// Runs until somebody ends it, or one of its stages fails.
+fn on_brokers(brokers: &str) -> Result<()> {
+    let (pressed, ctrl_c) = channel();
+    ctrlc::set_handler(move || pressed.send(()).unwrap_or_default()).map_err(Error::user)?;
+    let instance = Instance::start(brokers, TOPICS)?;
+    println!("reads {} until Ctrl-C; start another one", TOPICS[0]);
+    while !instance.stages.iter().any(Job::has_ended) {
+        if ctrl_c.recv_timeout(LOOK_EVERY).is_ok() {
+            break;
+        }
+    }
+    instance.drain(DRAIN_DEADLINE)?.iter().for_each(|report| println!("{report}"));
+    Ok(())
 }
 
 /// Two instances on a broker inside the process; one is drained half-way.
@@ -51,11 +69,11 @@ fn demo() -> Result<()> {
         [Instance::start(kafka.bootstrap(), TOPICS)?, Instance::start(kafka.bootstrap(), TOPICS)?];
     fill(0..PAYMENTS / 2)?;
     wait_for(&kafka, PAYMENTS / 2)?;
-    other.drain(Duration::from_secs(20))?;
+    other.drain(DRAIN_DEADLINE)?;
     fill(PAYMENTS / 2..PAYMENTS)?;
     wait_for(&kafka, PAYMENTS)?;
     println!("all {PAYMENTS} payments were seen, by two instances and then by one");
-    one.drain(Duration::from_secs(20))
+    one.drain(DRAIN_DEADLINE).map(drop)
 }
 
 /// Until all payments up to this one are there; some may be there twice.

@@ -22,8 +22,8 @@ impl Instance {
     }
 
     /// Ends both when all that they have read is written.
-    pub fn drain(self, deadline: Duration) -> Result<()> {
-        self.stages.into_iter().try_for_each(|stage| stage.drain(deadline).map(drop))
+    pub fn drain(self, deadline: Duration) -> Result<Vec<JobReport>> {
+        self.stages.into_iter().map(|stage| stage.drain(deadline)).collect()
     }
 }
 
