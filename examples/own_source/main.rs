@@ -2,13 +2,14 @@
 //!
 //! run: 100
 //!
-//! `udp.rs` has what is read as it comes and lent for a step, `journal.rs` what is divided into splits and read on
-//! where it was committed.
+//! `table.rs` is the shortest with splits that are read on where was committed; `journal.rs` is one of files, which
+//! lends its records and says what is to be mended; `udp.rs` has what is read as it comes, an operator and a sink.
 
 // An example prints its result.
 #![allow(clippy::print_stdout)]
 
 mod journal;
+mod table;
 mod udp;
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
@@ -16,6 +17,7 @@ type Checked = Result<(), Box<dyn std::error::Error>>;
 fn main() -> Checked {
     let lines: usize = std::env::args().nth(1).map_or(Ok(100), |lines| lines.parse())?;
     udp::run(lines)?;
+    table::run(lines)?;
     journal::run(lines)
 }
 

@@ -161,6 +161,21 @@ pub trait SourceReader: Send + 'static {
 }
 
 /// Makes offsets durable. Runs on the job's own thread, never on a slot, so it may wait.
+///
+/// A closure is one:
+///
+/// ```
+/// use slotflow_runtime::{Committer, Offsets};
+///
+/// let (stored, store) = std::sync::mpsc::channel();
+/// let mut committer: Box<dyn Committer> = Box::new(move |offsets: &Offsets| {
+///     drop(stored.send(offsets.clone()));
+///     Ok(())
+/// });
+/// committer.commit(&vec![(0, 17)])?;
+/// assert_eq!(store.recv(), Ok(vec![(0, 17)]));
+/// # Ok::<(), slotflow_runtime::Error>(())
+/// ```
 pub trait Committer: Send {
     /// Stores where to read on after a restart. A store that is away for a while is no failure: the
     /// next offsets replace these, and [`finish`](Committer::finish) has the last word.
@@ -170,5 +185,14 @@ pub trait Committer: Send {
     /// default nothing is left to store.
     fn finish(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+impl<C> Committer for C
+where
+    C: FnMut(&Offsets) -> Result<()> + Send,
+{
+    fn commit(&mut self, offsets: &Offsets) -> Result<()> {
+        self(offsets)
     }
 }

@@ -151,8 +151,6 @@ struct NumbersReader {
     committed: Arc<AtomicI64>,
 }
 
-struct Commits(Arc<AtomicI64>);
-
 impl Source for Numbers {
     type Reader = NumbersReader;
     fn describe(&self) -> String {
@@ -193,14 +191,11 @@ impl SourceReader for NumbersReader {
         vec![(0, self.next)]
     }
     fn committer(&mut self) -> Option<Box<dyn Committer>> {
-        Some(Box::new(Commits(self.committed.clone())))
-    }
-}
-
-impl Committer for Commits {
-    fn commit(&mut self, offsets: &Offsets) -> Result<()> {
-        offsets.iter().for_each(|(_, offset)| self.0.store(*offset, Relaxed));
-        Ok(())
+        let committed = self.committed.clone();
+        Some(Box::new(move |offsets: &Offsets| {
+            offsets.iter().for_each(|(_, offset)| committed.store(*offset, Relaxed));
+            Ok(())
+        }))
     }
 }
 
