@@ -1,8 +1,8 @@
 //! Files: lines or length-delimited frames, read ahead and written behind by threads of the I/O cores.
 //!
 //! Reading order: [`source`](FileSource), `pattern`, `splits`, `identity`, `turns`, `reading`, `input`,
-//! `uring`, `positions`; [`sink`](FileSink), `destination`, `rolling`, `store`; `lock` and `alike` are of both. `parquet` is
-//! another format of files, behind the feature of that name.
+//! `uring`, `positions`; [`sink`](FileSink), `destination`, `rolling`, `store`; `lock` and `alike` are of both.
+//! `parquet` is another format of files, behind the feature of that name.
 
 mod alike;
 mod destination;
