@@ -117,8 +117,7 @@ fn refused_late() {
     assert!(numbers(&probe, DriverChoice::Auto).into_iter().eq(1..=1_000));
     let warnings = warnings.of_the_driver();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(
-        warnings[0].starts_with("the thread driver serves instead: glommio cannot start: "),
-        "{warnings:?}"
-    );
+    let what = "the thread driver serves instead: glommio cannot start: ";
+    let remedy = "; set slots.driver = \"thread\", or raise the limit that the reason names";
+    assert!(warnings[0].starts_with(what) && warnings[0].ends_with(remedy), "{warnings:?}");
 }

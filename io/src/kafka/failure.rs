@@ -186,6 +186,14 @@ pub(super) fn not_delivered(topic: &str, partition: Option<SplitId>, code: RDKaf
     Error::world(format!("a record for topic \"{topic}\"{partition} was not delivered: {code}"), remedy)
 }
 
+pub(super) fn too_many_topics(most: usize) -> Error {
+    Error::user(format!("records name more than {most} topics; write fewer topics with one sink"))
+}
+
+pub(super) fn no_mock(reason: impl fmt::Display) -> Error {
+    Error::world(format!("the mock broker does not start: {reason}"), "try again")
+}
+
 #[cfg(test)]
 mod tests {
     use slotflow_runtime::{Owned, Sink, Source};
@@ -222,6 +230,8 @@ mod tests {
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::TopicAuthorizationFailed),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::InvalidMessage),
             not_delivered("WORDS", Some(3), RDKafkaErrorCode::Inconsistent),
+            too_many_topics(1024),
+            no_mock("Too many open files"),
         ];
         let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
         assert_eq!(texts, include_str!("golden/failures.txt"));

@@ -1,5 +1,6 @@
 //! Settings of librdkafka that sources and sinks share, from code, a TOML file and the environment.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
@@ -67,14 +68,7 @@ impl KafkaSettings {
     /// # Errors
     /// A reference that leads nowhere; a value that is not UTF-8.
     pub fn with_environment(self, prefix: &str) -> Result<KafkaSettings> {
-        let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let ours = all.filter(|(name, _)| name.starts_with(prefix));
-        let mut variables = Vec::new();
-        for (name, value) in ours {
-            let value = value.into_string().map_err(|_| Problem::new(&name, "is not UTF-8", "correct it"))?;
-            variables.push((name, value));
-        }
-        self.with_variables(prefix, variables)
+        self.with_variables(prefix, texts(prefix, std::env::vars_os())?)
     }
 
     /// As [`with_environment`](Self::with_environment), from any pairs of name and value.
@@ -110,6 +104,20 @@ impl fmt::Debug for KafkaSettings {
         f.write_str("KafkaSettings ")?;
         f.debug_set().entries(names).finish()
     }
+}
+
+/// The variables whose names begin so, as text.
+fn texts(
+    prefix: &str,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>> {
+    let all = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = all.filter(|(name, _)| name.starts_with(prefix));
+    let text = |(name, value): (String, OsString)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(Problem::new(name, "is not UTF-8", "correct it").into()),
+    };
+    ours.map(text).collect()
 }
 
 /// The parser's own text of an error quotes the line, which may hold a password.
@@ -169,6 +177,8 @@ fn resolved(value: String, name: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn refused(toml: &str) -> String {
@@ -201,6 +211,17 @@ mod tests {
         let settings = KafkaSettings::from_toml("sasl.password = 'one'").unwrap();
         let settings = settings.with_variables("K_", variables).unwrap().set("sasl.password", "three");
         assert_eq!(pairs(&settings), ["one", "two", "three"].map(|value| ("sasl.password", value)));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_named_without_its_value_and_those_of_others_are_passed_over() {
+        let no_text = || OsString::from_vec(b"canary\xff".to_vec());
+        let variables =
+            [(no_text(), "x".into()), ("OTHER".into(), no_text()), ("K_ACKS".into(), "all".into())];
+        assert_eq!(texts("K_", variables.clone().into_iter()).unwrap(), [("K_ACKS".into(), "all".into())]);
+        let ours = ("K_SASL_PASSWORD".into(), no_text());
+        let error = texts("K_", variables.into_iter().chain([ours])).unwrap_err().to_string();
+        assert_eq!(error, "K_SASL_PASSWORD: is not UTF-8; correct it");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use slotflow_runtime::{Error, IoCores, Result};
 
+use super::failure::no_mock;
 use super::topics::{fill_topic, read_topic};
 use super::{KafkaSink, KafkaSource, OwnedMessage};
 
@@ -47,8 +48,7 @@ impl MockKafka {
         let (tell, told) = channel();
         io.spawn("slotflow-mock", move || serve(&tell, &inbox))?;
         let bootstrap = told.recv().map_err(|_| Error::bug("the mock broker's thread ended"))?;
-        let refused = |reason| Error::world(format!("the mock broker does not start: {reason}"), "try again");
-        Ok(MockKafka { bootstrap: bootstrap.map_err(refused)?, io: io.clone(), orders })
+        Ok(MockKafka { bootstrap: bootstrap.map_err(no_mock)?, io: io.clone(), orders })
     }
 
     /// Where it listens: what `bootstrap.servers` takes.

@@ -15,6 +15,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::Producer as _;
 use slotflow_runtime::{Error, Result};
 
+use super::failure::too_many_topics;
 use super::header::Header;
 use super::lookup::code_of;
 use super::record::IntoKafka;
@@ -61,9 +62,7 @@ impl Topics {
     #[cold]
     fn add(&mut self, name: &str) -> Result<usize> {
         if self.topics.len() == MOST_TOPICS {
-            return Err(Error::user(format!(
-                "records name more than {MOST_TOPICS} topics; write fewer topics with one sink"
-            )));
+            return Err(too_many_topics(MOST_TOPICS));
         }
         let c_name = CString::new(name).map_err(|_| not_a_topic(name))?;
         // SAFETY: the client is alive, the name is a C string, and without a configuration there is the client's.

@@ -138,6 +138,15 @@ fn a_topic_that_cannot_be_one_is_told() {
 }
 
 #[test]
+fn more_topics_than_a_sink_may_have_are_told() {
+    let kafka = kafka("WORDS", 1, 0);
+    let mut writer = open(kafka.sink().topic("WORDS"));
+    let mut named = (1..2_000).map(|n| write(&mut writer, KafkaRecord::new("x").topic(format!("t{n}"))));
+    let error = named.find_map(|written| written.err()).unwrap();
+    assert_eq!(error.to_string(), "records name more than 1024 topics; write fewer topics with one sink");
+}
+
+#[test]
 fn a_record_for_a_topic_that_is_not_there_fails_the_job_and_names_it() {
     let kafka = kafka("WORDS", 1, 0);
     let sink = kafka.sink().topic("WORDS").setting("topic.metadata.propagation.max.ms", 50);
