@@ -198,8 +198,26 @@ pub(super) fn no_mock(reason: impl fmt::Display) -> Error {
 mod tests {
     use slotflow_runtime::{Owned, Sink, Source};
 
-    use super::super::{KafkaSink, KafkaSource, Start};
+    use super::super::{Acks, KafkaSink, KafkaSource, Preset, Start};
     use super::*;
+
+    /// What `explain` prints: the settings in force, those that are fixed, and the names of others.
+    #[test]
+    fn every_setting_that_is_ours_is_explained() {
+        let source = || KafkaSource::new("b:9092").topic("words").group("upper");
+        let sink = || KafkaSink::new("b:9092").topic("WORDS");
+        let sources = [
+            source(),
+            source().preset(Preset::Throughput),
+            source().spread_by_group().setting("sasl.password", "canary"),
+            KafkaSource::new("b:9092").topics_like("words-*").no_commit().prefetch_bytes(8 << 20),
+        ];
+        let sinks = [sink(), sink().preset(Preset::Throughput).acks(Acks::Leader).setting("linger.ms", 3)];
+        let sources = sources.iter().map(|source| source.settings());
+        let all = sources.chain(sinks.iter().map(Sink::<Owned<String>>::settings));
+        let all: Vec<String> = all.map(|lines| lines.join("\n") + "\n").collect();
+        assert_eq!(all.join("\n"), include_str!("golden/explain.txt"));
+    }
 
     /// Each message says what happened; the remedy stands behind the semicolon.
     #[test]

@@ -23,6 +23,7 @@ use super::lookup::{LEADERS_TIMEOUT, Lookup};
 use super::off_slot::OffSlot;
 use super::orders::Orders;
 use super::positions::Positions;
+use super::preset::Setting;
 use super::queue::{Queue, QueueWaker};
 use super::reader::{Arrivals, Change, KafkaReader};
 use super::source::{KafkaSource, NO_GROUP};
@@ -33,9 +34,9 @@ use super::watch::{Maker, Watch, batch};
 const INSTANCE: &str = "group.instance.id";
 
 impl KafkaSource {
-    /// The configuration of a consumer of `own` partitions.
-    fn config(&self, own: usize) -> Result<ClientConfig> {
-        let fixed = [
+    /// What its promises stand on.
+    pub(super) fn fixed(&self) -> [(&str, &str); 6] {
+        [
             ("group.id", self.group_name().unwrap_or(NO_GROUP)),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -45,13 +46,22 @@ impl KafkaSource {
             // between records that flow.
             ("enable.partition.eof", if self.membership == Membership::Stranger { "true" } else { "false" }),
             ("allow.auto.create.topics", "false"),
-        ];
+        ]
+    }
+
+    /// What it begins with, unless it is set otherwise.
+    pub(super) fn presets(&self) -> Vec<Setting> {
         let mut presets = self.settings.preset.of_source();
         if self.membership == Membership::Member && !self.settings.is_set("group.protocol") {
             presets.push(("partition.assignment.strategy", "cooperative-sticky"));
         }
         presets.extend(self.subscription.left_out().map(|names| ("topic.blacklist", names)));
-        let mut config = self.settings.config(&presets, &fixed)?;
+        presets
+    }
+
+    /// The configuration of a consumer of `own` partitions.
+    fn config(&self, own: usize) -> Result<ClientConfig> {
+        let mut config = self.settings.config(&self.presets(), &self.fixed())?;
         let share = self.prefetch.share(own, self.found.len()).settings();
         for (key, value) in share.into_iter().filter(|(key, _)| !self.settings.is_set(key)) {
             config.set(key, value.to_string());

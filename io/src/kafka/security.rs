@@ -134,7 +134,7 @@ mod tests {
                     let all =
                         [("security.protocol", protocol), ("sasl.mechanism", mechanism), (holder, CANARY)];
                     let settings = settings(&all);
-                    let mut told = settings.explain(&[("linger.ms", "1")]).concat();
+                    let mut told = settings.explain(&[("linger.ms", "1")], &[]).concat();
                     told += &problems_of(&settings).concat();
                     let more = [("enable.sasl.oauthbearer.unsecure.jwt", "true")];
                     match settings.config(&more, &[]) {

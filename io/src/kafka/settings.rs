@@ -90,11 +90,16 @@ impl Settings {
         self.raw.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value)
     }
 
-    /// The preset with the values in force, and the names of what else was set: those values may be secret.
-    pub fn explain(&self, presets: &[Setting]) -> Vec<String> {
+    /// The preset with the values in force, what is fixed, and the names of what else was set: those values may be
+    /// secret.
+    pub fn explain(&self, presets: &[Setting], fixed: &[(&str, &str)]) -> Vec<String> {
         let known =
             presets.iter().map(|(key, value)| format!("{key} = {}", self.value(key).unwrap_or(value)));
-        let mut lines = vec![format!("{}: {}", self.preset.name(), Vec::from_iter(known).join(", "))];
+        let fixed = fixed.iter().map(|(key, value)| format!("{key} = {value}"));
+        let mut lines = vec![
+            format!("{}: {}", self.preset.name(), Vec::from_iter(known).join(", ")),
+            format!("fixed: {}", Vec::from_iter(fixed).join(", ")),
+        ];
         let is_preset = |key: &str| presets.iter().any(|(known, _)| *known == key);
         let mut more: Vec<&str> =
             self.raw.iter().map(|(key, _)| &**key).filter(|key| !is_preset(key)).collect();
@@ -239,8 +244,8 @@ mod tests {
         settings.set("sasl.password", "canary");
         settings.set("sasl.password", "canary");
         assert_eq!(
-            settings.explain(&[("linger.ms", "1"), ("check.crcs", "true")]),
-            ["low latency: linger.ms = 7, check.crcs = true", "also set: sasl.password"]
+            settings.explain(&[("linger.ms", "1"), ("check.crcs", "true")], &[("acks", "all")]),
+            ["low latency: linger.ms = 7, check.crcs = true", "fixed: acks = all", "also set: sasl.password"]
         );
     }
 

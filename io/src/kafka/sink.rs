@@ -14,6 +14,7 @@ use super::failure::Purpose;
 use super::lookup::{Answer, LEADERS_TIMEOUT, Lookup, ask};
 use super::marks::Marks;
 use super::off_slot::OffSlot;
+use super::preset::Setting;
 use super::record::IntoKafka;
 use super::settings::Settings;
 use super::subscription::Subscription;
@@ -167,13 +168,16 @@ impl KafkaSink {
         if !problems.is_empty() {
             return Err(Error::plan(problems));
         }
+        self.settings.config(&self.settings.preset.of_sink(), &self.fixed())
+    }
+
+    /// What its promises stand on.
+    fn fixed(&self) -> [Setting; 3] {
         let (acks, idempotence) = match self.acks {
             Acks::All => ("all", "true"),
             Acks::Leader => ("1", "false"),
         };
-        let own =
-            [("acks", acks), ("enable.idempotence", idempotence), ("allow.auto.create.topics", "false")];
-        self.settings.config(&self.settings.preset.of_sink(), &own)
+        [("acks", acks), ("enable.idempotence", idempotence), ("allow.auto.create.topics", "false")]
     }
 
     fn deliveries(&self) -> Deliveries {
@@ -200,7 +204,7 @@ where
     }
 
     fn settings(&self) -> Vec<String> {
-        let mut lines = self.settings.explain(&self.settings.preset.of_sink());
+        let mut lines = self.settings.explain(&self.settings.preset.of_sink(), &self.fixed());
         lines.extend(self.letters.as_ref().map(|letters| format!("dead letters to {}", letters.describe())));
         lines
     }

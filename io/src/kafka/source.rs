@@ -310,7 +310,7 @@ impl Source for KafkaSource {
     }
 
     fn settings(&self) -> Vec<String> {
-        let mut lines = self.settings.explain(&self.settings.preset.of_source());
+        let mut lines = self.settings.explain(&self.presets(), &self.fixed());
         lines.push(self.prefetch.to_string());
         lines
     }

@@ -197,5 +197,6 @@ fn the_settings_in_force_are_explained() {
     let lines = source.prefetch_bytes(8 << 20).settings();
     assert!(lines[0].starts_with("throughput: fetch.wait.max.ms = 100, "), "{lines:?}");
     assert!(lines[0].contains("check.crcs = false, isolation.level = read_committed"), "{lines:?}");
-    assert_eq!(lines[1], "prefetch: 8192 KiB over all partitions");
+    assert!(lines[1].contains("auto.offset.reset = error, "), "{lines:?}");
+    assert_eq!(lines[2], "prefetch: 8192 KiB over all partitions");
 }

@@ -165,7 +165,7 @@ fn the_settings_in_force_are_explained() {
         KafkaSink::new("b:9092").topic("WORDS").setting("linger.ms", 3).setting("sasl.password", "canary");
     let lines = Sink::<Owned<String>>::settings(&sink);
     assert!(lines[0].starts_with("low latency: linger.ms = 3, compression.type = none, "), "{lines:?}");
-    assert_eq!(lines[1], "also set: sasl.password");
+    assert_eq!(lines[2], "also set: sasl.password");
     let throughput = KafkaSink::new("b:9092").topic("WORDS").preset(Preset::Throughput);
     let lines = Sink::<Owned<String>>::settings(&throughput);
     assert!(lines[0].starts_with("throughput: linger.ms = 20, compression.type = lz4, "), "{lines:?}");
