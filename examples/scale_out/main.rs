@@ -47,7 +47,9 @@ fn main() -> Result<()> {
 /// Runs until somebody ends it, or one of its stages fails.
 fn on_brokers(brokers: &str) -> Result<()> {
     let (pressed, ctrl_c) = channel();
-    ctrlc::set_handler(move || pressed.send(()).unwrap_or_default()).map_err(Error::user)?;
+    // Who presses again, while nobody listens any more, does not want to wait.
+    let end = move || pressed.send(()).unwrap_or_else(|_| std::process::exit(130));
+    ctrlc::set_handler(end).map_err(Error::user)?;
     let instance = Instance::start(brokers, TOPICS)?;
     println!("reads {} until Ctrl-C; start another one", TOPICS[0]);
     while !instance.stages.iter().any(Job::has_ended) {
@@ -55,6 +57,7 @@ fn on_brokers(brokers: &str) -> Result<()> {
             break;
         }
     }
+    drop(ctrl_c);
     instance.drain(DRAIN_DEADLINE)?.iter().for_each(|report| println!("{report}"));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The two stages.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slotflow::io::kafka::{KafkaRecord, KafkaSink, KafkaSource, Keyed, Message};
 use slotflow::prelude::*;
@@ -21,9 +21,12 @@ impl Instance {
         Ok(Instance { stages: [by_user(brokers, topics)?, seen(brokers, topics)?] })
     }
 
-    /// Ends both when all that they have read is written.
+    /// Ends both when all that they have read is written, or when the time is over.
     pub fn drain(self, deadline: Duration) -> Result<Vec<JobReport>> {
-        self.stages.into_iter().map(|stage| stage.drain(deadline)).collect()
+        let began = Instant::now();
+        // Both, also where the first has failed.
+        let drained = self.stages.map(|stage| stage.drain(deadline.saturating_sub(began.elapsed())));
+        drained.into_iter().collect()
     }
 }
 

@@ -35,6 +35,10 @@ fn a_view_shows_rate_chains_rings_and_slots() {
     {
         assert_eq!(text.matches(part).count(), 3, "{part:?} in\n{text}");
     }
+    let whole = job.metrics().to_string();
+    for part in ["/s  busy ", " %  backpressured ", " % full, the fullest "] {
+        assert!(whole.contains(part), "{part:?} in\n{whole}");
+    }
     assert_eq!(text.matches("\x1b[6A").count(), 2, "each drawing covers the one before:\n{text}");
     let drawn = text.lines().filter_map(|line| line.split("\x1b[2K").nth(1));
     assert_eq!(drawn.map(|line| line.chars().count()).max(), Some(60), "it is cut to the terminal:\n{text}");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use slotflow_runtime::{Error, Guarantee, Result};
 
+use super::file_system::{Disk, FileSystem};
 use super::rolling::Target;
-use super::store::{Disk, Store};
 
 /// A file is finished when it has this size unless it is said otherwise (a guess: large enough to be worth a file).
 const ROLL_BYTES: u64 = 128 << 20;
@@ -26,7 +26,7 @@ pub(super) struct Destination {
     pub roll_bytes: u64,
     pub roll_after: Duration,
     pub fsync: bool,
-    pub store: Arc<dyn Store>,
+    pub disk: Arc<dyn FileSystem>,
 }
 
 impl Destination {
@@ -39,7 +39,7 @@ impl Destination {
             roll_bytes: ROLL_BYTES,
             roll_after: ROLL_AFTER,
             fsync: true,
-            store: Arc::new(Disk),
+            disk: Arc::new(Disk),
         }
     }
 
@@ -51,7 +51,7 @@ impl Destination {
             roll_bytes: self.roll_bytes,
             roll_after: self.roll_after,
             fsync: self.fsync,
-            store: self.store.clone(),
+            disk: self.disk.clone(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod alike;
 mod destination;
 mod failure;
+mod file_system;
 mod identity;
 mod input;
 mod lock;
@@ -19,7 +20,6 @@ mod rolling;
 mod sink;
 mod source;
 mod splits;
-mod store;
 #[cfg(test)]
 mod tests;
 mod turns;

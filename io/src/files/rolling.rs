@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use slotflow_runtime::{Error, Result};
 
 use super::destination::refused;
+use super::file_system::{FileSystem, Stored};
 use super::lock::{LEAVE_TIMEOUT, lock};
-use super::store::{Store, Stored};
 use crate::frames::{Order, Progress};
 
 /// Where files go, and when one is finished.
@@ -29,7 +29,7 @@ pub(super) struct Target {
     pub roll_bytes: u64,
     pub roll_after: Duration,
     pub fsync: bool,
-    pub store: Arc<dyn Store>,
+    pub disk: Arc<dyn FileSystem>,
 }
 
 impl Target {
@@ -243,7 +243,7 @@ impl<S: Shape> Rolling<S> {
     fn begin(&self, first: S::Block) -> io::Result<Open<S::Making>> {
         // A year is for ever, and can be added to a clock.
         let after = self.target.roll_after.min(Duration::from_secs(365 * 24 * 3600));
-        let making = self.shape.begin(self.target.store.create(&self.target.hidden())?, first)?;
+        let making = self.shape.begin(self.target.disk.create(&self.target.hidden())?, first)?;
         Ok(Open { making, due: Instant::now() + after })
     }
 
@@ -256,9 +256,9 @@ impl<S: Shape> Rolling<S> {
             self.lock.0.sync_data()?;
             file.sync()?;
         }
-        self.target.store.rename(&self.target.hidden(), &name)?;
+        self.target.disk.rename(&self.target.hidden(), &name)?;
         if self.target.fsync {
-            self.target.store.sync_folder(&name)?;
+            self.target.disk.sync_folder(&name)?;
         }
         self.next += 1;
         Ok(())
@@ -281,7 +281,7 @@ impl<S: Shape> Rolling<S> {
 mod tests {
     use slotflow_runtime::testing::subtask;
 
-    use super::super::store::Disk;
+    use super::super::file_system::Disk;
     use super::*;
     use crate::frames::{FrameWriter, Framing};
 
@@ -298,8 +298,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("slotflow-{}-{test}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (stem, suffix, roll_after) = ("f-0".into(), ".txt".into(), Duration::from_secs(3_600));
-        let (folder, roll_bytes, fsync, store) = (Folder(folder), 4, true, Arc::new(Disk));
-        let target = Target { folder: folder.0.clone(), stem, suffix, roll_bytes, roll_after, fsync, store };
+        let (folder, roll_bytes, fsync, disk) = (Folder(folder), 4, true, Arc::new(Disk));
+        let target = Target { folder: folder.0.clone(), stem, suffix, roll_bytes, roll_after, fsync, disk };
         let (_, orders, progress) = FrameWriter::new(Framing::lines(), &subtask());
         (folder, Rolling::new(target, AsIs, orders, progress.clone()).unwrap(), progress)
     }

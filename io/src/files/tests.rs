@@ -14,7 +14,7 @@ use slotflow_runtime::{
 };
 
 use super::FileSink;
-use super::store::{Store, Stored};
+use super::file_system::{FileSystem, Stored};
 
 /// How many lines there are.
 const LINES: i64 = 60;
@@ -81,7 +81,7 @@ impl Faulty {
     }
 }
 
-impl Store for Faulty {
+impl FileSystem for Faulty {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
         self.ask(if let Fault::Create(times) = self.fault { Some(times) } else { None }, libc::EACCES)?;
         let (file, durable) = (File::create(path)?, Arc::new(AtomicU64::new(0)));
@@ -207,7 +207,7 @@ fn line(number: i64) -> String {
 fn run(folder: &Path, committed: &Arc<AtomicI64>, store: Arc<Faulty>) -> Option<String> {
     let config = Config::from_toml("job = { parallelism = 1, commit_interval_ms = 1 }").unwrap();
     let mut sink = FileSink::lines(folder, "f").roll_bytes(FILE_BYTES).roll_after(FILE_AGE);
-    sink.to.store = store;
+    sink.to.disk = store;
     let env = Environment::with(config);
     env.source(Numbers(committed.clone())).sink(sink).name("out");
     env.run("numbers").err().map(|error| error.to_string())
@@ -229,12 +229,13 @@ fn missing(folder: &Path, expected: i64) -> Vec<i64> {
     (0..expected).filter(|number| !named.contains(&line(*number))).collect()
 }
 
-/// What the job says where this fails.
-fn why(fault: Fault) -> &'static str {
+/// What the job says where this fails, and what to do about it.
+fn why(fault: Fault) -> (&'static str, &'static str) {
+    let mend = "mend its file system, and let this process write the folder";
     match fault {
-        Fault::Create(_) => "Permission denied",
-        Fault::NoSpace(_) => "No space left on device",
-        _ => "Input/output error",
+        Fault::Create(_) => ("Permission denied", mend),
+        Fault::NoSpace(_) => ("No space left on device", "make room on its file system"),
+        _ => ("Input/output error", mend),
     }
 }
 
@@ -250,9 +251,10 @@ fn what_is_committed_outlives_a_disk_that_fails_and_the_next_start_loses_nothing
         fs::create_dir_all(&folder).unwrap();
         let (committed, store) = (Arc::default(), Faulty::new(fault));
         let error = run(&folder, &committed, store.clone()).expect("the disk failed");
-        let text =
-            format!("operator \"out\", subtask 0: {hidden} cannot be written: {} (os error ", why(fault));
-        assert!(error.starts_with(&text), "{fault:?}: {error}");
+        let (what, remedy) = why(fault);
+        let what = format!("operator \"out\", subtask 0: {hidden} cannot be written: {what} (os error ");
+        let remedy = format!("; {remedy}; what has no name yet is written again at the next start");
+        assert!(error.starts_with(&what) && error.ends_with(&remedy), "{fault:?}: {error}");
         crash(&store);
         let there = committed.load(Relaxed);
         assert_eq!(missing(&folder, there), [0; 0], "{fault:?}: {there} were committed");

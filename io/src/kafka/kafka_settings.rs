@@ -237,14 +237,22 @@ mod tests {
             refused("sasl.password = \"${env:NO_SUCH_VARIABLE}\""),
             "sasl.password: refers to the variable NO_SUCH_VARIABLE, which is not set, or not UTF-8; set it"
         );
-        assert!(refused("a = \"${file:/no/such}\"").contains("a: refers to the file /no/such, which cannot"));
+        let no_file = "No such file or directory (os error 2); check path and rights";
+        assert_eq!(
+            refused("a = \"${file:/no/such}\""),
+            format!("a: refers to the file /no/such, which cannot be read: {no_file}")
+        );
+        let error = KafkaSettings::from_file("/no/such").unwrap_err().to_string();
+        assert_eq!(error, format!("/no/such: cannot be read: {no_file}"));
     }
 
     #[test]
     fn what_is_wrong_is_told_without_the_value() {
         let text = refused("linger.ms = 1\nsasl.password = \"canary\n");
         assert!(
-            text.starts_with("Kafka's settings: is no TOML in line 2: ") && !text.contains("canary"),
+            text.starts_with("Kafka's settings: is no TOML in line 2: ")
+                && text.ends_with("; correct that line")
+                && !text.contains("canary"),
             "{text}"
         );
         assert_eq!(

@@ -10,8 +10,8 @@ use ::parquet::file::properties::WriterProperties;
 use arrow_array::RecordBatch;
 use slotflow_runtime::Error;
 
+use super::super::file_system::Stored;
 use super::super::rolling::Shape;
-use super::super::store::Stored;
 
 /// What makes batches of records.
 pub(super) type ToBatches<T> = Arc<dyn Fn(Vec<T>) -> io::Result<Vec<RecordBatch>> + Send + Sync>;

@@ -1,4 +1,5 @@
-//! What a sink of files asks of the file system: behind a trait, so that tests can hand in one that fails.
+//! What a sink asks of the file system for the files that it writes: behind a trait, so that tests can hand in one that
+//! fails. What it keeps beside them, its lock and what is left of an earlier start, is the machine's own in any case.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
@@ -8,7 +9,7 @@ use std::path::Path;
 use super::positions::sync_folder;
 
 /// Where finished files and the one in the making are.
-pub(super) trait Store: Debug + Send + Sync + 'static {
+pub(super) trait FileSystem: Debug + Send + Sync + 'static {
     /// A file that is empty, whatever there was.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Stored>>;
 
@@ -27,7 +28,7 @@ pub(super) trait Stored: Write + Send {
 #[derive(Debug)]
 pub(super) struct Disk;
 
-impl Store for Disk {
+impl FileSystem for Disk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
         Ok(Box::new(File::create(path)?))
     }
