@@ -251,6 +251,11 @@ fn with_late(how: &str) -> (Sums, Vec<Reading>) {
             );
         }
         "join" => sinks!(two().join_split(product), either),
+        "triggered reduce" => {
+            let windows = one().trigger(EventTimeTrigger);
+            let (main, side) = windows.reduce_split(|a, b| (a.0, a.1, a.2 + b.2));
+            sinks!((main.map(|it| (it.key, it.start, it.value.2)), side), |it| it);
+        }
         "triggered process" => {
             let windows = one().trigger(EventTimeTrigger);
             sinks!(windows.process_split(move |it| (it.key, it.start, sum(&it.value))), |it| it);
@@ -282,6 +287,7 @@ fn late_records_go_aside_and_windows_have_all_others_whatever_they_come_to() {
         "reduce",
         "process",
         "co_group",
+        "triggered reduce",
         "triggered process",
         "triggered co_group",
         "join",

@@ -3,11 +3,14 @@
 use std::marker::PhantomData;
 
 use slotflow_runtime::pipe::Pipe;
-use slotflow_runtime::{Cloned, Owned};
+use slotflow_runtime::{Build, Cloned, Owned, Routed};
 
 use super::super::co_group::{Pairs, Sides};
 use super::super::split::{Beside, OUTPUTS};
-use super::{All, Aside, Keep, Listing, Trigger, TriggeredStream, WindowAssigner, WindowFiring, Windows};
+use super::{
+    All, Aside, Contents, Fired, Joining, Keep, Listing, Trigger, TriggeredPlan, TriggeredStream,
+    WindowAssigner, WindowFiring, Windows,
+};
 use crate::keyed::KeySelector;
 use crate::{Either, Map, Split};
 
@@ -19,6 +22,34 @@ where
     W: Windows<P::Time> + WindowAssigner<T, G>,
     G: Trigger<T>,
 {
+    /// As [`reduce`](TriggeredStream::reduce), with the late records as a second stream; see
+    /// [`aggregate_split`](TriggeredStream::aggregate_split).
+    ///
+    /// ```
+    /// # use slotflow::prelude::*;
+    /// # use std::time::Duration;
+    /// # let env = Environment::with(Config::default());
+    /// # let timed = env.source(from_iterator([1, 5, 12])).with_timestamps(|it| *it, Watermarks::monotonous());
+    /// let windows = timed.key_by(|_| 'k').window(Tumbling::of(Duration::from_millis(10)));
+    /// let (sums, late) = windows.early(Duration::from_secs(60)).reduce_split(|a, b| a + b);
+    /// # let (seen, rest) = (Collected::new(), Collected::new());
+    /// # sums.map(|window| window.value).sink(seen.sink());
+    /// # late.sink(rest.sink());
+    /// # env.run("sums")?;
+    /// # assert_eq!((seen.take(), rest.take()), (vec![6, 12], vec![]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn reduce_split<F>(self, join: F) -> Split<'env, Fired<T, S, E::Contents>, T, P::Time>
+    where
+        F: Fn(T, T) -> T + Clone + Send + 'static,
+        E: Keep<T, Joining<F>, Contents: Contents<T, Out: Send>>,
+        S: KeySelector<T, Stored: Send>,
+        TriggeredPlan<W, S, G, E::Contents, Aside>:
+            Build<Owned<T>, Out = Owned<Routed<Fired<T, S, E::Contents>, T>>>,
+    {
+        self.aggregate_split(Joining::new(join))
+    }
+
     /// As [`process`](TriggeredStream::process), with the late records as a second stream; see
     /// [`aggregate_split`](TriggeredStream::aggregate_split).
     ///
