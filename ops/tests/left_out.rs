@@ -49,6 +49,17 @@ fn late_records_are_in_the_metrics_by_operator_and_reason() {
     assert!(!since.to_string().contains("left out"));
 }
 
+#[test]
+fn records_that_fill_no_count_window_are_in_the_metrics_at_the_end() {
+    let env = Environment::with(Config::default());
+    let fours = env.source(generate(10, |n| n)).key_by(|n| n % 3).count_window(4).reduce(|a, b| a + b);
+    fours.name("fours").sink(callback(|_| ()));
+    let twos = env.source(generate(7, |n| n)).count_window_all(3).every(2).reduce(|a, b| a + b);
+    twos.name("twos").sink(callback(|_| ()));
+    let metrics = ended(env);
+    assert_eq!(["fours", "twos"].map(|name| dropped(&metrics, name, "unfull")), [3 + 3, 1]);
+}
+
 /// Pairs of numbers with themselves, which are counted, within a budget.
 fn with_budget(budget_bytes: usize) -> Result<Job> {
     let mut env = Environment::with(Config::default());

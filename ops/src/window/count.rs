@@ -2,11 +2,13 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Hint, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
+    Build, Context, Error, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    SubtaskContext, Timestamp,
 };
 
 use super::merge::Joining;
 use super::refuse;
+use super::unfull::Unfull;
 use crate::keyed::{Assigner, KeySelector, KeyedStream, Table};
 use crate::{Aggregate, Stream};
 
@@ -17,11 +19,13 @@ where
     S: KeySelector<T>,
 {
     /// Groups the records of each key by so many in a row: Flink's `countWindow`. Needs no event time. A window that
-    /// is not full when the input ends is not emitted. A size of 0 is an error of the start.
+    /// is not full when the input ends is not emitted: its records are counted as `unfull` in the job's metrics, with a
+    /// warning. A size of 0 is an error of the start.
     ///
     /// A key that has had records is kept for good, as its window may still be filled: keys are in the job's metrics
     /// (`state_keys`) and within `state.budget_bytes`. Where they come and go, say how long a window may wait for its
-    /// records: it then gives what it has, and its key is forgotten.
+    /// records: it then gives what it has, and its key is forgotten. What such windows have when the input ends is
+    /// emitted, too, as the 5 here:
     ///
     /// ```
     /// # use slotflow::prelude::*;
@@ -126,7 +130,13 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let CountPlan { selector, assigner, size, aggregate } = self;
-        Ok(CountWindows { selector, table: Table::new(subtask, assigner), size, aggregate })
+        Ok(CountWindows {
+            selector,
+            table: Table::new(subtask, assigner),
+            size,
+            aggregate,
+            unfull: Unfull::default(),
+        })
     }
 }
 
@@ -137,6 +147,7 @@ pub struct CountWindows<T, S: KeySelector<T>, A: Aggregate<T>> {
     table: Table<S::Stored, (u64, A::Acc), S::Assigned>,
     size: u64,
     aggregate: A,
+    unfull: Unfull<S::Stored, (u64, A::Acc)>,
 }
 
 impl<T, S, A> Operator<Owned<T>> for CountWindows<T, S, A>
@@ -169,7 +180,7 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Self::Out>,
     ) {
-        let CountWindows { selector, table, size, aggregate } = self;
+        let CountWindows { selector, table, size, aggregate, .. } = self;
         let make = |key: S::Key<'_>| (S::store(key), (0, aggregate.create()));
         let (_, window) = table.entry(hint, selector.key(&record), || ctx.split(), S::same, make);
         window.0 += 1;
@@ -183,13 +194,27 @@ where
         out.push((key, aggregate.result(&full)), ctx);
     }
 
+    fn watermark<'s>(
+        &mut self,
+        watermark: Timestamp,
+        ctx: &mut Context<'s>,
+        _: &mut impl Output<Self::Out>,
+    ) -> Flow {
+        if watermark < MAX_TIMESTAMP {
+            return Flow::Done;
+        }
+        self.unfull.ended(&mut self.table, |window| window.0, ctx)
+    }
+
     fn measure(&self, measures: &mut Measures<'_>) {
         self.table.size().tell(measures);
+        self.unfull.tell(measures);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::FIRING_BUDGET;
     use slotflow_runtime::testing::{Harness, check};
 
     use super::super::tests::{Sum, ms};
@@ -218,6 +243,22 @@ mod tests {
         let mut sums: Vec<_> = bounded.take().into_iter().map(|it| (it.key, it.value)).collect();
         sums.sort_unstable();
         assert_eq!((sums, bounded.measured().state_keys), (vec![('a', 2), ('b', 1), ('c', 1)], 0));
+    }
+
+    #[test]
+    fn what_fills_no_window_is_counted_at_the_end_and_is_state_at_a_drain() {
+        let selector = ByValue::hashed(|pair: &(char, u64)| pair.0);
+        let plan = CountPlan { selector, assigner: Assigner::Hash, size: 3, aggregate: Sum };
+        let mut harness = Harness::new(plan).unwrap();
+        let keys = || ('\0'..).take(3 * FIRING_BUDGET);
+        keys().chain(keys()).chain(['a']).for_each(|key| harness.push((key, 1)).unwrap());
+        harness.watermark(1_000).unwrap();
+        harness.drain().unwrap();
+        let drained = harness.measured();
+        assert_eq!((drained.dropped("unfull"), drained.state_keys), (0, 3 * FIRING_BUDGET));
+        harness.end().unwrap();
+        assert_eq!(harness.measured().dropped("unfull"), 6 * FIRING_BUDGET as u64 - 2);
+        assert_eq!(harness.take(), [('a', 3)]);
     }
 
     #[test]

@@ -5,20 +5,22 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Hint, Key, Measures, Operator, Output, Owned, Result, SubtaskContext,
-    Timestamp,
+    Build, Context, Error, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    SubtaskContext, Timestamp,
 };
 
 use super::CountWindowed;
 use super::merge::{Joining, Merge};
 use super::shape::greatest_divisor;
 use super::stacks::Stacks;
+use super::unfull::Unfull;
 use crate::Stream;
 use crate::keyed::{Assigner, KeySelector, Table};
 
 impl<'env, P, S> CountWindowed<'env, P, S> {
     /// Gives a window at every `slide`-th record of a key, with as many of the last ones as its size: Flink's
-    /// `countWindow(size, slide)`. The first windows of a key have fewer. A size or slide of 0, and a slide longer
+    /// `countWindow(size, slide)`. The first windows of a key have fewer. What comes
+    /// behind a key's last window is counted as `unfull` when the input ends. A size or slide of 0, and a slide longer
     /// than the size, which would leave records out, are errors of the start.
     ///
     /// ```
@@ -121,7 +123,7 @@ where
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let SlidingCountPlan { selector, assigner, panes, aggregate } = self;
         let table = Table::new(subtask, assigner);
-        Ok(SlidingCountWindows { selector, table, panes, aggregate, stacked: 0 })
+        Ok(SlidingCountWindows { selector, table, panes, aggregate, stacked: 0, unfull: Unfull::default() })
     }
 }
 
@@ -133,6 +135,7 @@ pub struct SlidingCountWindows<T, S: KeySelector<T>, A: Merge<T>> {
     aggregate: A,
     /// How many panes all keys have in their stacks.
     stacked: usize,
+    unfull: Unfull<S::Stored, Counted<A::Acc>>,
 }
 
 /// The records of a key.
@@ -181,6 +184,11 @@ impl<A: Clone> Counted<A> {
         self.stacks.evict(self.full - panes.size, aggregate);
         self.stacks.value(aggregate)
     }
+
+    /// How many records have come since the last window.
+    fn waiting(&self, panes: Panes) -> u64 {
+        (self.full % panes.slide * panes.records + self.records) as u64
+    }
 }
 
 impl<T, S, A> Operator<Owned<T>> for SlidingCountWindows<T, S, A>
@@ -213,7 +221,7 @@ where
         ctx: &mut Context<'s>,
         out: &mut impl Output<Self::Out>,
     ) {
-        let SlidingCountWindows { selector, table, panes, aggregate, stacked } = self;
+        let SlidingCountWindows { selector, table, panes, aggregate, stacked, .. } = self;
         let make = |key: S::Key<'_>| (S::store(key), Counted::new(aggregate));
         let (key, counted) = table.entry(hint, selector.key(&record), || ctx.split(), S::same, make);
         if let Some(value) = counted.add(record, *panes, aggregate, stacked) {
@@ -221,9 +229,23 @@ where
         }
     }
 
+    fn watermark<'s>(
+        &mut self,
+        watermark: Timestamp,
+        ctx: &mut Context<'s>,
+        _: &mut impl Output<Self::Out>,
+    ) -> Flow {
+        if watermark < MAX_TIMESTAMP {
+            return Flow::Done;
+        }
+        let panes = self.panes;
+        self.unfull.ended(&mut self.table, |counted| counted.waiting(panes), ctx)
+    }
+
     fn measure(&self, measures: &mut Measures<'_>) {
         let panes = self.stacked * size_of::<(Timestamp, A::Acc)>();
         self.table.size().and_bytes(panes).tell(measures);
+        self.unfull.tell(measures);
     }
 }
 
@@ -252,6 +274,14 @@ mod tests {
     fn sliding_by_the_size_is_not_to_overlap() {
         check::<Pair, Pair>(sums(2, 2), "a:1 a:2 a:4 a:8 a:1 #", "a:3 a:12 #");
         check::<Pair, Pair>(sums(1, 1), "a:1 a:2 #", "a:1 a:2 #");
+    }
+
+    #[test]
+    fn what_came_behind_the_last_window_is_counted_at_the_end() {
+        let mut harness = Harness::new(sums(6, 4)).unwrap();
+        "aaaaaaab".chars().for_each(|key| harness.push((key, 1)).unwrap());
+        harness.end().unwrap();
+        assert_eq!((harness.take(), harness.measured().dropped("unfull")), (vec![('a', 4)], 3 + 1));
     }
 
     #[test]

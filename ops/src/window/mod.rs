@@ -28,6 +28,7 @@ mod tables;
 mod trigger;
 mod triggered;
 mod two_phase;
+mod unfull;
 mod window_all;
 
 use std::time::Duration;
