@@ -204,16 +204,15 @@ fn small(seed: u64) -> Setting {
 #[test]
 fn what_is_late_for_an_interval_join_goes_aside_and_all_else_is_joined() {
     let mut late_ones = [0; 2];
-    for seed in 0..10 {
+    for seed in 0..3 {
         let (env, near, aside) = (small(seed).environment(), Collected::new(), Collected::new());
         let keyed = disordered(&env, 1).connect(disordered(&env, 2)).key_by(key);
         let (pairs, late) = keyed.interval_join(0..=3, |a, b| (*a, *b)).with_late();
         pairs.sink(near.sink());
-        late.sink(aside.sink());
+        late.map(fact_with_side).process(|_| AtItsTime).sink(aside.sink());
         small(seed).run(&env, "near");
-        let is_first = |either: &Either<Fact, Fact>| matches!(either, Either::First(_));
-        let (firsts, seconds): (Vec<_>, Vec<_>) = aside.take().into_iter().partition(is_first);
-        let late = [firsts, seconds].map(|late| late.into_iter().map(fact).collect::<Vec<_>>());
+        let (firsts, seconds): (Vec<_>, Vec<_>) = aside.take().into_iter().partition(|it| it.0 == 1);
+        let late = [firsts, seconds].map(|late| late.into_iter().map(|it| it.1).collect::<Vec<_>>());
         let [firsts, seconds] =
             [(&late[0], 1), (&late[1], 2)].map(|(late, seed)| in_time(late, disorderly(seed)));
         let all = firsts.iter().flat_map(|a| seconds.iter().map(move |b| (*a, *b)));
@@ -226,20 +225,27 @@ fn what_is_late_for_an_interval_join_goes_aside_and_all_else_is_joined() {
 
 #[test]
 fn what_is_late_for_an_as_of_join_goes_aside_and_all_else_is_joined() {
-    let mut late_ones = 0;
+    let (mut late_ones, mut with_version) = (0, 0);
     for seed in 0..10 {
         let (env, met, aside) = (small(seed).environment(), Collected::new(), Collected::new());
         let keyed = disordered(&env, 1).connect(disordered(&env, 2)).key_by(key);
-        let joined = keyed.as_of_join(|record, _| Some(record)).retain(Duration::from_secs(1));
+        // What a late version is valid for is a matter of the way; that it is of the key and not of later is not.
+        let joined = keyed.as_of_join(|record, version| Some((record, version.copied())));
+        let joined = joined.retain(Duration::from_secs(1));
         let (records, late) = joined.with_late();
         records.sink(met.sink());
-        late.sink(aside.sink());
+        late.map(|fact| (1, fact)).process(|_| AtItsTime).sink(aside.sink());
         small(seed).run(&env, "met");
-        let late = aside.take();
-        assert_eq!(sorted(met.take()), sorted(in_time(&late, disorderly(1))));
+        let (late, met): (Vec<Fact>, _) = (aside.take().into_iter().map(|it| it.1).collect(), met.take());
+        let valid =
+            |it: &(Fact, Option<Fact>)| it.1.is_none_or(|version| version.0 == it.0.0 && version.1 <= it.0.1);
+        assert!(met.iter().all(valid));
+        with_version += met.iter().filter(|it| it.1.is_some()).count();
+        assert_eq!(sorted(met.into_iter().map(|it| it.0).collect()), sorted(in_time(&late, disorderly(1))));
         late_ones += late.len();
     }
     assert!(late_ones > 0, "some are late");
+    assert!(with_version > 10 * 2_000, "most meet a version: {with_version}");
 }
 
 /// Facts in disorder of more than the watermarks allow for, as a stream.
@@ -248,9 +254,24 @@ fn disordered(env: &Environment, seed: u64) -> BoxedStream<'_, Fact, EventTime> 
     env.source(generate(3_000, disorderly(seed))).parallelism(2).with_timestamps(|fact| fact.1, lag).boxed()
 }
 
-fn fact(either: Either<Fact, Fact>) -> Fact {
+/// A record, and which stream it is of.
+type Sided = (u8, Fact);
+
+fn fact_with_side(either: Either<Fact, Fact>) -> Sided {
     match either {
-        Either::First(fact) | Either::Second(fact) => fact,
+        Either::First(fact) => (1, fact),
+        Either::Second(fact) => (2, fact),
+    }
+}
+
+struct AtItsTime;
+
+/// What is late keeps its event time.
+impl ProcessFunction<Sided> for AtItsTime {
+    type Out = Sided;
+    fn process(&mut self, sided: Sided, ctx: &mut ProcessContext<'_, (), Sided>) {
+        assert_eq!(ctx.timestamp(), sided.1.1);
+        ctx.push(sided);
     }
 }
 

@@ -361,24 +361,39 @@ proptest! {
     fn each_record_is_enriched_once_with_its_own_row_or_none(
         setting in setting(), by_key in any::<bool>(), count in 0..300u64, rows in 0..40u64,
     ) {
-        let (env, met) = (setting.environment(), Collected::new());
-        let records = env.source(generate(count, |n| n)).parallelism(setting.from);
-        let table = env.source(generate(rows, |n| (n, n * n)));
-        let key = |either: &Either<u64, (u64, u64)>| match either {
-            Either::First(n) => n % 40,
-            Either::Second(row) => row.0,
-        };
-        let join = |n, row: Option<&(u64, u64)>| Some((n, row.map(|row| row.1)));
-        if by_key {
-            records.connect(table).key_by(key).enrich(join).sink(met.sink());
-        } else {
-            records.connect(table.broadcast()).enrich_by(key, join).sink(met.sink());
-        }
-        setting.run(&env, "enriched");
-        let met = sorted(met.take());
+        let met = enriched(&setting, by_key, count, rows);
         prop_assert!(met.iter().map(|it| it.0).eq(0..count));
         let is_own = |(n, row): &(u64, Option<u64>)| row.is_none_or(|row| n % 40 < rows && row == (n % 40).pow(2));
         prop_assert!(met.iter().all(is_own));
+    }
+}
+
+/// Numbers up to `count`, each with the row of its rest by 40, if that was there: a rest's square.
+fn enriched(setting: &Setting, by_key: bool, count: u64, rows: u64) -> Vec<(u64, Option<u64>)> {
+    let (env, met) = (setting.environment(), Collected::new());
+    let records = env.source(generate(count, |n| n)).parallelism(setting.from);
+    let table = env.source(generate(rows, |n| (n, n * n)));
+    let key = |either: &Either<u64, (u64, u64)>| match either {
+        Either::First(n) => n % 40,
+        Either::Second(row) => row.0,
+    };
+    let join = |n, row: Option<&(u64, u64)>| Some((n, row.map(|row| row.1)));
+    if by_key {
+        records.connect(table).key_by(key).enrich(join).sink(met.sink());
+    } else {
+        records.connect(table.broadcast()).enrich_by(key, join).sink(met.sink());
+    }
+    setting.run(&env, "enriched");
+    sorted(met.take())
+}
+
+#[test]
+fn records_behind_a_table_that_is_whole_meet_its_rows() {
+    for (by_key, seed) in [(true, 7), (false, 8)] {
+        let driver = Driver::Simulation(seed);
+        let setting = Setting { from: 2, to: 2, capacity: 16, chaining: true, batch: 16, driver };
+        let rows = enriched(&setting, by_key, 20_000, 40).into_iter().filter(|it| it.1.is_some()).count();
+        assert!(rows > 10_000, "{rows} of 20,000 have met a row, and the table is there after 40 of its own");
     }
 }
 

@@ -218,6 +218,17 @@ fn disorderly(n: u64) -> Reading {
     ((n % 7) as u8, n as i64 / 3 - ((n * 7919) % 97) as i64, n + 1)
 }
 
+struct AtItsTime;
+
+/// What is late keeps its event time.
+impl ProcessFunction<Reading> for AtItsTime {
+    type Out = Reading;
+    fn process(&mut self, reading: Reading, ctx: &mut ProcessContext<'_, (), Reading>) {
+        assert_eq!(ctx.timestamp(), reading.1);
+        ctx.push(reading);
+    }
+}
+
 /// What windows come to whose late records go aside: key, start and a sum that says what was in them; and those.
 fn with_late(how: &str) -> (Sums, Vec<Reading>) {
     let driver = Driver::Simulation(7);
@@ -235,7 +246,7 @@ fn with_late(how: &str) -> (Sums, Vec<Reading>) {
         ($windows:expr, $record:expr) => {{
             let (main, side) = $windows;
             main.sink(fired.sink());
-            side.map($record).sink(late.sink());
+            side.map($record).process(|_| AtItsTime).sink(late.sink());
         }};
     }
     match how {

@@ -257,6 +257,24 @@ fn late_records_go_aside_at_their_own_time() {
 }
 
 #[test]
+fn only_what_is_late_for_all_its_windows_goes_aside() {
+    let mut harness = Harness::new(with(Sliding::of(ms(10), ms(5)), 5, Aside)).unwrap();
+    harness.push_at(('a', 1), 3).unwrap();
+    harness.watermark(9).unwrap();
+    harness.take();
+    // The window up to 5 is over with the lateness that is allowed; the one up to 10 fires again with each record.
+    for (n, time) in [(2, 3), (4, -1), (8, 4)] {
+        harness.push_at(('a', n), time).unwrap();
+    }
+    harness.watermark(14).unwrap();
+    let shown = harness.take_timed().into_iter().map(|(out, time)| match out {
+        Routed::Main(result) => format!("{}@{time}", result.show()),
+        Routed::Side(pair) => format!("late:{}@{time}", pair.show()),
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), ["a:3[0,10)@9", "late:a:4@-1", "a:11[0,10)@9"]);
+}
+
+#[test]
 fn the_ends_of_time_are_in_windows() {
     let (first, last) = (Timestamp::MIN + 1, Timestamp::MAX);
     for windows in [Tumbling::of(ms(10)), Sliding::of(ms(10), ms(5))] {
