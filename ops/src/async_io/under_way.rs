@@ -166,7 +166,6 @@ impl<T, R> UnderWay<T, R> {
 
     /// Lets the record at `place` wait for its next attempt.
     pub(super) fn rest(&mut self, place: usize, until_ns: u64) {
-        self.sweep();
         let Some(waiting) = self.places.get_mut(place).and_then(Option::as_mut) else { return };
         self.attempts += 1;
         (waiting.attempt, waiting.resting) = (self.attempts, true);
