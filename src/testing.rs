@@ -161,7 +161,7 @@ where
 }
 
 /// As [`collect`], on this thread: in an order, and with a clock, that are drawn from `seed`. A run with the same seed
-/// is the same run.
+/// is the same run. It cannot run what waits for other threads; see [`Environment::simulate`].
 ///
 /// ```
 /// use slotflow::testing::collect_simulated;

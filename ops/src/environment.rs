@@ -249,7 +249,8 @@ impl Environment {
     }
 
     /// Runs the job in a simulation on the calling thread, for tests: `simulation` is a seed, or a
-    /// [`Simulation`] that is drained or stopped on the way.
+    /// [`Simulation`] that is drained or stopped on the way. No step waits here, so what waits for other threads cannot
+    /// be simulated: async I/O on an executor of its own, an ingress that another thread feeds, Kafka.
     ///
     /// # Errors
     /// As [`run`](Environment::run); and a bug of the runtime if the job stands still.

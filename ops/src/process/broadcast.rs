@@ -133,12 +133,13 @@ impl<'a, U> BroadcastContext<'a, U> {
         self.timestamp
     }
 
-    /// How far event time has come.
+    /// How far event time has come: another time at each subtask, so it is for what is given and never for the state.
     pub fn watermark(&self) -> Timestamp {
         self.emit.known().watermark()
     }
 
-    /// Processing time: milliseconds since the Unix epoch when the step began.
+    /// Processing time: milliseconds since the Unix epoch when the step began. It is another one at each subtask, so it
+    /// is for what is given and never for the state.
     pub fn processing_time(&self) -> Timestamp {
         self.emit.known().processing_time()
     }
@@ -154,7 +155,7 @@ impl<'a, U> BroadcastContext<'a, U> {
         self.emit.fail(error);
     }
 
-    /// This subtask's number, from 0.
+    /// This subtask's number, from 0: for what is given, never for the state, which must be the same everywhere.
     pub fn subtask(&self) -> usize {
         self.emit.known().subtask().index
     }
