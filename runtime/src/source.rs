@@ -181,6 +181,12 @@ pub trait Committer: Send {
     /// next offsets replace these, and [`finish`](Committer::finish) has the last word.
     fn commit(&mut self, offsets: &Offsets) -> Result<()>;
 
+    /// Whether somebody waits until where the source has come is stored: then the next barrier comes at once, and not
+    /// after `commit_interval_ms`. Asked every few milliseconds. By default nobody does.
+    fn is_awaited(&self) -> bool {
+        false
+    }
+
     /// The job is over, `commit` was called for the last time: reports what could not be stored. By
     /// default nothing is left to store.
     fn finish(&mut self) -> Result<()> {

@@ -26,6 +26,8 @@ struct All {
     round: u64,
     /// The last round in which the group knew this member no more.
     evicted_in: Option<u64>,
+    /// Somebody waits until offsets are stored.
+    awaited: bool,
 }
 
 struct Entry {
@@ -100,9 +102,19 @@ impl Assigned {
     pub fn wait_stored(&self, offsets: &Offsets, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |all: &mut All| !all.is_stored(offsets) && !all.is_evicted();
+        let waits = |all: &mut All| {
+            all.awaited = !all.is_stored(offsets) && !all.is_evicted();
+            all.awaited
+        };
         let waited = self.0.stored.wait_timeout_while(all, left, waits);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_stored(offsets)
+        let mut all = waited.unwrap_or_else(PoisonError::into_inner).0;
+        all.awaited = false;
+        all.is_stored(offsets)
+    }
+
+    /// Whether somebody waits for that.
+    pub fn is_awaited(&self) -> bool {
+        self.locked(|all| all.awaited)
     }
 
     fn locked<X>(&self, with: impl FnOnce(&mut All) -> X) -> X {
@@ -150,10 +162,19 @@ mod tests {
         let now = Instant::now();
         assert!(assigned.wait_stored(&vec![(1, 10), (5, 9)], now), "it is, and what is not here is nobody's");
         assert!(!assigned.wait_stored(&vec![(1, 11)], now));
+        assert!(!assigned.is_awaited());
         let other = assigned.clone();
-        let storing = std::thread::spawn(move || other.note_stored(&vec![(1, 11)]));
+        let storing = std::thread::spawn(move || {
+            while !other.is_awaited() && now.elapsed() < Duration::from_secs(30) {
+                std::thread::yield_now();
+            }
+            let awaited = other.is_awaited();
+            other.note_stored(&vec![(1, 11)]);
+            awaited
+        });
         assert!(assigned.wait_stored(&vec![(1, 11)], now + Duration::from_secs(60)));
-        storing.join().unwrap();
+        assert!(storing.join().unwrap(), "nobody hears that it is waited for");
+        assert!(!assigned.is_awaited(), "what was waited for is there");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The commit rule, as a state machine.
 //!
-//! 1. Every interval the coordinator asks for barrier `k`. Each source injects it between two records
-//!    and reports the offsets at which it reads on.
+//! 1. Every interval the coordinator asks for barrier `k`, or at once where a committer is waited for. Each source
+//!    injects it between two records and reports the offsets at which it reads on.
 //! 2. The barrier travels behind everything read before it, and no ring or operator lets it overtake.
 //! 3. A sink says "arrived `k`" once everything before `k` has been acknowledged by the outside.
 //! 4. When every sink has said so, each source's offsets of `k` are committed. So an offset is never
@@ -70,13 +70,19 @@ impl Coordinator {
         }
         self.commit_arrived()?;
         let under_way = self.control.requested_barrier().saturating_sub(self.committed);
-        let due = now_ns >= self.requested_ns + self.interval_ns;
+        // One that is under way may be too old for who waits: the next one follows it.
+        let awaited = under_way == 0 && self.is_awaited();
+        let due = awaited || now_ns >= self.requested_ns + self.interval_ns;
         let running = self.control.phase() == Phase::Running;
         if self.commits() && due && under_way < BARRIERS_UNDER_WAY && running {
             self.requested_ns = now_ns;
             self.control.request_barrier(self.control.requested_barrier() + 1);
         }
         Ok(())
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.sources.iter().flat_map(|source| &source.committer).any(|committer| committer.is_awaited())
     }
 
     /// The job is over. Commits what has arrived; after a clean end, the last offsets too. Every committer is asked,
@@ -205,6 +211,35 @@ mod tests {
         coordinator.tick(1).unwrap();
         coordinator.tick(2).unwrap();
         assert_eq!(*commits.lock().unwrap(), [[(0, 10)]]);
+    }
+
+    /// Somebody always waits for it.
+    struct Awaited;
+
+    impl Committer for Awaited {
+        fn commit(&mut self, _: &Offsets) -> Result<()> {
+            Ok(())
+        }
+
+        fn is_awaited(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_has_a_barrier_at_once_and_another_behind_it() {
+        let (control, inbox) = JobControl::new("test", 1);
+        let (sink, committer) =
+            (Arc::new(Arrivals::default()), Some(Box::new(Awaited) as Box<dyn Committer>));
+        let committers = vec![committer];
+        let mut coordinator =
+            Coordinator::new(control.clone(), inbox, committers, vec![sink.clone()], u64::MAX / 2);
+        let mut asked = |arrived| {
+            sink.set(arrived);
+            (0..3).for_each(|now_ns| coordinator.tick(now_ns).unwrap());
+            control.requested_barrier()
+        };
+        assert_eq!([asked(0), asked(1), asked(1)], [1, 2, 2], "one at a time");
     }
 
     #[test]
