@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use slotflow_runtime::{Error, Offset, Result};
 
+use super::committer::is_of_membership;
 use super::failure::{self, Purpose};
 use super::log::ClientLog;
 use super::lookup::is_passing;
@@ -35,6 +36,13 @@ pub(super) struct Beginning<'a> {
     pub stop: Option<&'a Stop>,
     /// How long each question to the brokers may take.
     pub timeout: Duration,
+    /// Whether it is asked again after that, as long as what is wrong may pass.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+/// Who waits for the answer has no more time than that.
+pub(super) fn gives_up() -> bool {
+    false
 }
 
 impl Beginning<'_> {
@@ -74,7 +82,7 @@ impl Beginning<'_> {
     /// The offsets of the group, where it has any.
     fn committed(&self, group: &str, partitions: &[Partition]) -> Result<Vec<Option<Offset>>> {
         let asked = list(partitions, |_| KafkaOffset::Invalid)?;
-        let failed = |error: KafkaError| group_failed(group, &partitions[0].of.topic, &error);
+        let failed = |error: KafkaError| group_failed(group, &partitions[0].of.topic, "read", &error);
         let answer = self.ask(|left| self.consumer.committed_offsets(asked.clone(), left)).map_err(failed)?;
         let found = offsets(&answer, partitions);
         if *self.start == Start::Group
@@ -108,19 +116,41 @@ impl Beginning<'_> {
         &self,
         ask: impl Fn(Duration) -> Result<TopicPartitionList, KafkaError>,
     ) -> Result<TopicPartitionList, KafkaError> {
-        let began = Instant::now();
+        let mut began = Instant::now();
         loop {
             let left = self.timeout.saturating_sub(began.elapsed());
             let answer = ask(left).and_then(|answer| {
                 answer.elements().iter().try_for_each(|found| found.error())?;
                 Ok(answer)
             });
-            match answer {
-                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && left > PAUSE => {
-                    std::thread::sleep(PAUSE);
+            let passing =
+                answer.as_ref().err().and_then(KafkaError::rdkafka_error_code).filter(|it| is_passing(*it));
+            match passing {
+                Some(_) if left > PAUSE => {}
+                Some(code) if (self.goes_on)() => {
+                    tracing::warn!("where partitions begin is asked again, as nobody says so now: {code}");
+                    began = Instant::now();
                 }
-                answer => return answer,
+                _ => return answer,
             }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Has the group know where these begin, where that is the end of the log for want of an offset: who starts again
+    /// before the first commit would find another end, and leave out what came in between.
+    pub fn keep(&self, partitions: &[Partition]) -> Result<()> {
+        let (Some(group), Start::GroupOrLatest, Some(first)) = (self.group, self.start, partitions.first())
+        else {
+            return Ok(());
+        };
+        let begins = assignment(partitions)?;
+        let store = |_| self.consumer.commit(&begins, CommitMode::Sync).map(|()| begins.clone());
+        match self.ask(store) {
+            Ok(_) => Ok(()),
+            // It spreads partitions anew already, and the next round begins with this one's offsets.
+            Err(error) if error.rdkafka_error_code().is_some_and(is_of_membership) => Ok(()),
+            Err(error) => Err(group_failed(group, &first.of.topic, "committed", &error)),
         }
     }
 
@@ -171,7 +201,8 @@ pub(super) fn ends(
     partitions: &[TopicPartition],
     timeout: Duration,
 ) -> Result<Vec<Option<Offset>>> {
-    let ask = Beginning { consumer, group: None, start: &Start::Latest, stop: None, timeout };
+    let start = &Start::Latest;
+    let ask = Beginning { consumer, group: None, start, stop: None, timeout, goes_on: &gives_up };
     let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
     ask.at(&partitions.iter().map(whole).collect::<Vec<_>>(), KafkaOffset::End)
 }
@@ -185,11 +216,11 @@ fn offsets(answer: &TopicPartitionList, partitions: &[Partition]) -> Vec<Option<
     partitions.iter().map(of).collect()
 }
 
-fn group_failed(group: &str, topic: &str, error: &KafkaError) -> Error {
+fn group_failed(group: &str, topic: &str, what: &str, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => failure::group_refused(group),
-        Some(code) => failure::group_failed(group, topic, "read", code),
-        None => failure::group_failed(group, topic, "read", error),
+        Some(code) => failure::group_failed(group, topic, what, code),
+        None => failure::group_failed(group, topic, what, error),
     }
 }
 
@@ -220,7 +251,8 @@ mod tests {
         let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog::default()).unwrap();
         let timeout = Duration::from_millis(50);
         let (consumer, start) = (&consumer, &Start::GroupOrEarliest);
-        let beginning = Beginning { consumer, group: Some("g"), start, stop: None, timeout };
+        let goes_on = &gives_up;
+        let beginning = Beginning { consumer, group: Some("g"), start, stop: None, timeout, goes_on };
         assert_eq!(beginning.find(&[]).unwrap(), []);
     }
 }

@@ -13,8 +13,10 @@
 //!    fails the job.
 //! 5. Offsets that are stored already are not sent again while nothing comes in, but for one time in
 //!    [`REFRESH`]: brokers forget the offsets of a group that has not committed for too long.
-//! 6. At the end of the job there is more time, and then the last offsets are stored or it is an error.
+//! 6. At the end of the job there is more time, and then the last offsets are stored or it is an error. A member leaves
+//!    its group behind that ([`departures`](super::departures)).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -24,6 +26,7 @@ use slotflow_runtime::{Committer, Error, Offsets, Result};
 use super::assigned::Assigned;
 use super::commit::{Commit, Refusal};
 use super::current::Current;
+use super::departures::Departures;
 use super::failure;
 use super::lookup::is_passing;
 
@@ -74,6 +77,8 @@ pub(super) struct KafkaCommitter {
     stored: Option<(Offsets, Instant)>,
     /// The group's answer while it spreads partitions, in which round of it, and when.
     held: Option<(RDKafkaErrorCode, u64, Instant)>,
+    /// The members that leave with this one. Dropped behind everything that has the client, as it waits for its end.
+    departures: Option<Arc<Departures>>,
 }
 
 impl KafkaCommitter {
@@ -95,7 +100,13 @@ impl KafkaCommitter {
             unsaved,
             stored,
             held,
+            departures: None,
         }
+    }
+
+    /// Leaves the group at the end of the job, with these.
+    pub fn leaving_with(self, departures: Arc<Departures>) -> Self {
+        KafkaCommitter { departures: Some(departures), ..self }
     }
 
     /// Goes on until everything is stored, the time is over or the coordinator says "not now".
@@ -134,6 +145,18 @@ impl KafkaCommitter {
                 Some(Err(refusal)) => return Err(self.failed(refusal)),
             }
         }
+    }
+
+    /// Goes on until everything is stored.
+    fn store(&mut self) -> Result<()> {
+        let until = Instant::now() + self.finish_timeout;
+        while let Some(code) = self.go_on(until)? {
+            if Instant::now() >= until {
+                return Err(failure::group_failed(&self.group, &self.partitions.topic(), "committed", code));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     /// Keeps the offsets of a commit that was refused for now.
@@ -191,7 +214,7 @@ impl KafkaCommitter {
 }
 
 /// What a group says to somebody whom it does not know as a member.
-fn is_of_membership(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_of_membership(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
@@ -211,22 +234,24 @@ impl Committer for KafkaCommitter {
         Ok(())
     }
 
+    fn is_awaited(&self) -> bool {
+        self.partitions.is_awaited()
+    }
+
     fn finish(&mut self) -> Result<()> {
-        let until = Instant::now() + self.finish_timeout;
-        while let Some(code) = self.go_on(until)? {
-            if Instant::now() >= until {
-                return Err(failure::group_failed(&self.group, &self.partitions.topic(), "committed", code));
-            }
-            std::thread::sleep(PAUSE);
+        if let Some(departures) = &self.departures {
+            departures.add(self.client.client());
         }
-        Ok(())
+        self.store()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::TryRecvError;
+
     use rdkafka::ClientConfig;
-    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
     use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
     use slotflow_runtime::IoCores;
 
@@ -246,6 +271,20 @@ mod tests {
         let (client, ()) = OffSlot::make(&IoCores::default(), "a member", client).unwrap();
         let (current, timeout) = (Current::new(client.into()), Duration::from_secs(60));
         KafkaCommitter::new(current, "g", Membership::Member, partitions.clone(), timeout)
+    }
+
+    #[test]
+    fn the_end_of_a_job_waits_until_all_its_members_have_left() {
+        let kafka = MockKafka::start(&IoCores::default()).unwrap();
+        kafka.create_topic("words", 1).unwrap();
+        let all = Arc::<Departures>::default();
+        let mut members = [0, 1].map(|_| member(&kafka, &Assigned::default()).leaving_with(all.clone()));
+        drop(all);
+        let gone = members.each_ref().map(|member| member.client.client().context().until_gone());
+        members.iter_mut().for_each(|member| member.finish().unwrap());
+        drop(members);
+        let gone = gone.map(|gone| gone.try_recv().unwrap_err());
+        assert_eq!(gone, [TryRecvError::Disconnected; 2], "their clients are not closed");
     }
 
     #[test]

@@ -115,6 +115,35 @@ pub(super) fn group_in_use(group: &str, topic: &str, partition: Option<SplitId>)
     )
 }
 
+/// What a group says for good, or librdkafka of it.
+pub(super) fn membership_failed(group: &str, code: RDKafkaErrorCode, reason: &str) -> Error {
+    use RDKafkaErrorCode as Code;
+    let remedy = match code {
+        Code::GroupAuthorizationFailed => "allow this principal the operation Read on the group",
+        Code::TopicAuthorizationFailed => {
+            "allow this principal the operations Read and Describe on the topic"
+        }
+        Code::UnknownTopicOrPartition => "check that the topic was not deleted or made anew",
+        Code::InconsistentGroupProtocol | Code::UnknownProtocol => {
+            "give all its members one `partition.assignment.strategy`, here cooperative-sticky unless it is set, or \
+             this job a group of its own"
+        }
+        Code::InvalidSessionTimeout => {
+            "set `session.timeout.ms` to what the brokers allow: their `group.min.session.timeout.ms` and \
+             `group.max.session.timeout.ms`"
+        }
+        Code::GroupMaxSizeReached => "lower the source's parallelism, or raise the brokers' `group.max.size`",
+        Code::FencedInstanceId | Code::UnreleasedInstanceId => {
+            "another member has the same `group.instance.id`: give each process its own"
+        }
+        Code::UnsupportedVersion | Code::UnsupportedFeature | Code::UnsupportedAssignor => {
+            "leave out the setting `group.protocol`, or use brokers that have it, from Kafka 4 on"
+        }
+        _ => "check the group's name and its coordinator on the brokers; a new start joins again",
+    };
+    Error::world(format!("no partitions come from group \"{group}\": {reason}"), remedy)
+}
+
 pub(super) fn offset_gone(topic: &str, partition: SplitId, offset: Option<Offset>) -> Error {
     let offset = offset.map(|offset| format!("offset {offset}")).unwrap_or("the next offset".into());
     Error::world(
@@ -222,6 +251,7 @@ mod tests {
     /// Each message says what happened; the remedy stands behind the semicolon.
     #[test]
     fn every_failure_has_its_golden_text() {
+        use RDKafkaErrorCode as Code;
         let texts = [
             unreachable("b:9092", Duration::from_millis(1_500), Some("Connection refused".into())),
             not_authenticated("b:9092", Some("PLAIN"), "bad password"),
@@ -236,6 +266,15 @@ mod tests {
             group_failed("upper", "words", "committed", "timed out"),
             not_committed("upper", "words", 3),
             group_in_use("upper", "words", Some(3)),
+            membership_failed("upper", Code::GroupAuthorizationFailed, "JoinGroup failed: no"),
+            membership_failed("upper", Code::TopicAuthorizationFailed, "words: no"),
+            membership_failed("upper", Code::UnknownTopicOrPartition, "words: no"),
+            membership_failed("upper", Code::InconsistentGroupProtocol, "JoinGroup failed: no"),
+            membership_failed("upper", Code::InvalidSessionTimeout, "JoinGroup failed: no"),
+            membership_failed("upper", Code::GroupMaxSizeReached, "JoinGroup failed: no"),
+            membership_failed("upper", Code::FencedInstanceId, "Fatal error: fenced"),
+            membership_failed("upper", Code::UnsupportedVersion, "Fatal error: no"),
+            membership_failed("upper", Code::InvalidGroupId, "JoinGroup failed: no"),
             offset_gone("words", 3, Some(17)),
             offset_gone("words", 3, None),
             partition_failed("words", 3, 17, "bad checksum"),

@@ -4,34 +4,46 @@
 //!
 //! 1. Each source subtask is a member, with a thread on the I/O cores that polls its consumer's own queue. So a job
 //!    that is held up stays a member: messages do not come through that queue.
-//! 2. The group gives a partition. The thread looks up where it begins, forwards its messages into the reader's queue,
-//!    tells the committer and the reader, and assigns it.
+//! 2. The group gives a partition. The thread looks up where it begins, for as long as that takes while brokers are
+//!    away, forwards its messages into the reader's queue, tells the committer and the reader, and assigns it. One that
+//!    was not there when the job began is new, and read from its oldest record where the group has no offset of it.
 //!
 //! # How a partition goes
 //!
 //! 3. The group takes a partition back. The thread tells the reader, which passes on no more of it and answers where it
 //!    has come.
-//! 4. The next barrier carries that offset. When everything before it has arrived, the committer stores it; until then,
-//!    or for [`LET_GO_TIMEOUT`], the thread does not let go, and the group waits for it.
+//! 4. The next barrier carries that offset; there is one at once, as the committer says that somebody waits for it.
+//!    When everything before it has arrived, the committer stores it; until then, or for [`LET_GO_TIMEOUT`], the thread
+//!    does not let go, and the group waits for it.
 //! 5. It is removed from the committer's partitions and unassigned. An offset of it that is committed later is left
 //!    out; when the partition comes back, so is one in front of where it came back.
+//!
+//! # How it ends
+//!
+//! 6. The reader is gone, and with it this thread. The last offsets are stored by the member as it is, and then it
+//!    leaves ([`departures`](super::departures)). Until then the group waits for it where it moves partitions.
+//! 7. What the group refuses for good, or a topic of it, fails the job.
 //!
 //! A member that was evicted lets go at once, also if that happens while it drains, which the answer to a commit tells:
 //! its partitions have another reader already, which begins at the last offsets that were stored. What lies between is
 //! read twice.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr as Native;
 use slotflow_runtime::{Error, IoCores, Offsets, Result, Waker};
 
 use super::assigned::Assigned;
 use super::beginning::{Beginning, Partition, assignment};
+use super::failure;
 use super::log::ClientLog;
+use super::lookup::{Answer, LEADERS_TIMEOUT, ask};
 use super::queue::Queue;
 use super::reader::Change;
 use super::source::Client;
@@ -45,6 +57,9 @@ const LET_GO_TIMEOUT: Duration = Duration::from_secs(25);
 /// How often the thread looks whether its reader is gone, and one that lets go whether it still need wait.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long a topic may be unknown before that counts (a guess: a broker that begins learns of all topics in less).
+const GONE_AFTER: Duration = Duration::from_secs(5);
+
 /// What a consumer does when its group gives it partitions or takes some; called by the member's thread, and by the one
 /// that closes the client.
 pub(super) struct Member {
@@ -56,6 +71,8 @@ pub(super) struct Member {
     pub waker: Waker,
     /// Where messages go; gone with the reader.
     pub queue: Weak<Queue>,
+    /// The partitions that there were when the job began.
+    pub at_start: Vec<TopicPartition>,
     /// Each partition that ever came keeps its number.
     pub known: Mutex<Vec<TopicPartition>>,
 }
@@ -64,8 +81,8 @@ pub(super) struct Member {
 pub(super) fn keep_membership(client: Arc<Client>, queue: Weak<Queue>, io: &IoCores) -> Result<()> {
     let poll = move || {
         while queue.strong_count() > 0 {
-            if let Some(Err(error)) = client.poll(POLL) {
-                tracing::warn!("a member of a Kafka group: {error}");
+            if let (Some(Err(error)), Some(member)) = (client.poll(POLL), client.context().member()) {
+                member.hear(&client, &error);
             }
         }
     };
@@ -73,14 +90,43 @@ pub(super) fn keep_membership(client: Arc<Client>, queue: Weak<Queue>, io: &IoCo
 }
 
 impl Member {
+    /// What librdkafka cannot mend by trying again fails the job.
+    fn hear(&self, consumer: &BaseConsumer<ClientLog>, error: &KafkaError) {
+        let told = || consumer.context().last().map_or_else(|| error.to_string(), |(_, reason)| reason);
+        let fatal = consumer.client().fatal_error();
+        let lasts = |code: &RDKafkaErrorCode| is_lasting(*code) || self.is_of_gone_topic(consumer, *code);
+        let lasting = error.rdkafka_error_code().filter(lasts).map(|code| (code, told()));
+        match fatal.or(lasting) {
+            Some((code, reason)) => {
+                self.tell(Change::Failed(failure::membership_failed(&self.group, code, &reason)));
+            }
+            None => tracing::warn!("a member of Kafka group \"{}\": {error}", self.group),
+        }
+    }
+
+    /// Whether a topic that was there is not any more: a broker that has just begun may not know of it yet, and
+    /// librdkafka says so once.
+    fn is_of_gone_topic(&self, consumer: &BaseConsumer<ClientLog>, code: RDKafkaErrorCode) -> bool {
+        let topics: BTreeSet<&str> = self.at_start.iter().map(|it| &*it.topic).collect();
+        let is_gone = |topic: &str| matches!(ask(consumer.client(), topic, LEADERS_TIMEOUT), Answer::Unknown);
+        let (until, mut gone) =
+            (Instant::now() + GONE_AFTER, code == RDKafkaErrorCode::UnknownTopicOrPartition);
+        while gone && self.queue.strong_count() > 0 && Instant::now() < until {
+            std::thread::sleep(POLL);
+            gone = topics.iter().any(|topic| is_gone(topic));
+        }
+        gone
+    }
+
+    /// The group gives or takes partitions.
     pub fn rebalance(&self, consumer: &BaseConsumer<ClientLog>, what: Native, list: &TopicPartitionList) {
         let partitions = self.numbered(list);
         self.assigned.begin_round();
-        if what != Native::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        if what == Native::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.take(consumer, &partitions);
+        } else {
             self.let_go(consumer, &partitions);
             told(unassign(consumer, list));
-        } else if let Err(error) = self.take(consumer, &partitions) {
-            self.tell(Change::Failed(error));
         }
     }
 
@@ -89,7 +135,7 @@ impl Member {
         let mut numbered = Vec::new();
         for it in list.elements() {
             let (topic, partition) = (it.topic(), it.partition() as u32);
-            let split = known.iter().position(|known| *known.topic == *topic && known.partition == partition);
+            let split = known.iter().position(|known| known.is(topic, partition));
             let split = split.unwrap_or_else(|| {
                 let split = known.len();
                 known.push(TopicPartition { split: split as u32, topic: topic.into(), partition });
@@ -100,18 +146,44 @@ impl Member {
         numbered
     }
 
-    /// Takes partitions that the group gives.
-    fn take(&self, consumer: &BaseConsumer<ClientLog>, partitions: &[TopicPartition]) -> Result<()> {
-        let Member { group, start, timeout, .. } = self;
-        let beginning = Beginning { consumer, group: Some(group), start, stop: None, timeout: *timeout };
-        let found = beginning.find(partitions)?;
+    /// Takes partitions that the group gives. Where that fails it takes nothing: librdkafka waits to hear of it, and
+    /// would not let the consumer be closed.
+    fn take(&self, consumer: &BaseConsumer<ClientLog>, partitions: &[TopicPartition]) {
+        let taken = self.ready(consumer, partitions).and_then(|list| assign(consumer, &list));
+        if let Err(error) = taken {
+            self.tell(Change::Failed(error));
+            drop(assign(consumer, &TopicPartitionList::new()));
+        }
+    }
+
+    /// Makes everything ready for the messages of these partitions, which are to be assigned as is said.
+    fn ready(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        partitions: &[TopicPartition],
+    ) -> Result<TopicPartitionList> {
+        let was_there = |it: &TopicPartition| self.at_start.iter().any(|old| old.is(&it.topic, it.partition));
+        let (old, new): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(was_there);
+        let mut found = self.found(consumer, &self.start, &old)?;
+        found.extend(self.found(consumer, &Start::GroupOrEarliest, &new)?);
         let list = assignment(&found)?;
         found.into_iter().try_for_each(|partition| self.expect(consumer, partition))?;
-        let assigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
-            _ => consumer.assign(&list),
-        };
-        assigned.map_err(|error| Error::bug(format!("partitions of a group are not assigned: {error}")))
+        Ok(list)
+    }
+
+    /// Where these begin: brokers may be away for as long as somebody waits.
+    fn found(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        start: &Start,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Partition>> {
+        let (group, timeout) = (Some(&*self.group), self.timeout);
+        let goes_on = &|| self.queue.strong_count() > 0;
+        let beginning = Beginning { consumer, group, start, stop: None, timeout, goes_on };
+        let found = beginning.find(partitions)?;
+        beginning.keep(&found)?;
+        Ok(found)
     }
 
     /// Makes everything ready for the messages of a partition.
@@ -131,31 +203,46 @@ impl Member {
     /// Lets partitions go that the group takes back, drained if there is time.
     fn let_go(&self, consumer: &BaseConsumer<ClientLog>, partitions: &[TopicPartition]) {
         let until = Instant::now() + LET_GO_TIMEOUT;
+        let goes_on = || !consumer.assignment_lost() && !self.assigned.is_evicted() && Instant::now() < until;
+        let stored = self.left_at(partitions, goes_on).is_some_and(|at| self.is_stored(&at, goes_on));
+        if !stored {
+            tracing::warn!(
+                group = self.group,
+                "partitions leave before all of them has arrived: their new reader reads some again. They have {} s; \
+                 see what holds the job up, or a sink that keeps records for longer (a file sink's .roll_after(..))",
+                LET_GO_TIMEOUT.as_secs()
+            );
+        }
+        partitions.iter().for_each(|partition| self.assigned.remove(partition.split));
+    }
+
+    /// Where the reader has come in these partitions, which it passes on no more of; `None` where it does not say so.
+    fn left_at(&self, partitions: &[TopicPartition], goes_on: impl Fn() -> bool) -> Option<Offsets> {
         let (answer, answers) = mpsc::channel();
         for TopicPartition { split, topic, partition } in partitions {
             tracing::info!("{topic}-{partition} leaves this member of group \"{}\"", self.group);
             self.tell(Change::Go(*split, answer.clone()));
         }
         drop(answer);
-        let goes_on = || !consumer.assignment_lost() && !self.assigned.is_evicted() && Instant::now() < until;
         let mut left_at = Offsets::new();
         loop {
             match answers.recv_timeout(POLL) {
                 Ok((split, offset)) => left_at.extend(offset.map(|offset| (split, offset))),
                 Err(RecvTimeoutError::Timeout) if goes_on() => {}
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => return None,
+                // All are answered, or nobody is there who would pass anything on.
+                Err(RecvTimeoutError::Disconnected) => return Some(left_at),
             }
         }
-        let mut stored = self.assigned.wait_stored(&left_at, Instant::now());
+    }
+
+    /// Waits until these offsets are stored.
+    fn is_stored(&self, left_at: &Offsets, goes_on: impl Fn() -> bool) -> bool {
+        let mut stored = self.assigned.wait_stored(left_at, Instant::now());
         while !stored && goes_on() {
-            stored = self.assigned.wait_stored(&left_at, Instant::now() + POLL);
+            stored = self.assigned.wait_stored(left_at, Instant::now() + POLL);
         }
-        if !stored {
-            tracing::warn!(
-                "partitions leave before all of them has arrived: their new reader reads some again"
-            );
-        }
-        partitions.iter().for_each(|partition| self.assigned.remove(partition.split));
+        stored
     }
 
     /// In vain where the reader is gone.
@@ -166,17 +253,37 @@ impl Member {
     }
 }
 
-fn unassign(
-    consumer: &BaseConsumer<ClientLog>,
-    list: &TopicPartitionList,
-) -> rdkafka::error::KafkaResult<()> {
+/// Whether a group, or brokers that are asked for it, will say so again: the others are tried again by librdkafka.
+fn is_lasting(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::InconsistentGroupProtocol
+            | Code::UnknownProtocol
+            | Code::InvalidGroupId
+            | Code::InvalidSessionTimeout
+            | Code::GroupMaxSizeReached
+    )
+}
+
+fn assign(consumer: &BaseConsumer<ClientLog>, list: &TopicPartitionList) -> Result<()> {
+    let assigned = match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+        _ => consumer.assign(list),
+    };
+    assigned.map_err(|error| Error::bug(format!("partitions of a group are not assigned: {error}")))
+}
+
+fn unassign(consumer: &BaseConsumer<ClientLog>, list: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         _ => consumer.unassign(),
     }
 }
 
-fn told(outcome: rdkafka::error::KafkaResult<()>) {
+fn told(outcome: KafkaResult<()>) {
     if let Err(error) = outcome {
         tracing::warn!("partitions that leave a member of a Kafka group: {error}");
     }

@@ -22,7 +22,7 @@ pub(super) struct ClientLog {
     /// What a consumer does when its group gives it partitions or takes some.
     member: OnceLock<Member>,
     /// Dropped with the client, which ends what was begun for it.
-    alive: OnceLock<Sender<Infallible>>,
+    alive: Mutex<Vec<Sender<Infallible>>>,
 }
 
 impl ClientLog {
@@ -31,10 +31,16 @@ impl ClientLog {
         self.member.set(member).map_err(|_| Error::bug("a Kafka consumer joins its group twice"))
     }
 
+    /// What it does as a member of its group, if it is one.
+    pub fn member(&self) -> Option<&Member> {
+        self.member.get()
+    }
+
     /// Disconnected once the client is gone.
-    pub fn until_gone(&self) -> Result<Receiver<Infallible>> {
+    pub fn until_gone(&self) -> Receiver<Infallible> {
         let (alive, gone) = mpsc::channel();
-        self.alive.set(alive).map(|()| gone).map_err(|_| Error::bug("a Kafka client is watched over twice"))
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).push(alive);
+        gone
     }
 
     /// The client's last error and its text.
@@ -72,7 +78,7 @@ impl ConsumerContext for ClientLog {
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        if let Some(member) = self.member.get() {
+        if let Some(member) = self.member() {
             member.rebalance(consumer, what, partitions);
         }
     }

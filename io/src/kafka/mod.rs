@@ -19,6 +19,7 @@ mod counts;
 mod current;
 mod dead_letter;
 mod delivery;
+mod departures;
 mod discovery;
 mod failure;
 mod group;

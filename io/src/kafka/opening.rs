@@ -12,7 +12,7 @@ use slotflow_runtime::{Error, Result, SubtaskContext};
 
 use super::assigned::Assigned;
 use super::batch::Batch;
-use super::beginning::{Beginning, Partition, assignment};
+use super::beginning::{Beginning, Partition, assignment, gives_up};
 use super::committer::{KafkaCommitter, Membership};
 use super::current::Current;
 use super::discovery::Discovery;
@@ -114,15 +114,19 @@ impl KafkaSource {
             waker: subtask.waker.clone(),
             queue: Arc::downgrade(&queue),
             known: Mutex::default(),
+            at_start: self.found.clone(),
         })?;
         let names = self.subscription.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(|error| self.settings.refused(&error))?;
         keep_membership(client.clone(), Arc::downgrade(&queue), &subtask.io)?;
-        let committer = Some(self.committer(Current::new(client.clone()), assigned));
+        let committer = self.committer(Current::new(client.clone()), assigned);
+        let leaves = config.get(INSTANCE).is_none();
+        let committer = if leaves { committer.leaving_with(self.departures.clone()) } else { committer };
         let waker = QueueWaker::new(queue.clone(), subtask.waker.clone());
         let arrivals = Some(Arrivals { changes, _wanted: Vec::new(), _waker: Some(waker) });
-        Ok(KafkaReader::new(Batch::new(client, queue), Positions::of_member(), committer, arrivals, None))
+        let positions = Positions::of_member();
+        Ok(KafkaReader::new(Batch::new(client, queue), positions, Some(committer), arrivals, None))
     }
 
     /// Notes a subtask that may be given new partitions, which it wants as long as it has what is given back; the last
@@ -173,8 +177,12 @@ impl KafkaSource {
             start: &self.start,
             stop: self.stop.as_ref(),
             timeout: self.settings.connect_timeout,
+            goes_on: &gives_up,
         };
         let partitions = beginning.find(own)?;
+        if self.commits {
+            beginning.keep(&partitions)?;
+        }
         let assigned = consumer.assign(&assignment(&partitions)?);
         assigned.map_err(|error| self.settings.refused(&error))?;
         Ok(partitions)

@@ -157,7 +157,7 @@ impl Settings {
     where
         C: TokenTaker + Send + Sync + 'static,
     {
-        let keep = |tokens: &Tokens| tokens.keep(client, log.until_gone()?, self.connect_timeout, io);
+        let keep = |tokens: &Tokens| tokens.keep(client, log.until_gone(), self.connect_timeout, io);
         self.tokens.as_ref().map_or(Ok(()), keep)
     }
 

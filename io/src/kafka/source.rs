@@ -1,6 +1,6 @@
 //! Reads Kafka topics.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
@@ -9,6 +9,7 @@ use slotflow_runtime::{Error, Problem, Result, Source, SplitId, Splits, SubtaskC
 use super::alike::told_alike;
 use super::committer::Membership;
 use super::counts::SourceCounts;
+use super::departures::Departures;
 use super::discovery::Members;
 use super::log::ClientLog;
 use super::off_slot::OffSlot;
@@ -78,6 +79,8 @@ pub struct KafkaSource {
     pub(super) discover_every: Option<Duration>,
     pub(super) renew_after: Duration,
     pub(super) counts: SourceCounts,
+    /// Those of its subtasks that are members of a group.
+    pub(super) departures: Arc<Departures>,
     /// The subtasks that were opened, where new partitions are looked for.
     pub(super) members: Mutex<Members>,
     /// What there is to read, once the brokers have been asked.
@@ -101,6 +104,7 @@ impl KafkaSource {
             discover_every: None,
             renew_after: RENEW_AFTER,
             counts: SourceCounts::default(),
+            departures: Arc::default(),
             members: Mutex::default(),
             found: Vec::new(),
         }
@@ -142,11 +146,16 @@ impl KafkaSource {
     /// Lets the group spread the partitions over all who read in it, in this process and others: start the job twice,
     /// and the load splits. By default this source reads all partitions by itself, and has the lowest latency.
     ///
-    /// Each subtask is a member. A partition that the group takes back is drained first: what was read of it is
-    /// acknowledged and its offset stored, or after 25 s let go all the same, and its next reader reads some again. A
-    /// member that the group has evicted (`session.timeout.ms` without a heartbeat) lets go at once. Partitions move
-    /// one by one (the setting `partition.assignment.strategy` is `cooperative-sticky`; with `group.protocol` set to
-    /// `consumer` the brokers decide, from Kafka 4 on). The group finds new partitions by itself.
+    /// Each subtask is a member. A partition that the group takes back is drained first: a barrier follows at once what
+    /// was read of it, and its offset is stored when that has arrived, or after 25 s it is let go all the same, and its
+    /// next reader reads some again. So sinks that keep records for longer than that, as a file sink with a long
+    /// `.roll_after(..)` does, make each such move take 25 s. A member that the group has evicted
+    /// (`session.timeout.ms` without a heartbeat) lets go at once. Partitions move one by one (the setting
+    /// `partition.assignment.strategy` is `cooperative-sticky`; with `group.protocol` set to `consumer` the brokers
+    /// decide, from Kafka 4 on). The group finds new partitions by itself; they are read from their oldest record.
+    ///
+    /// A job that ends leaves the group before it is over, so that others read on at once, unless its members have
+    /// names of their own (`group.instance.id`). What a group refuses for good fails the job.
     ///
     /// Event time takes a partition for idle that is silent, also while its brokers are away: a member is not told when
     /// it has read everything.

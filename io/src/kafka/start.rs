@@ -16,7 +16,9 @@ pub enum Start {
     /// Where the group has committed, else at the oldest record.
     #[default]
     GroupOrEarliest,
-    /// Where the group has committed, else behind the newest record.
+    /// Where the group has committed, else behind the newest record; that place is committed before anything is read,
+    /// so that no restart leaves out what comes behind it. A partition that comes while the job runs begins at its
+    /// oldest record.
     GroupOrLatest,
     /// At the first record of each partition with this time or a later one, in milliseconds since the Unix epoch;
     /// behind the newest record where there is none.

@@ -25,6 +25,13 @@ pub(super) struct TopicPartition {
     pub partition: SplitId,
 }
 
+impl TopicPartition {
+    /// Whether it is this one.
+    pub fn is(&self, topic: &str, partition: SplitId) -> bool {
+        *self.topic == *topic && self.partition == partition
+    }
+}
+
 impl Subscription {
     /// How it is named in plans and errors.
     pub fn describe(&self) -> String {

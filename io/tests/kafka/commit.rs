@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
-use slotflow_io::kafka::MockKafka;
+use slotflow_io::kafka::{MockKafka, Start};
 use slotflow_runtime::{Committer, SourceReader};
 
-use crate::harness::{Reading, kafka, lines};
+use crate::harness::{Reading, add_lines, kafka, lines};
 
 /// A reader of everything there is, in group `g`.
 fn reading(kafka: &MockKafka) -> Reading {
@@ -71,6 +71,17 @@ fn what_is_not_committed_is_read_again() {
     let mut second = reading(&kafka);
     second.read_to_end().unwrap();
     assert_eq!(second.got.of(0), lines(0, 0..4));
+}
+
+#[test]
+fn what_comes_behind_the_beginning_is_not_left_out_by_a_restart_before_the_first_commit() {
+    let kafka = kafka("words", 1, 4);
+    let source = || kafka.source().topic("words").group("g").starting(Start::GroupOrLatest);
+    drop(Reading::open(source(), 0, 1).unwrap());
+    add_lines(&kafka, "words", 1, 4..7);
+    let mut second = Reading::open(source(), 0, 1).unwrap();
+    second.read(3).unwrap();
+    assert_eq!(second.got.of(0), lines(0, 4..7));
 }
 
 #[test]

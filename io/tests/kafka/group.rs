@@ -4,7 +4,10 @@
 //! if a member asks for its part after the leader has given out all. So on a busy machine a member may be evicted here
 //! and lines be read twice; that none is, where nobody is evicted, is tested with a real one.
 
-use slotflow_io::kafka::{KafkaSource, MockKafka};
+use std::time::{Duration, Instant};
+
+use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
+use slotflow_io::kafka::{KafkaSource, MockKafka, Start};
 use slotflow_runtime::{Committer, Offsets, SourceReader, SplitId};
 
 use crate::harness::{Reading, add_lines, kafka, lines, wait_for};
@@ -138,6 +141,114 @@ fn an_eager_group_moves_its_partitions_too() {
         first.step();
         second.step();
         (read_by(&[&first, &second]) == all_lines(0..10)).then_some(())
+    });
+}
+
+/// What the job is told when the broker answers this to a request of a member.
+fn told(api: Api, error: Native) -> String {
+    let kafka = kafka("words", PARTITIONS, 1);
+    kafka.with(move |cluster| cluster.request_errors(api, &[error])).unwrap();
+    let mut reading = Reading::open(source(&kafka), 0, 1).unwrap();
+    wait_for(|| reading.poll(100).err()).to_string()
+}
+
+#[test]
+fn what_a_group_refuses_for_good_fails_the_job_with_its_remedy() {
+    let refused = told(Api::JoinGroup, Native::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    assert!(refused.starts_with("no partitions come from group \"g\": JoinGroup failed"), "{refused}");
+    assert!(refused.ends_with("; allow this principal the operation Read on the group"), "{refused}");
+    let inconsistent = told(Api::JoinGroup, Native::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL);
+    assert!(
+        inconsistent.contains("give all its members one `partition.assignment.strategy`"),
+        "{inconsistent}"
+    );
+    let fenced = told(Api::Heartbeat, Native::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
+    assert!(fenced.contains("another member has the same `group.instance.id`"), "{fenced}");
+}
+
+#[test]
+fn a_topic_that_goes_fails_the_job_by_its_name() {
+    let kafka = kafka("words", PARTITIONS, 5);
+    let source = source(&kafka).setting("topic.metadata.refresh.interval.ms", 100);
+    let mut member = Member::join(source);
+    wait_for(|| {
+        member.step();
+        (member.got() == 20).then_some(())
+    });
+    let gone = Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    kafka.with(move |cluster| cluster.topic_error("words", gone)).unwrap().unwrap();
+    let told = wait_for(|| member.reading.poll(100).err()).to_string();
+    assert!(
+        told.contains("words") && told.ends_with("; check that the topic was not deleted or made anew"),
+        "{told}"
+    );
+}
+
+/// The poll that a member must not leave out for long is not that of its reader.
+#[test]
+fn a_member_whose_job_is_held_up_stays_one() {
+    let most = Duration::from_secs(3);
+    let kafka = kafka("words", PARTITIONS, 5);
+    let mut member = Member::join(source(&kafka).setting("max.poll.interval.ms", most.as_millis()));
+    wait_for(|| {
+        member.step();
+        (member.got() == 20).then_some(())
+    });
+    let (held_up, state) = (Instant::now(), member.state);
+    wait_for(|| (held_up.elapsed() > 2 * most).then_some(()));
+    add_lines(&kafka, "words", PARTITIONS, 5..8);
+    wait_for(|| {
+        member.step();
+        (member.got() >= 32).then_some(())
+    });
+    assert_eq!((member.got(), member.state), (32, state), "its partitions have gone and come back");
+}
+
+#[test]
+fn where_partitions_begin_is_asked_for_as_long_as_it_takes() {
+    let kafka = kafka("words", PARTITIONS, 5);
+    // More than fit into the connect timeout: librdkafka asks twice a second.
+    let busy = [Native::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS; 12];
+    kafka.with(move |cluster| cluster.request_errors(Api::OffsetFetch, &busy)).unwrap();
+    let mut member = Member::join(source(&kafka).connect_timeout(Duration::from_secs(1)));
+    wait_for(|| {
+        member.step();
+        (member.got() == 20).then_some(())
+    });
+}
+
+#[test]
+fn what_comes_before_the_first_commit_is_not_left_out() {
+    let kafka = kafka("words", PARTITIONS, 5);
+    let source = || source(&kafka).starting(Start::GroupOrLatest);
+    let mut killed = Member::join(source());
+    wait_for(|| {
+        killed.read();
+        (killed.splits.len() == 4).then_some(())
+    });
+    drop(killed);
+    add_lines(&kafka, "words", PARTITIONS, 5..8);
+    let mut next = Member::join(source());
+    wait_for(|| {
+        next.step();
+        (read_by(&[&next]) == all_lines(5..8)).then_some(())
+    });
+}
+
+#[test]
+fn a_topic_that_is_new_is_read_from_its_beginning() {
+    let kafka = kafka("words-a", PARTITIONS, 5);
+    let source = source(&kafka).topics_like("words-*").starting(Start::GroupOrLatest);
+    let mut member = Member::join(source.setting("topic.metadata.refresh.interval.ms", 100));
+    wait_for(|| {
+        member.step();
+        (member.splits.len() == 4).then_some(())
+    });
+    kafka.create_topic("words-b", PARTITIONS).unwrap();
+    add_lines(&kafka, "words-b", PARTITIONS, 5..8);
+    wait_for(|| {
+        member.step();
+        (read_by(&[&member]) == all_lines(5..8)).then_some(())
     });
 }
 
