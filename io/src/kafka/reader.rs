@@ -257,10 +257,25 @@ fn note(raw: RawMessage<'_>, positions: &mut Positions) -> Result<()> {
         return Ok(());
     }
     let reason = String::from_utf8_lossy(raw.payload().unwrap_or(b"no reason given"));
-    if offset >= 0 && !positions.passes_errors() {
-        return Err(failure::partition_failed(raw.topic(), partition as SplitId, offset, &reason));
+    let (topic, partition) = (raw.topic(), partition as SplitId);
+    let failure_of = if positions.passes_errors() { failure_of } else { failure_of_member };
+    if let Some(error) = failure_of(raw.error(), topic, partition, offset, &reason) {
+        return Err(error);
     }
-    failure_of(raw.error(), raw.topic(), partition as SplitId, offset, &reason).map_or(Ok(()), Err)
+    tracing::warn!(topic, partition, "Kafka tries again: {reason}");
+    Ok(())
+}
+
+/// To a member every error at an offset is a failure: it would go on behind that.
+fn failure_of_member(
+    code: i32,
+    topic: &str,
+    partition: SplitId,
+    offset: Offset,
+    reason: &str,
+) -> Option<Error> {
+    let at_offset = || (offset >= 0).then(|| failure::partition_failed(topic, partition, offset, reason));
+    failure_of(code, topic, partition, offset, reason).or_else(at_offset)
 }
 
 /// The errors of a partition that librdkafka cannot mend by trying again; the others only take time.
@@ -286,10 +301,7 @@ fn failure_of(code: i32, topic: &str, partition: SplitId, offset: Offset, reason
         code if PERMANENT.contains(&code) => {
             Some(failure::partition_failed(topic, partition, offset, reason))
         }
-        _ => {
-            tracing::warn!(topic, partition, "Kafka tries again: {reason}");
-            None
-        }
+        _ => None,
     }
 }
 
@@ -305,6 +317,18 @@ mod tests {
         pub(in super::super) fn client(&self) -> Arc<Client> {
             self.batch.as_ref().unwrap().client().clone()
         }
+    }
+
+    #[test]
+    fn an_error_of_a_member_has_its_own_remedy_and_fails_at_an_offset_whatever_it_is() {
+        let failure = |code, offset| {
+            failure_of_member(code as i32, "words", 3, offset, "reason").map(|error| error.to_string())
+        };
+        let gone = failure(Native::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, 17).unwrap();
+        assert!(gone.contains("reset the group's offsets"), "{gone}");
+        let other = failure(Native::RD_KAFKA_RESP_ERR__TRANSPORT, 17).unwrap();
+        assert!(other.contains("offset 17 cannot be read"), "{other}");
+        assert!(failure(Native::RD_KAFKA_RESP_ERR__TRANSPORT, -1).is_none());
     }
 
     #[test]
