@@ -70,7 +70,10 @@ const SOURCE: [Setting; 3] = [
     ("fetch.queue.backoff.ms", "5"),
 ];
 
-const SINK: [Setting; 3] = [
+const SINK: [Setting; 4] = [
+    // For how long a record is tried: for ever, where the default fails the job after an outage of five minutes. What
+    // cannot be written meanwhile is backpressure, and idempotence keeps the order however often it is sent.
+    ("message.timeout.ms", "0"),
     // Equal keys go where Java's client sends them.
     ("partitioner", "murmur2_random"),
     // What one subtask may have under way: backpressure begins here.

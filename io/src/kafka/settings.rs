@@ -24,10 +24,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOPIC_NAME_MAX: usize = 249;
 
 /// Second names that librdkafka has for what the presets set: under its own, the preset could win.
-const ALIASES: [(&str, &str); 4] = [
+const ALIASES: [(&str, &str); 5] = [
     ("sasl.mechanisms", "sasl.mechanism"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("compression.codec", "compression.type"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
 ];
 
