@@ -3,14 +3,16 @@
 //! Each run takes a sample that moves through the matrix by the minute; `KAFKA_FAULTS=all` takes all of it.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
 use slotflow::io::kafka::{Message, MockKafka};
 use slotflow::prelude::*;
 use slotflow::runtime::IoCores;
 
-const APIS: [Api; 7] = [
+/// What each member of a group, and each source and sink, asks of a broker.
+const APIS: [Api; 11] = [
     Api::Produce,
     Api::Fetch,
     Api::ListOffsets,
@@ -18,7 +20,14 @@ const APIS: [Api; 7] = [
     Api::OffsetFetch,
     Api::FindCoordinator,
     Api::InitProducerId,
+    Api::JoinGroup,
+    Api::SyncGroup,
+    Api::Heartbeat,
+    Api::LeaveGroup,
 ];
+
+/// How many of them, the last ones, only a member asks.
+const OF_MEMBERS: usize = 4;
 
 const ERRORS: [Native; 16] = [
     Native::RD_KAFKA_RESP_ERR_UNKNOWN,
@@ -44,6 +53,14 @@ const GOOD: [usize; 2] = [0, 2];
 
 /// How many cases a run takes.
 const SAMPLE: usize = 8;
+
+/// How many are taken at once: a group mostly waits.
+const AT_ONCE: usize = 4;
+
+const LINES: u32 = 200;
+
+/// A job that has not brought all lines after this has lost some, or hangs.
+const LOST: Duration = Duration::from_secs(120);
 
 type Case = (Api, Native, usize);
 
@@ -71,19 +88,41 @@ fn uppercase(kafka: &MockKafka) -> Result<JobReport> {
     env.run("uppercase")
 }
 
+/// The same as members of a group, until all lines have come.
+fn uppercase_by_group(kafka: &MockKafka) -> Result<JobReport> {
+    let env = Environment::new()?;
+    let source = kafka.source().topic("words").group("g").spread_by_group();
+    let source = source.setting("heartbeat.interval.ms", 50).setting("session.timeout.ms", 3_000);
+    let lines = env.source(source).parallelism(2);
+    lines.map(|line: Message<'_>| line.payload().to_ascii_uppercase()).sink(kafka.sink().topic("WORDS"));
+    let (job, began) = (env.start("uppercase")?, Instant::now());
+    while missing(kafka) > 0 && !job.has_ended() {
+        assert!(began.elapsed() < LOST, "it hangs: {:?}", job.metrics());
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    job.drain(LOST)
+}
+
+/// How many lines have not arrived.
+fn missing(kafka: &MockKafka) -> usize {
+    let arrived = kafka.read("WORDS").unwrap().concat();
+    let is_missing = |n: &u32| !arrived.iter().any(|it| it.payload == format!("LINE {n}"));
+    (0..LINES).filter(is_missing).count()
+}
+
 /// Runs the job until it ends well, at most five times: an error that is told is one a new start gets over.
 fn survives((api, error, good): Case) {
     let kafka = MockKafka::start(&IoCores::default()).unwrap();
     kafka.create_topic("words", 4).unwrap();
     kafka.create_topic("WORDS", 3).unwrap();
-    kafka.fill("words", (0..200).map(|n| (n % 4, format!("line {n}")))).unwrap();
+    kafka.fill("words", (0..LINES).map(|n| (n % 4, format!("line {n}")))).unwrap();
     let answers = [vec![Native::RD_KAFKA_RESP_ERR_NO_ERROR; good], vec![error]].concat();
     kafka.with(move |cluster| cluster.request_errors(api, &answers)).unwrap();
-    let told: Vec<String> = (0..5).map_while(|_| uppercase(&kafka).err()).map(|it| it.to_string()).collect();
+    let of_member = APIS[APIS.len() - OF_MEMBERS..].contains(&api);
+    let run = if of_member { uppercase_by_group } else { uppercase };
+    let told: Vec<String> = (0..5).map_while(|_| run(&kafka).err()).map(|it| it.to_string()).collect();
     kafka.with(move |cluster| cluster.clear_request_errors(api)).unwrap();
-    let arrived = kafka.read("WORDS").unwrap().concat();
-    let is_missing = |n: &u32| !arrived.iter().any(|it| it.payload == format!("LINE {n}"));
-    let missing = (0..200).filter(is_missing).count();
+    let missing = missing(&kafka);
     let case = format!("{api:?}, {error:?} behind {good}: {missing} are missing, told {told:?}");
     println!("{case}");
     assert!(missing == 0 && told.len() < 5 && told.iter().all(|text| text.contains("; ")), "{case}");
@@ -91,5 +130,10 @@ fn survives((api, error, good): Case) {
 
 #[test]
 fn whatever_a_broker_answers_is_got_over_or_told_with_a_remedy_and_loses_nothing() {
-    sample().into_iter().for_each(survives);
+    let mut cases = sample().into_iter().peekable();
+    while cases.peek().is_some() {
+        thread::scope(|scope| {
+            cases.by_ref().take(AT_ONCE).for_each(|case| drop(scope.spawn(move || survives(case))));
+        });
+    }
 }

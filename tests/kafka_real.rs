@@ -178,44 +178,60 @@ fn a_source_begins_and_ends_at_a_time() {
 #[test]
 fn partitions_that_come_while_a_job_runs_are_read_and_committed() {
     with_topics("grown", |topics| {
-        topics.fill(0..800);
-        let source = topics.source().discover_every(Duration::from_millis(20));
-        let job = topics.uppercase(source);
-        topics.wait_for(&job, 800);
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
-        let more = NewPartitions::new(&topics.input, PARTITIONS as usize + 3);
-        block_on(admin.create_partitions(&[more], &AdminOptions::new())).unwrap().remove(0).unwrap();
-        // The broker says yes before it knows them itself.
-        let known = || admin.inner().fetch_metadata(Some(&topics.input), PATIENCE).unwrap();
-        while known().topics()[0].partitions().len() < PARTITIONS as usize + 3 {
-            std::thread::yield_now();
-        }
-        let line = |n: u32| (PARTITIONS + n % 3, format!("line {n}"));
-        fill_topic(&IoCores::default(), &topics.brokers, &topics.input, (800..1_100).map(line)).unwrap();
-        topics.wait_for(&job, 1_100);
-        job.drain(PATIENCE).unwrap();
-        let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
-        assert_eq!((again.records, topics.compare(0..1_100)), (0, (vec![], vec![])));
+        grows(topics, topics.source().discover_every(Duration::from_millis(20)));
     });
+    with_topics("grown-group", |topics| {
+        let member = topics.source().spread_by_group();
+        grows(topics, member.setting("topic.metadata.refresh.interval.ms", 20));
+    });
+}
+
+/// The group has offsets of what was there at the start, and of that alone.
+fn grows(topics: &Topics, source: KafkaSource) {
+    topics.fill(0..700);
+    topics.uppercase(topics.source().bounded()).wait().unwrap();
+    topics.fill(700..800);
+    let job = topics.uppercase(source.starting(Start::Group));
+    topics.wait_for(&job, 100);
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
+    let more = NewPartitions::new(&topics.input, PARTITIONS as usize + 3);
+    block_on(admin.create_partitions(&[more], &AdminOptions::new())).unwrap().remove(0).unwrap();
+    // The broker says yes before it knows them itself.
+    let known = || admin.inner().fetch_metadata(Some(&topics.input), PATIENCE).unwrap();
+    while known().topics()[0].partitions().len() < PARTITIONS as usize + 3 {
+        std::thread::yield_now();
+    }
+    let line = |n: u32| (PARTITIONS + n % 3, format!("line {n}"));
+    fill_topic(&IoCores::default(), &topics.brokers, &topics.input, (800..1_100).map(line)).unwrap();
+    topics.wait_for(&job, 400);
+    job.drain(PATIENCE).unwrap();
+    let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!((again.records, topics.compare(0..1_100)), (0, (vec![], vec![])));
 }
 
 /// librdkafka takes half a minute to be sure.
 #[test]
 fn a_topic_that_is_deleted_while_it_is_read_fails_the_job_by_its_name() {
-    with_topics("deleted", |topics| {
-        topics.fill(0..100);
-        let job = topics.uppercase(topics.source());
-        topics.wait_for(&job, 100);
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
-        block_on(admin.delete_topics(&[&topics.input], &AdminOptions::new())).unwrap().remove(0).unwrap();
-        let text = job.wait().unwrap_err().to_string();
-        assert!(text.contains(&format!("topic \"{}\"", topics.input)) && text.contains("; "), "{text}");
-        // What ran the test deletes it again.
-        let again = NewTopic::new(&topics.input, 1, TopicReplication::Fixed(1));
-        block_on(admin.create_topics([&again], &AdminOptions::new())).unwrap().remove(0).unwrap();
+    with_topics("deleted", |topics| deleted(topics, topics.source()));
+    with_topics("deleted-group", |topics| {
+        let member = topics.source().spread_by_group();
+        deleted(topics, member.setting("topic.metadata.refresh.interval.ms", 1_000));
     });
+}
+
+fn deleted(topics: &Topics, source: KafkaSource) {
+    topics.fill(0..100);
+    let job = topics.uppercase(source);
+    topics.wait_for(&job, 100);
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &topics.brokers).create().unwrap();
+    block_on(admin.delete_topics(&[&topics.input], &AdminOptions::new())).unwrap().remove(0).unwrap();
+    let text = job.wait().unwrap_err().to_string();
+    assert!(text.contains(&topics.input) && text.contains("; "), "{text}");
+    // What ran the test deletes it again.
+    let again = NewTopic::new(&topics.input, 1, TopicReplication::Fixed(1));
+    block_on(admin.create_topics([&again], &AdminOptions::new())).unwrap().remove(0).unwrap();
 }
 
 /// Runs a member of the group until it is killed, if this process was started as one.

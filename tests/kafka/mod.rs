@@ -79,7 +79,11 @@ impl Topics {
 
     /// Starts the main job: source, uppercase in the step's arena, sink.
     pub fn uppercase(&self, source: KafkaSource) -> Job {
-        let env = environment();
+        self.uppercase_in(environment(), source)
+    }
+
+    /// As `uppercase`, in this environment.
+    pub fn uppercase_in(&self, env: Environment, source: KafkaSource) -> Job {
         env.source(source).map_in(|line: Message<'_>, arena| upper(line.payload(), arena)).sink(self.sink());
         env.start("uppercase").unwrap()
     }
@@ -99,7 +103,7 @@ fn upper<'s>(line: &[u8], arena: &'s slotflow::runtime::Arena) -> &'s [u8] {
 }
 
 /// An environment that fits a test: few cores, and barriers often enough to matter.
-fn environment() -> Environment {
+pub fn environment() -> Environment {
     let mut env = Environment::new().unwrap().parallelism(4);
     let config = env.config_mut();
     config.job.commit_interval_ms = 20;

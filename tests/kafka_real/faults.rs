@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use slotflow::io::kafka::{KafkaRecord, KafkaSink};
+use slotflow::io::kafka::{KafkaRecord, KafkaSink, KafkaSource};
 use slotflow::prelude::*;
 
 use crate::kafka::process::Process;
-use crate::kafka::{PARTITIONS, Topics, standstill};
+use crate::kafka::{PARTITIONS, Topics, environment, standstill};
 use crate::{PATIENCE, fill_until, member, start_member, with_topics, with_topics_at};
 
 /// What a drain may take, as an orchestrator sees it.
@@ -97,19 +97,70 @@ fn a_broker_that_is_restarted_costs_no_line() {
     }
     let broker = Broker::up("restarted");
     with_topics_at(&broker.file("bootstrap"), "restarted", "1000000", |topics| {
-        let job = topics.uppercase(topics.source());
-        let mut written = 0;
-        for signal in ["-TERM", "-KILL"] {
-            let filling = start_filling(topics, written..written + 10_000);
-            topics.wait_for(&job, u64::from(written) + 1_000);
-            broker.end(signal);
-            broker.again();
-            filling.wait().unwrap();
-            written = fill_until(topics, written + 10_000, |_| true);
-        }
+        restarted_costs_no_line(&broker, topics, topics.source());
+    });
+    with_topics_at(&broker.file("bootstrap"), "restarted-group", "1000000", |topics| {
+        restarted_costs_no_line(&broker, topics, topics.source().spread_by_group());
+    });
+}
+
+fn restarted_costs_no_line(broker: &Broker, topics: &Topics, source: KafkaSource) {
+    let job = topics.uppercase(source);
+    let mut written = 0;
+    for signal in ["-TERM", "-KILL"] {
+        let filling = start_filling(topics, written..written + 10_000);
+        topics.wait_for(&job, u64::from(written) + 1_000);
+        broker.end(signal);
+        broker.again();
+        filling.wait().unwrap();
+        written = fill_until(topics, written + 10_000, |_| true);
+    }
+    job.drain(PATIENCE).unwrap();
+    let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!((again.records, topics.compare(0..written).0), (0, vec![]));
+}
+
+/// A member of which the group would wait for minutes, were it only gone.
+fn patient_member(topics: &Topics) -> Job {
+    topics.uppercase(topics.source().spread_by_group().setting("session.timeout.ms", 300_000))
+}
+
+/// The member that the test below waits for, if this process was started as it.
+#[test]
+fn a_member_that_ends_by_itself() {
+    let Some(topics) = Topics::of_process() else { return };
+    let job = patient_member(&topics);
+    topics.wait_for(&job, 1_000);
+    job.drain(DRAINED).unwrap();
+}
+
+#[test]
+fn a_process_that_ends_behind_a_drain_leaves_its_partitions_to_others_at_once() {
+    with_topics("left", |topics| {
+        topics.fill(0..1_000);
+        assert!(Process::start("faults::a_member_that_ends_by_itself", topics).wait().success());
+        let job = patient_member(topics);
+        let written = fill_until(topics, 1_000, |_| true);
         job.drain(PATIENCE).unwrap();
-        let again = topics.uppercase(topics.source().bounded()).wait().unwrap();
-        assert_eq!((again.records, topics.compare(0..written).0), (0, vec![]));
+        assert_eq!(topics.compare(0..written), (vec![], vec![]));
+    });
+}
+
+/// Without barriers in between, a partition that moves has its own.
+#[test]
+fn partitions_move_at_once_however_rarely_a_job_commits() {
+    with_topics("rarely", |topics| {
+        let member = || {
+            let mut env = environment();
+            env.config_mut().job.commit_interval_ms = 600_000;
+            topics.uppercase_in(env, topics.source().spread_by_group())
+        };
+        let first = member();
+        let written = fill_until(topics, 0, |lines| first.metrics().records_in() == u64::from(lines));
+        let second = member();
+        let written = fill_until(topics, written, |_| second.metrics().records_in() > 0);
+        [first, second].into_iter().for_each(|job| drop(job.drain(PATIENCE).unwrap()));
+        assert_eq!(topics.compare(0..written), (vec![], vec![]));
     });
 }
 
@@ -138,10 +189,21 @@ fn a_member_that_stands_still_is_evicted_and_costs_no_line() {
 #[test]
 fn a_job_that_is_told_to_end() {
     let Some(topics) = Topics::of_process() else { return };
+    drains_when_told(&topics, topics.source());
+}
+
+/// The same as members of a group.
+#[test]
+fn members_that_are_told_to_end() {
+    let Some(topics) = Topics::of_process() else { return };
+    drains_when_told(&topics, topics.source().spread_by_group());
+}
+
+fn drains_when_told(topics: &Topics, source: KafkaSource) {
     let told = Arc::new(AtomicBool::new(false));
     let hears = told.clone();
     ctrlc::set_handler(move || hears.store(true, Ordering::Relaxed)).unwrap();
-    let job = topics.uppercase(topics.source());
+    let job = topics.uppercase(source);
     while !told.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(5));
     }
@@ -150,30 +212,34 @@ fn a_job_that_is_told_to_end() {
 
 #[test]
 fn sigterm_under_load_drains_in_time_and_nothing_is_lost_or_doubled() {
-    with_topics("terminated", |topics| {
-        let (ended, written) = (AtomicBool::new(false), AtomicU32::new(0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
-                    let next = written.load(Ordering::Relaxed);
-                    topics.fill(next..next + 5_000);
-                    written.store(next + 5_000, Ordering::Relaxed);
-                }
-            });
-            let mut job = Process::start("faults::a_job_that_is_told_to_end", topics);
-            let began = Instant::now();
-            while topics.output().len() < 2_000 {
-                assert!(began.elapsed() < PATIENCE, "it writes nothing");
+    for job in ["faults::a_job_that_is_told_to_end", "faults::members_that_are_told_to_end"] {
+        with_topics("terminated", |topics| sigterm_under_load(topics, job));
+    }
+}
+
+fn sigterm_under_load(topics: &Topics, job: &str) {
+    let (ended, written) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                let next = written.load(Ordering::Relaxed);
+                topics.fill(next..next + 5_000);
+                written.store(next + 5_000, Ordering::Relaxed);
             }
-            kill(job.id(), "-TERM");
-            let told = Instant::now();
-            let status = job.wait();
-            ended.store(true, Ordering::Relaxed);
-            assert!(status.success() && told.elapsed() < DRAINED, "{status} after {:?}", told.elapsed());
         });
-        topics.uppercase(topics.source().bounded()).wait().unwrap();
-        assert_eq!(topics.compare(0..written.load(Ordering::Relaxed)), (vec![], vec![]));
+        let mut job = Process::start(job, topics);
+        let began = Instant::now();
+        while topics.output().len() < 2_000 {
+            assert!(began.elapsed() < PATIENCE, "it writes nothing");
+        }
+        kill(job.id(), "-TERM");
+        let told = Instant::now();
+        let status = job.wait();
+        ended.store(true, Ordering::Relaxed);
+        assert!(status.success() && told.elapsed() < DRAINED, "{status} after {:?}", told.elapsed());
     });
+    topics.uppercase(topics.source().bounded()).wait().unwrap();
+    assert_eq!(topics.compare(0..written.load(Ordering::Relaxed)), (vec![], vec![]));
 }
 
 #[test]
