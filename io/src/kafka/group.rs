@@ -288,3 +288,45 @@ fn told(outcome: KafkaResult<()>) {
         tracing::warn!("partitions that leave a member of a Kafka group: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A member whose reader has what is given besides.
+    fn member() -> (Member, mpsc::Receiver<Change>) {
+        let (changes, heard) = mpsc::channel();
+        let member = Member {
+            group: "g".into(),
+            start: Start::default(),
+            timeout: Duration::from_secs(1),
+            assigned: Assigned::default(),
+            changes,
+            waker: Waker::default(),
+            queue: Weak::new(),
+            at_start: Vec::new(),
+            known: Mutex::default(),
+        };
+        (member, heard)
+    }
+
+    #[test]
+    fn a_reader_that_does_not_say_where_it_stands_is_not_one_that_has_nothing() {
+        let (member, heard) = member();
+        let began = Instant::now();
+        let partitions =
+            [0, 1].map(|split| TopicPartition { split, topic: "words".into(), partition: split });
+        assert_eq!(member.left_at(&partitions, || false), None, "it has not answered");
+        let answering = std::thread::spawn(move || {
+            // The first two have waited for too long.
+            for change in heard.iter().take(4) {
+                let Change::Go(split, answer) = change else { panic!("it goes") };
+                drop(answer.send((split, Some(7))));
+            }
+        });
+        let patient = || began.elapsed() < Duration::from_secs(60);
+        assert_eq!(member.left_at(&partitions, patient), Some(vec![(0, 7), (1, 7)]));
+        answering.join().unwrap();
+        assert_eq!(member.left_at(&partitions, patient), Some(vec![]), "nobody is there to read on");
+    }
+}
