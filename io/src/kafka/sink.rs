@@ -282,3 +282,18 @@ fn learn_leaders(producer: &Arc<Producer>, topic: &str, io: &IoCores) -> Result<
     };
     io.spawn("slotflow-kafka", learn).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_tried_for_as_long_as_it_takes_unless_the_user_says_otherwise() {
+        let sink = || KafkaSink::new("b:9092").topic("WORDS");
+        let tried_ms = |sink: KafkaSink| sink.config().unwrap().get("message.timeout.ms").map(str::to_owned);
+        assert_eq!(tried_ms(sink()), Some("0".into()));
+        for name in ["message.timeout.ms", "delivery.timeout.ms"] {
+            assert_eq!(tried_ms(sink().setting(name, 7_000)), Some("7000".into()), "{name}");
+        }
+    }
+}
