@@ -1,6 +1,6 @@
 //! The partitions of one source subtask, as those see them who commit their offsets and give them away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -84,6 +84,11 @@ impl Assigned {
     pub fn topic(&self) -> Arc<str> {
         let topic = |entry: &Entry| entry.of.topic.clone();
         self.locked(|all| all.partitions.values().next().map_or_else(|| "".into(), topic))
+    }
+
+    /// All of them.
+    pub fn topics(&self) -> BTreeSet<Arc<str>> {
+        self.locked(|all| all.partitions.values().map(|entry| entry.of.topic.clone()).collect())
     }
 
     /// These offsets are stored.

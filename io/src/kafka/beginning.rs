@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use slotflow_runtime::{Error, Offset, Result};
 
-use super::committer::is_of_membership;
+use super::commit::commit_within;
+use super::committer::{is_evicted, is_of_membership};
 use super::failure::{self, Purpose};
 use super::log::ClientLog;
 use super::lookup::is_passing;
@@ -25,6 +26,15 @@ pub(super) struct Partition {
     pub next: Option<Offset>,
     /// Where a bounded source stops reading it.
     pub end: Option<Offset>,
+    /// Whether that is the end of its log, for want of an offset of the group, and the group is yet to know.
+    pub is_news: bool,
+}
+
+impl Partition {
+    /// One that is read whole.
+    pub fn whole(of: &TopicPartition) -> Partition {
+        Partition { of: of.clone(), next: None, end: None, is_news: false }
+    }
 }
 
 /// What decides about the beginning; used on an I/O thread, as it waits for brokers.
@@ -52,8 +62,7 @@ impl Beginning<'_> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
-        let mut partitions: Vec<Partition> = partitions.iter().map(whole).collect();
+        let mut partitions: Vec<Partition> = partitions.iter().map(Partition::whole).collect();
         self.begin(&mut partitions)?;
         if let Some(Stop::Timestamp(timestamp_ms)) = self.stop {
             let ends = self.at_time(&partitions, *timestamp_ms)?;
@@ -116,6 +125,15 @@ impl Beginning<'_> {
         &self,
         ask: impl Fn(Duration) -> Result<TopicPartitionList, KafkaError>,
     ) -> Result<TopicPartitionList, KafkaError> {
+        self.ask_while(is_passing, ask)
+    }
+
+    /// Asks as long as a refusal may pass within the time for it, or anyhow.
+    fn ask_while(
+        &self,
+        may_pass: impl Fn(RDKafkaErrorCode) -> bool,
+        ask: impl Fn(Duration) -> Result<TopicPartitionList, KafkaError>,
+    ) -> Result<TopicPartitionList, KafkaError> {
         let mut began = Instant::now();
         loop {
             let left = self.timeout.saturating_sub(began.elapsed());
@@ -123,11 +141,10 @@ impl Beginning<'_> {
                 answer.elements().iter().try_for_each(|found| found.error())?;
                 Ok(answer)
             });
-            let passing =
-                answer.as_ref().err().and_then(KafkaError::rdkafka_error_code).filter(|it| is_passing(*it));
-            match passing {
+            let code = answer.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+            match code.filter(|code| may_pass(*code)) {
                 Some(_) if left > PAUSE => {}
-                Some(code) if (self.goes_on)() => {
+                Some(code) if is_passing(code) && (self.goes_on)() => {
                     tracing::warn!("where partitions begin is asked again, as nobody says so now: {code}");
                     began = Instant::now();
                 }
@@ -137,21 +154,30 @@ impl Beginning<'_> {
         }
     }
 
-    /// Has the group know where these begin, where that is the end of the log for want of an offset: who starts again
-    /// before the first commit would find another end, and leave out what came in between.
-    pub fn keep(&self, partitions: &[Partition]) -> Result<()> {
-        let (Some(group), Start::GroupOrLatest, Some(first)) = (self.group, self.start, partitions.first())
-        else {
-            return Ok(());
+    /// Has the group know where these begin, where it is [news](Partition::is_news) to it: who starts again before the
+    /// first commit would find another end, and leave out what came in between. It stays news if the group spreads
+    /// partitions anew already; `false` if it has gone on without this member.
+    pub fn keep(&self, partitions: &mut [Partition]) -> Result<bool> {
+        let news: Vec<Partition> = partitions.iter().filter(|it| it.is_news).cloned().collect();
+        let (Some(group), Some(first)) = (self.group, news.first()) else { return Ok(true) };
+        let Err(error) = self.commit(&assignment(&news)?) else {
+            partitions.iter_mut().for_each(|it| it.is_news = false);
+            return Ok(true);
         };
-        let begins = assignment(partitions)?;
-        let store = |_| self.consumer.commit(&begins, CommitMode::Sync).map(|()| begins.clone());
-        match self.ask(store) {
-            Ok(_) => Ok(()),
-            // It spreads partitions anew already, and the next round begins with this one's offsets.
-            Err(error) if error.rdkafka_error_code().is_some_and(is_of_membership) => Ok(()),
-            Err(error) => Err(group_failed(group, &first.of.topic, "committed", &error)),
+        match error.rdkafka_error_code() {
+            Some(code) if is_of_membership(code) => Ok(!is_evicted(code)),
+            _ => Err(group_failed(group, &first.of.topic, "committed", &error)),
         }
+    }
+
+    /// Commits; a coordinator that has just begun may not know of a topic yet.
+    fn commit(&self, begins: &TopicPartitionList) -> Result<(), KafkaError> {
+        let commit = |left| {
+            let committed = commit_within(self.consumer, begins, left);
+            committed.map(|()| begins.clone()).map_err(KafkaError::ConsumerCommit)
+        };
+        let may_pass = |code| is_passing(code) || code == RDKafkaErrorCode::UnknownTopicOrPartition;
+        self.ask_while(may_pass, commit).map(drop)
     }
 
     fn begins_at_end(&self, partition: &Partition) -> bool {
@@ -180,6 +206,7 @@ impl Beginning<'_> {
             return Ok(());
         }
         let TopicPartition { topic, partition: number, .. } = &partition.of;
+        partition.is_news = begins_at_end && self.group.is_some() && *self.start == Start::GroupOrLatest;
         if begins_at_end || low == high {
             partition.next.get_or_insert(high);
         }
@@ -203,8 +230,7 @@ pub(super) fn ends(
 ) -> Result<Vec<Option<Offset>>> {
     let start = &Start::Latest;
     let ask = Beginning { consumer, group: None, start, stop: None, timeout, goes_on: &gives_up };
-    let whole = |of: &TopicPartition| Partition { of: of.clone(), next: None, end: None };
-    ask.at(&partitions.iter().map(whole).collect::<Vec<_>>(), KafkaOffset::End)
+    ask.at(&partitions.iter().map(Partition::whole).collect::<Vec<_>>(), KafkaOffset::End)
 }
 
 /// What the brokers answered for each partition, in the order of the partitions.

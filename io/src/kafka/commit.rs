@@ -11,40 +11,35 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as native;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use slotflow_runtime::SplitId;
 
+use super::log::ClientLog;
 use super::lookup::code_of;
 use super::source::Client;
 
 /// Why a commit was refused: of which partition, if not of all.
 pub(super) type Refusal = (Option<SplitId>, RDKafkaErrorCode);
 
+/// Where the answer to a commit comes; to be gone before the consumer.
+struct Answers(NonNull<native::rd_kafka_queue_t>);
+
+// SAFETY: the queue belongs to one commit alone, and librdkafka's functions may be called from any
+// thread.
+unsafe impl Send for Answers {}
+
 /// A commit that was sent.
 pub(super) struct Commit {
-    queue: NonNull<native::rd_kafka_queue_t>,
-    /// Outlives the queue, which `drop` frees.
+    answers: Answers,
+    /// Outlives the queue of the answers.
     client: Arc<Client>,
 }
-
-// SAFETY: the queue belongs to this commit alone, and librdkafka's functions may be called from any
-// thread.
-unsafe impl Send for Commit {}
 
 impl Commit {
     /// Sends a commit of these offsets, the next ones to read.
     pub fn send(client: &Arc<Client>, offsets: &TopicPartitionList) -> Result<Commit, RDKafkaErrorCode> {
-        let consumer = client.client().native_ptr();
-        // SAFETY: `consumer` is alive as long as `client`.
-        let queue = unsafe { native::rd_kafka_queue_new(consumer) };
-        let queue = NonNull::new(queue).ok_or(RDKafkaErrorCode::CriticalSystemResource)?;
-        let commit = Commit { queue, client: client.clone() };
-        // SAFETY: the offsets are copied by the call, and without a callback its argument is unused.
-        let error = unsafe {
-            native::rd_kafka_commit_queue(consumer, offsets.ptr(), queue.as_ptr(), None, ptr::null_mut())
-        };
-        code_of(error).map_or(Ok(commit), Err)
+        Ok(Commit { answers: Answers::of(client, offsets)?, client: client.clone() })
     }
 
     /// Whether this consumer has sent it.
@@ -54,9 +49,40 @@ impl Commit {
 
     /// Waits for the answer; `None` when there is none yet. After an answer there is no other.
     pub fn answer(&self, wait: Duration) -> Option<Result<(), Refusal>> {
+        self.answers.next(wait)
+    }
+}
+
+/// Commits these offsets; without an answer within this time it is refused as timed out, and may come through later.
+pub(super) fn commit_within(
+    consumer: &BaseConsumer<ClientLog>,
+    offsets: &TopicPartitionList,
+    wait: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let answer = Answers::of(consumer, offsets)?.next(wait);
+    answer.unwrap_or(Err((None, RDKafkaErrorCode::OperationTimedOut))).map_err(|(_, code)| code)
+}
+
+impl Answers {
+    /// Sends a commit.
+    fn of(
+        consumer: &BaseConsumer<ClientLog>,
+        offsets: &TopicPartitionList,
+    ) -> Result<Answers, RDKafkaErrorCode> {
+        let consumer = consumer.client().native_ptr();
+        // SAFETY: the consumer is alive.
+        let queue = unsafe { native::rd_kafka_queue_new(consumer) };
+        let answers = Answers(NonNull::new(queue).ok_or(RDKafkaErrorCode::CriticalSystemResource)?);
+        // SAFETY: the offsets are copied by the call, and without a callback its argument is unused.
+        let error =
+            unsafe { native::rd_kafka_commit_queue(consumer, offsets.ptr(), queue, None, ptr::null_mut()) };
+        code_of(error).map_or(Ok(answers), Err)
+    }
+
+    fn next(&self, wait: Duration) -> Option<Result<(), Refusal>> {
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive; the event is freed below.
-        let event = unsafe { native::rd_kafka_queue_poll(self.queue.as_ptr(), wait_ms) };
+        let event = unsafe { native::rd_kafka_queue_poll(self.0.as_ptr(), wait_ms) };
         let event = NonNull::new(event)?;
         // SAFETY: the event is alive until the next line but one.
         let refusal = unsafe { refusal(event) };
@@ -66,10 +92,10 @@ impl Commit {
     }
 }
 
-impl Drop for Commit {
+impl Drop for Answers {
     fn drop(&mut self) {
         // SAFETY: the queue is ours; librdkafka drops an answer that comes later.
-        unsafe { native::rd_kafka_queue_destroy(self.queue.as_ptr()) };
+        unsafe { native::rd_kafka_queue_destroy(self.0.as_ptr()) };
     }
 }
 

@@ -161,8 +161,7 @@ impl KafkaCommitter {
 
     /// Keeps the offsets of a commit that was refused for now.
     fn hold(&mut self, code: RDKafkaErrorCode, sent: UnderWay) {
-        use RDKafkaErrorCode as Code;
-        if matches!(code, Code::UnknownMemberId | Code::IllegalGeneration) {
+        if is_evicted(code) {
             self.partitions.note_evicted(sent.round);
         }
         self.held = is_of_membership(code).then(|| (code, self.partitions.round(), Instant::now()));
@@ -222,6 +221,11 @@ pub(super) fn is_of_membership(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What a group says to one that it has gone on without.
+pub(super) fn is_evicted(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration)
+}
+
 impl Committer for KafkaCommitter {
     fn commit(&mut self, offsets: &Offsets) -> Result<()> {
         if !self.knows(offsets) {
@@ -235,7 +239,8 @@ impl Committer for KafkaCommitter {
     }
 
     fn is_awaited(&self) -> bool {
-        self.partitions.is_awaited()
+        // While the group spreads partitions nothing can be stored, and a barrier would be for nothing.
+        self.partitions.is_awaited() && self.must_wait().is_none()
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -285,6 +290,28 @@ mod tests {
         drop(members);
         let gone = gone.map(|gone| gone.try_recv().unwrap_err());
         assert_eq!(gone, [TryRecvError::Disconnected; 2], "their clients are not closed");
+    }
+
+    #[test]
+    fn nothing_is_awaited_while_a_group_spreads_partitions_as_far_as_is_known() {
+        let kafka = MockKafka::start(&IoCores::default()).unwrap();
+        kafka.create_topic("words", 1).unwrap();
+        let partitions = Assigned::default();
+        partitions.add(TopicPartition { split: 0, topic: "words".into(), partition: 0 }, Some(1));
+        let mut committer = member(&kafka, &partitions);
+        let (waits, left_at, until) =
+            (partitions.clone(), vec![(0, 5)], Instant::now() + Duration::from_secs(60));
+        let waiting = std::thread::spawn(move || waits.wait_stored(&left_at, until));
+        while !committer.is_awaited() {
+            assert!(Instant::now() < until, "nobody waits");
+            std::thread::yield_now();
+        }
+        committer.held = Some((RDKafkaErrorCode::RebalanceInProgress, partitions.round(), until));
+        assert!(!committer.is_awaited(), "a barrier would be for nothing");
+        partitions.begin_round();
+        assert!(committer.is_awaited(), "the next round may store");
+        partitions.note_stored(&vec![(0, 5)]);
+        assert!(waiting.join().unwrap());
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Member {
     /// Gives it a partition; in vain where its reader is gone.
     fn give(&self, of: TopicPartition) {
         self.assigned.add(of.clone(), None);
-        if self.changes.send(Change::Come(Partition { of, next: None, end: None })).is_ok() {
+        if self.changes.send(Change::Come(Partition::whole(&of))).is_ok() {
             self.waker.wake();
         }
     }

@@ -132,7 +132,6 @@ pub(super) fn membership_failed(group: &str, code: RDKafkaErrorCode, reason: &st
             "set `session.timeout.ms` to what the brokers allow: their `group.min.session.timeout.ms` and \
              `group.max.session.timeout.ms`"
         }
-        Code::GroupMaxSizeReached => "lower the source's parallelism, or raise the brokers' `group.max.size`",
         Code::FencedInstanceId | Code::UnreleasedInstanceId => {
             "another member has the same `group.instance.id`: give each process its own"
         }
@@ -271,7 +270,6 @@ mod tests {
             membership_failed("upper", Code::UnknownTopicOrPartition, "words: no"),
             membership_failed("upper", Code::InconsistentGroupProtocol, "JoinGroup failed: no"),
             membership_failed("upper", Code::InvalidSessionTimeout, "JoinGroup failed: no"),
-            membership_failed("upper", Code::GroupMaxSizeReached, "JoinGroup failed: no"),
             membership_failed("upper", Code::FencedInstanceId, "Fatal error: fenced"),
             membership_failed("upper", Code::UnsupportedVersion, "Fatal error: no"),
             membership_failed("upper", Code::InvalidGroupId, "JoinGroup failed: no"),

@@ -21,14 +21,14 @@
 //! # How it ends
 //!
 //! 6. The reader is gone, and with it this thread. The last offsets are stored by the member as it is, and then it
-//!    leaves ([`departures`](super::departures)). Until then the group waits for it where it moves partitions.
-//! 7. What the group refuses for good, or a topic of it, fails the job.
+//!    leaves ([`departures`](super::departures)), in the classic protocol behind the round in which it may be.
+//! 7. What the group refuses for good, or a topic of which the member has partitions, fails the job.
 //!
 //! A member that was evicted lets go at once, also if that happens while it drains, which the answer to a commit tells:
 //! its partitions have another reader already, which begins at the last offsets that were stored. What lies between is
 //! read twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -75,6 +75,8 @@ pub(super) struct Member {
     pub at_start: Vec<TopicPartition>,
     /// Each partition that ever came keeps its number.
     pub known: Mutex<Vec<TopicPartition>>,
+    /// Whether a member spreads the partitions, and not the brokers.
+    pub is_classic: bool,
 }
 
 /// Starts the thread that keeps the membership, until the reader is gone.
@@ -104,18 +106,19 @@ impl Member {
         }
     }
 
-    /// Whether a topic that was there is not any more: a broker that has just begun may not know of it yet, and
-    /// librdkafka says so once.
+    /// Whether a topic of which this member has partitions is not there any more: a broker that has just begun may not
+    /// know of it yet, and librdkafka says so once. Only one that is found is back; who does not answer has said
+    /// nothing.
     fn is_of_gone_topic(&self, consumer: &BaseConsumer<ClientLog>, code: RDKafkaErrorCode) -> bool {
-        let topics: BTreeSet<&str> = self.at_start.iter().map(|it| &*it.topic).collect();
-        let is_gone = |topic: &str| matches!(ask(consumer.client(), topic, LEADERS_TIMEOUT), Answer::Unknown);
-        let (until, mut gone) =
-            (Instant::now() + GONE_AFTER, code == RDKafkaErrorCode::UnknownTopicOrPartition);
-        while gone && self.queue.strong_count() > 0 && Instant::now() < until {
-            std::thread::sleep(POLL);
-            gone = topics.iter().any(|topic| is_gone(topic));
+        if code != RDKafkaErrorCode::UnknownTopicOrPartition {
+            return false;
         }
-        gone
+        let until = Instant::now() + GONE_AFTER;
+        let waits = || self.is_read() && Instant::now() < until;
+        let ask = |topic: &str| {
+            if waits() { ask(consumer.client(), topic, LEADERS_TIMEOUT) } else { Answer::Nothing }
+        };
+        is_gone(self.assigned.topics(), ask, waits)
     }
 
     /// The group gives or takes partitions.
@@ -146,9 +149,10 @@ impl Member {
         numbered
     }
 
-    /// Takes partitions that the group gives. Where that fails it takes nothing: librdkafka waits to hear of it, and
-    /// would not let the consumer be closed.
+    /// Takes partitions that the group gives. Where that fails, or for nobody, it takes nothing: librdkafka waits to
+    /// hear of it, and would not let the consumer be closed.
     fn take(&self, consumer: &BaseConsumer<ClientLog>, partitions: &[TopicPartition]) {
+        let partitions = if self.is_read() { partitions } else { &[] };
         let taken = self.ready(consumer, partitions).and_then(|list| assign(consumer, &list));
         if let Err(error) = taken {
             self.tell(Change::Failed(error));
@@ -179,11 +183,12 @@ impl Member {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Partition>> {
         let (group, timeout) = (Some(&*self.group), self.timeout);
-        let goes_on = &|| self.queue.strong_count() > 0;
+        let goes_on = &|| self.is_read();
         let beginning = Beginning { consumer, group, start, stop: None, timeout, goes_on };
-        let found = beginning.find(partitions)?;
-        beginning.keep(&found)?;
-        Ok(found)
+        let mut found = beginning.find(partitions)?;
+        // Those of a member that was evicted have another reader.
+        let is_member = beginning.keep(&mut found)?;
+        Ok(if is_member { found } else { Vec::new() })
     }
 
     /// Makes everything ready for the messages of a partition.
@@ -195,7 +200,9 @@ impl Member {
             .upgrade()
             .and_then(|queue| queue.forward(consumer.client().native_ptr(), topic, *number as i32));
         forwarded.ok_or_else(|| Error::bug(format!("{topic}-{number} has no queue")))?;
-        self.assigned.add(partition.of.clone(), Some(partition.next.unwrap_or(0)));
+        // What is news to the group has to be stored, also if nothing comes.
+        let stored = if partition.is_news { -1 } else { partition.next.unwrap_or(0) };
+        self.assigned.add(partition.of.clone(), Some(stored));
         self.tell(Change::Come(partition));
         Ok(())
     }
@@ -245,12 +252,31 @@ impl Member {
         stored
     }
 
+    /// Whether the reader is there.
+    fn is_read(&self) -> bool {
+        self.queue.strong_count() > 0
+    }
+
     /// In vain where the reader is gone.
     fn tell(&self, change: Change) {
         if self.changes.send(change).is_ok() {
             self.waker.wake();
         }
     }
+}
+
+/// Whether any of these topics was unknown when its brokers said something last, after asking for a while.
+fn is_gone(topics: BTreeSet<Arc<str>>, ask: impl Fn(&str) -> Answer<u32>, waits: impl Fn() -> bool) -> bool {
+    let mut missing: BTreeMap<Arc<str>, bool> = topics.into_iter().map(|topic| (topic, false)).collect();
+    while !missing.is_empty() && waits() {
+        std::thread::sleep(POLL);
+        missing.retain(|topic, is_unknown| {
+            let answer = ask(topic);
+            *is_unknown |= matches!(answer, Answer::Unknown);
+            !matches!(answer, Answer::Found(_))
+        });
+    }
+    missing.into_values().any(|is_unknown| is_unknown)
 }
 
 /// Whether a group, or brokers that are asked for it, will say so again: the others are tried again by librdkafka.
@@ -264,7 +290,6 @@ fn is_lasting(code: RDKafkaErrorCode) -> bool {
             | Code::UnknownProtocol
             | Code::InvalidGroupId
             | Code::InvalidSessionTimeout
-            | Code::GroupMaxSizeReached
     )
 }
 
@@ -278,9 +303,18 @@ fn assign(consumer: &BaseConsumer<ClientLog>, list: &TopicPartitionList) -> Resu
 
 fn unassign(consumer: &BaseConsumer<ClientLog>, list: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(&held(consumer, list)?),
         _ => consumer.unassign(),
     }
+}
+
+/// Those of these partitions that were taken: of others librdkafka refuses to hear, and then waits for ever.
+fn held(consumer: &BaseConsumer<ClientLog>, list: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    let (taken, mut held) = (consumer.assignment()?, TopicPartitionList::new());
+    for it in list.elements().iter().filter(|it| taken.find_partition(it.topic(), it.partition()).is_some()) {
+        held.add_partition(it.topic(), it.partition());
+    }
+    Ok(held)
 }
 
 fn told(outcome: KafkaResult<()>) {
@@ -306,6 +340,7 @@ mod tests {
             queue: Weak::new(),
             at_start: Vec::new(),
             known: Mutex::default(),
+            is_classic: true,
         };
         (member, heard)
     }
@@ -328,5 +363,20 @@ mod tests {
         assert_eq!(member.left_at(&partitions, patient), Some(vec![(0, 7), (1, 7)]));
         answering.join().unwrap();
         assert_eq!(member.left_at(&partitions, patient), Some(vec![]), "nobody is there to read on");
+    }
+
+    #[test]
+    fn a_topic_is_gone_that_was_unknown_and_not_found_since_whoever_is_silent() {
+        let gone = |answers: &[fn() -> Answer<u32>]| {
+            let asked = std::cell::Cell::new(0);
+            let ask = |_: &str| answers[asked.replace(asked.get() + 1)]();
+            is_gone(["words".into()].into(), ask, || asked.get() < answers.len())
+        };
+        let (unknown, silent): (fn() -> Answer<u32>, fn() -> Answer<u32>) =
+            (|| Answer::Unknown, || Answer::Nothing);
+        assert!(gone(&[unknown, silent, unknown]), "silence is no answer");
+        assert!(!gone(&[unknown, silent, || Answer::Found(4)]), "it is back");
+        assert!(!gone(&[silent, silent]), "the brokers are away");
+        assert!(!is_gone(BTreeSet::new(), |_| Answer::Unknown, || true), "it has none");
     }
 }

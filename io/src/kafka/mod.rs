@@ -29,6 +29,7 @@ mod kafka_settings;
 mod log;
 mod lookup;
 mod marks;
+mod member_id;
 mod message;
 mod mock;
 mod oauth;

@@ -36,6 +36,11 @@ impl<C: Send + Sync + 'static> OffSlot<C> {
         });
         made?
     }
+
+    /// Where threads for it belong.
+    pub fn io(&self) -> &IoCores {
+        &self.io
+    }
 }
 
 impl<C: Send + Sync + 'static> Deref for OffSlot<C> {

@@ -33,6 +33,9 @@ use super::watch::{Maker, Watch, batch};
 /// What a member calls itself, so that a restart moves no partitions.
 const INSTANCE: &str = "group.instance.id";
 
+/// Who spreads the partitions: one of the members, as `classic` has it, or the brokers.
+const PROTOCOL: &str = "group.protocol";
+
 impl KafkaSource {
     /// What its promises stand on.
     pub(super) fn fixed(&self) -> [(&str, &str); 6] {
@@ -52,7 +55,7 @@ impl KafkaSource {
     /// What it begins with, unless it is set otherwise.
     pub(super) fn presets(&self) -> Vec<Setting> {
         let mut presets = self.settings.preset.of_source();
-        if self.membership == Membership::Member && !self.settings.is_set("group.protocol") {
+        if self.membership == Membership::Member && !self.settings.is_set(PROTOCOL) {
             presets.push(("partition.assignment.strategy", "cooperative-sticky"));
         }
         presets.extend(self.subscription.left_out().map(|names| ("topic.blacklist", names)));
@@ -115,6 +118,7 @@ impl KafkaSource {
             queue: Arc::downgrade(&queue),
             known: Mutex::default(),
             at_start: self.found.clone(),
+            is_classic: !config.get(PROTOCOL).is_some_and(|name| name.eq_ignore_ascii_case("consumer")),
         })?;
         let names = self.subscription.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -179,9 +183,9 @@ impl KafkaSource {
             timeout: self.settings.connect_timeout,
             goes_on: &gives_up,
         };
-        let partitions = beginning.find(own)?;
+        let mut partitions = beginning.find(own)?;
         if self.commits {
-            beginning.keep(&partitions)?;
+            beginning.keep(&mut partitions)?;
         }
         let assigned = consumer.assign(&assignment(&partitions)?);
         assigned.map_err(|error| self.settings.refused(&error))?;

@@ -259,7 +259,7 @@ mod tests {
     fn partition(topic: &str, number: SplitId, next: Option<Offset>, end: Option<Offset>) -> Partition {
         // The split's number differs from the partition's, as it does for several topics.
         let of = TopicPartition { split: number + 10, topic: topic.into(), partition: number };
-        Partition { of, next, end }
+        Partition { next, end, ..Partition::whole(&of) }
     }
 
     /// Two partitions of a bounded source, both to be read from 3 to 6.

@@ -76,7 +76,8 @@ impl Partitioner {
 /// Offsets of the sources are committed only when the brokers have acknowledged everything that was
 /// made of the records before them. A full producer queue is backpressure, not an error.
 ///
-/// Brokers may be away for as long as they like: what cannot be written meanwhile is backpressure. With the setting
+/// Brokers may be away for as long as they like: what cannot be written meanwhile is backpressure, and so is what they
+/// refuse for now, such as for want of replicas (NOT_ENOUGH_REPLICAS), for as long as they do. With the setting
 /// `message.timeout.ms`, by default 0 for no limit, a record that has not arrived after that long fails the job.
 ///
 /// ```no_run

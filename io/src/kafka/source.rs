@@ -152,10 +152,11 @@ impl KafkaSource {
     /// `.roll_after(..)` does, make each such move take 25 s. A member that the group has evicted
     /// (`session.timeout.ms` without a heartbeat) lets go at once. Partitions move one by one (the setting
     /// `partition.assignment.strategy` is `cooperative-sticky`; with `group.protocol` set to `consumer` the brokers
-    /// decide, from Kafka 4 on). The group finds new partitions by itself; they are read from their oldest record.
+    /// decide, from Kafka 4 on). The group finds new partitions by itself; a process that was there before they came
+    /// reads them from their oldest record.
     ///
-    /// A job that ends leaves the group before it is over, so that others read on at once, unless its members have
-    /// names of their own (`group.instance.id`). What a group refuses for good fails the job.
+    /// A job that ends leaves the group before it is over, so that others read on at once, unless it is aborted or its
+    /// members have names of their own (`group.instance.id`). What a group refuses for good fails the job.
     ///
     /// Event time takes a partition for idle that is silent, also while its brokers are away: a member is not told when
     /// it has read everything.

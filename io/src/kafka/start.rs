@@ -17,8 +17,8 @@ pub enum Start {
     #[default]
     GroupOrEarliest,
     /// Where the group has committed, else behind the newest record; that place is committed before anything is read,
-    /// so that no restart leaves out what comes behind it. A partition that comes while the job runs begins at its
-    /// oldest record.
+    /// so that no restart leaves out what comes behind it. A partition that is made while the job runs begins at its
+    /// oldest record, if a process reads it that was there before it was.
     GroupOrLatest,
     /// At the first record of each partition with this time or a later one, in milliseconds since the Unix epoch;
     /// behind the newest record where there is none.
