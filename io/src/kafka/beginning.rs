@@ -268,7 +268,9 @@ fn list(partitions: &[Partition], offset: impl Fn(&Partition) -> KafkaOffset) ->
 #[cfg(test)]
 mod tests {
     use rdkafka::ClientConfig;
+    use slotflow_runtime::IoCores;
 
+    use super::super::MockKafka;
     use super::*;
 
     #[test]
@@ -280,5 +282,29 @@ mod tests {
         let goes_on = &gives_up;
         let beginning = Beginning { consumer, group: Some("g"), start, stop: None, timeout, goes_on };
         assert_eq!(beginning.find(&[]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_group_that_refuses_does_not_know_where_a_partition_begins() {
+        use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
+        let kafka = MockKafka::start(&IoCores::default()).unwrap();
+        kafka.create_topic("words", 1).unwrap();
+        let config =
+            ClientConfig::new().set("group.id", "g").set("bootstrap.servers", kafka.bootstrap()).clone();
+        let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog::default()).unwrap();
+        let (consumer, start, goes_on) = (&consumer, &Start::GroupOrLatest, &gives_up);
+        let timeout = Duration::from_secs(60);
+        let beginning = Beginning { consumer, group: Some("g"), start, stop: None, timeout, goes_on };
+        let words = TopicPartition { split: 0, topic: "words".into(), partition: 0 };
+        let mut found = beginning.find(&[words]).unwrap();
+        assert!(found[0].is_news);
+        let mut kept = |error| {
+            kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &[error])).unwrap();
+            (beginning.keep(&mut found).unwrap(), found[0].is_news)
+        };
+        assert_eq!(kept(Native::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS), (true, true));
+        assert_eq!(kept(Native::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID), (false, true), "it is evicted");
+        let unknown = Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        assert_eq!(kept(unknown), (true, false), "a broker that has just begun is asked again");
     }
 }
