@@ -367,13 +367,13 @@ mod tests {
 
     #[test]
     fn a_topic_is_gone_that_was_unknown_and_not_found_since_whoever_is_silent() {
-        let gone = |answers: &[fn() -> Answer<u32>]| {
+        type Said = fn() -> Answer<u32>;
+        let gone = |answers: &[Said]| {
             let asked = std::cell::Cell::new(0);
             let ask = |_: &str| answers[asked.replace(asked.get() + 1)]();
             is_gone(["words".into()].into(), ask, || asked.get() < answers.len())
         };
-        let (unknown, silent): (fn() -> Answer<u32>, fn() -> Answer<u32>) =
-            (|| Answer::Unknown, || Answer::Nothing);
+        let (unknown, silent): (Said, Said) = (|| Answer::Unknown, || Answer::Nothing);
         assert!(gone(&[unknown, silent, unknown]), "silence is no answer");
         assert!(!gone(&[unknown, silent, || Answer::Found(4)]), "it is back");
         assert!(!gone(&[silent, silent]), "the brokers are away");
