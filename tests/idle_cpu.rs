@@ -38,9 +38,8 @@ const USED_NS: u64 = 2_000_000;
 /// As `WATCHED_NS`, with a Kafka source, which commits once a second.
 const KAFKA_WATCHED_NS: u64 = 4_000_000_000;
 
-/// Half a percent of two slots for as long as that. Measured without optimisations: 18 to 24 ms with the thread driver,
-/// 23 to 35 with glommio, on a busy machine as on a quiet one; who wakes the slots some thirty times a second is not
-/// known.
+/// Half a percent of two slots for as long as that. Measured without optimisations: 19 ms with either driver; 28 and 44
+/// to 49 when a core that was woken for nothing still spun before it slept again.
 const KAFKA_USED_NS: u64 = 40_000_000;
 
 /// A tick of the system's clock. Where a kernel counts in nothing finer, less than two of them cannot be told from

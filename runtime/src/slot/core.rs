@@ -206,10 +206,10 @@ impl Core {
         CoreTurn::Sleep(round.due_ns)
     }
 
-    /// The driver has slept, from `since_ns` on.
+    /// The driver has slept, from `since_ns` on. If there is nothing to do the core sleeps on at once, and spins only
+    /// behind something that it did: a subtask that wants to be asked now and then does not cost `spin_us` each time.
     pub fn woke(&mut self, since_ns: u64) {
         self.park.cancel();
-        self.idle_since_ns = 0;
         let now_ns = self.watch.now_ns();
         self.book(since_ns);
         self.spent_on = Spent::Parked;
@@ -433,6 +433,19 @@ mod tests {
         }
     }
 
+    /// Has nothing to do, and wants to be asked now and then.
+    struct Waits;
+
+    impl Subtask for Waits {
+        fn step(&mut self, turn: Turn) -> Step {
+            Step::Idle(turn.now_ns + 1_000_000)
+        }
+
+        fn ready(&self) -> bool {
+            false
+        }
+    }
+
     fn deployment(build: BuildSubtask) -> Deployment {
         Deployment {
             job: JobControl::new("job", 1).0,
@@ -463,6 +476,25 @@ mod tests {
         assert_eq!(core.turn(), CoreTurn::Again);
         assert!(!neighbour.is_asleep(), "it has to see the ends of its rings");
         assert!(core.neighbours.is_empty());
+    }
+
+    #[test]
+    fn who_is_woken_for_nothing_does_not_spin() {
+        let (mailbox, inbox) = channel();
+        let clock = Clock::manual();
+        let mut core = core(inbox, clock.clone());
+        core.settings.idle = Idle::Park(1_000);
+        mailbox.send(Command::Deploy(vec![deployment(Box::new(|| Ok(Box::new(Waits))))])).unwrap();
+        let mut turns = 0;
+        while let CoreTurn::Again = core.turn() {
+            clock.advance(100);
+            turns += 1;
+        }
+        assert!(turns > 10, "it spins behind what it did: {turns}");
+        let since_ns = clock.now_ns();
+        clock.advance(1_000_000);
+        core.woke(since_ns);
+        assert_eq!(core.turn(), CoreTurn::Sleep(clock.now_ns() + 1_000_000));
     }
 
     #[test]
