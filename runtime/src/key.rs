@@ -32,6 +32,14 @@ const MUM: [u64; 2] = [0x2D35_8DCC_AA6C_78A5, 0x8BB8_4B93_962E_ACC9];
 pub trait Key {
     /// The key's hash, as the module's first lines define it.
     fn hash(&self) -> u64;
+
+    /// The key as a number, if it is one: where keys are numbers near each other, state is found by them and not by
+    /// hashes ([`values`](crate::values)). Keys of a type that wraps a number may pass it on. Equal keys have equal
+    /// numbers, and different keys should have different ones: of those that do not, all but one are slow to find.
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        None
+    }
 }
 
 #[inline(always)]
@@ -46,6 +54,10 @@ macro_rules! integer_keys {
             #[inline(always)]
             fn hash(&self) -> u64 {
                 mum(u64::from(*self as $unsigned))
+            }
+            #[inline(always)]
+            fn number(&self) -> Option<u64> {
+                Some(u64::from(*self as $unsigned))
             }
         }
     )*};
@@ -75,6 +87,10 @@ impl Key for bool {
 impl Key for char {
     fn hash(&self) -> u64 {
         u32::from(*self).hash()
+    }
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        u32::from(*self).number()
     }
 }
 
@@ -113,11 +129,18 @@ impl<K: Key + ?Sized> Key for &K {
     fn hash(&self) -> u64 {
         (**self).hash()
     }
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        (**self).number()
+    }
 }
 
 impl<K: Key + ?Sized> Key for Arc<K> {
     fn hash(&self) -> u64 {
         (**self).hash()
+    }
+    fn number(&self) -> Option<u64> {
+        (**self).number()
     }
 }
 

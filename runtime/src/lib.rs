@@ -42,6 +42,7 @@ mod state_size;
 pub mod subtask;
 pub mod testing;
 mod time;
+pub mod values;
 
 pub use arena::Arena;
 pub use cells::Cells;

@@ -2,12 +2,12 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, FIRING_BUDGET, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned,
+    Build, Context, FIRING_BUDGET, Family, Flow, Hint, MAX_TIMESTAMP, Measures, Operator, Output, Owned,
     Result, SubtaskContext, Timestamp,
 };
 
 use super::table::Drain;
-use super::{Assigner, KeySelector, KeyedStream, Table};
+use super::{Assigner, KeySelector, KeyedStream, ValueTable};
 use crate::Stream;
 
 impl<'env, T, P, S> KeyedStream<'env, P, S>
@@ -60,7 +60,7 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let KeyedFoldAtEnd { selector, assigner, init, fold } = self;
-        let table = Table::new(subtask, assigner);
+        let table = ValueTable::new(subtask, assigner);
         Ok(KeyedFold { selector, table, leaving: None, init, fold })
     }
 }
@@ -68,7 +68,7 @@ where
 /// The operator of [`KeyedFoldAtEnd`].
 pub struct KeyedFold<T, S: KeySelector<T>, A, G> {
     selector: S,
-    table: Table<S::Stored, A, S::Assigned>,
+    table: ValueTable<S::Stored, A, S::Assigned>,
     /// What is left to emit, once the end has come.
     leaving: Option<Drain<S::Stored, A>>,
     init: A,
@@ -94,8 +94,8 @@ where
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, first, || ctx.split());
+        let keys = records.map(|record| self.selector.key(record));
+        self.table.hint(keys, first, || ctx.split());
     }
 
     #[inline(always)]

@@ -23,7 +23,7 @@ pub use rolling::{Rolled, Rolling, RollingPlan};
 pub use selector::{ByKey, ByKeyOrAll, ByReference, ByValue, Hash, HashOrAll, InPlace, KeySelector};
 pub(crate) use slotflow_runtime::segments::{Cursor, Segments, Visited};
 pub use table::{AsAssigned, Assigned, ByHash};
-pub(crate) use table::{Assigner, Drain, Round, Table};
+pub(crate) use table::{Assigner, Drain, Round, Table, ValueTable};
 
 use crate::Stream;
 

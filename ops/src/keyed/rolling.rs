@@ -1,11 +1,10 @@
 //! The shape that most keyed operators have: a record and its key's state in, a record out.
 
 use slotflow_runtime::{
-    Build, Cloned, Context, Family, Hint, Key, Measures, Operator, Output, Owned, Place, Result,
-    SubtaskContext,
+    Build, Cloned, Context, Family, Hint, Measures, Operator, Output, Owned, Place, Result, SubtaskContext,
 };
 
-use super::{Assigner, KeySelector, Table};
+use super::{Assigner, KeySelector, ValueTable};
 use crate::Made;
 
 /// What a keyed operator does with each record: reads and changes its key's state and gives a record.
@@ -34,7 +33,7 @@ impl<S, R> RollingPlan<S, R> {
         S: KeySelector<T>,
         C: Rolling<T>,
     {
-        Rolled { selector, table: Table::new(subtask, assigner), rule }
+        Rolled { selector, table: ValueTable::new(subtask, assigner), rule }
     }
 }
 
@@ -71,7 +70,7 @@ where
 /// A rule and the state of one subtask's keys.
 pub struct Rolled<T, S: KeySelector<T>, R: Rolling<T>> {
     selector: S,
-    table: Table<S::Stored, R::State, S::Assigned>,
+    table: ValueTable<S::Stored, R::State, S::Assigned>,
     rule: R,
 }
 
@@ -93,8 +92,8 @@ where
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, first, || ctx.split());
+        let keys = records.map(|record| self.selector.key(record));
+        self.table.hint(keys, first, || ctx.split());
     }
 
     #[inline(always)]

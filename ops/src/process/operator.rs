@@ -213,7 +213,7 @@ where
         T: 'r,
     {
         let hashes = records.map(|record| record.map_or(0, |record| self.selector.key(record).hash()));
-        self.state.table.hint(hashes, first, || ctx.split());
+        self.state.table.hint_hashes(hashes, first, || ctx.split());
     }
 
     pub(super) fn function(&mut self) -> &mut F {

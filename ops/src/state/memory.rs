@@ -4,7 +4,7 @@ use slotflow_runtime::{Context, FIRING_BUDGET, Hint, Key, SubtaskContext, Timest
 
 use super::storing::Storing;
 use super::{At, Columns, Due, Now, StateSize, TimeDomain, Timers};
-use crate::keyed::{Assigner, Round, Table};
+use crate::keyed::{Assigner, Round, Segments, Table};
 
 /// How many records pass between two pieces of clean-up.
 pub(crate) const CLEAN_EVERY: u32 = 64;
@@ -24,7 +24,7 @@ pub(crate) struct Row {
 
 /// Keys, states and timers of one subtask.
 pub(crate) struct InMemory<K> {
-    pub(crate) table: Table<K, Row>,
+    pub(crate) table: Table<Segments<K, Row>>,
     pub(crate) columns: Columns,
     pub(crate) timers: BothTimers,
     /// Rows that keys have left.

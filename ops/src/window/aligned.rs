@@ -314,10 +314,10 @@ where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
         let selector = &mut self.selector;
-        let hashes = records.map(|record| selector.key(record).hash());
+        let keys = records.map(|record| selector.key(record));
         match &mut self.state.panes {
-            PanesByKey::Columns(columns) => columns.hint(hashes, first),
-            PanesByKey::Tables(tables) => tables.panes.hint(hashes, first),
+            PanesByKey::Columns(columns) => columns.hint(keys, first),
+            PanesByKey::Tables(tables) => tables.panes.hint(keys.map(|key| key.hash()), first),
         }
     }
 

@@ -11,6 +11,7 @@
 
 use std::mem::needs_drop;
 
+use slotflow_runtime::values::Values;
 use slotflow_runtime::{Flow, Hint, Key, Timestamp};
 
 use super::becoming::Becoming;
@@ -20,7 +21,6 @@ use super::spare::Spare;
 use super::tables::{Progress, Tables};
 use super::{Merge, panes::Panes};
 use crate::StateSize;
-use crate::keyed::Segments;
 
 /// The most that a column takes, so that some are in a core's second cache: 4,096 keys of 16 bytes.
 const COLUMN_BYTES: usize = 64 * 1024;
@@ -64,7 +64,7 @@ pub(super) struct Columns<K, A> {
     shape: Shape,
     /// The hashes of the subtask's keys.
     hashes: (u64, u64),
-    numbers: Segments<K, u32>,
+    numbers: Values<K, u32>,
     /// The keys by number.
     keys: Vec<K>,
     /// The pane that starts at `start` is the one at `first`, and the others follow.
@@ -98,7 +98,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         (few && shape.pane <= LONGEST_MS && Self::MOST_KEYS >= 2).then(|| Columns {
             shape,
             hashes,
-            numbers: Segments::new(hashes),
+            numbers: Values::new(hashes),
             keys: Vec::new(),
             ring: Box::new(std::array::from_fn(|_| Column::default())),
             first: 0,
@@ -122,10 +122,10 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         (after < self.length).then(|| Pane(self.first.wrapping_add(panes as usize) % RING))
     }
 
-    /// Notes where the keys of these hashes are to be looked for.
+    /// Prepares for these keys.
     #[inline(always)]
-    pub(super) fn hint(&mut self, hashes: impl Iterator<Item = u64>, first: Hint) {
-        self.numbers.hint(hashes, first);
+    pub(super) fn hint<Q: Key>(&mut self, keys: impl Iterator<Item = Q>, first: Hint) {
+        self.numbers.hint(keys, first);
     }
 
     /// The number of a key. A new one may be one too many for [`value`](Columns::value).
@@ -344,7 +344,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         columns.for_each(|cells| retain(cells, &kept));
         retain(&mut self.keys, &kept);
         self.spare = Spare::default();
-        self.numbers = Segments::new(self.hashes);
+        self.numbers = Values::new(self.hashes);
         for (number, key) in (0..).zip(&self.keys) {
             self.numbers.value(key.clone(), |known, key| known == key, |key| (key, number));
         }

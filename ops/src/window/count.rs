@@ -2,14 +2,14 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    Build, Context, Error, Family, Flow, Hint, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
 
 use super::merge::Joining;
 use super::refuse;
 use super::unfull::Unfull;
-use crate::keyed::{Assigner, KeySelector, KeyedStream, Table};
+use crate::keyed::{Assigner, KeySelector, KeyedStream, ValueTable};
 use crate::{Aggregate, Stream};
 
 impl<'env, T, P, S> KeyedStream<'env, P, S>
@@ -132,7 +132,7 @@ where
         let CountPlan { selector, assigner, size, aggregate } = self;
         Ok(CountWindows {
             selector,
-            table: Table::new(subtask, assigner),
+            table: ValueTable::new(subtask, assigner),
             size,
             aggregate,
             unfull: Unfull::default(),
@@ -144,7 +144,7 @@ where
 pub struct CountWindows<T, S: KeySelector<T>, A: Aggregate<T>> {
     selector: S,
     /// How many records each key's window has, and what they have come to.
-    table: Table<S::Stored, (u64, A::Acc), S::Assigned>,
+    table: ValueTable<S::Stored, (u64, A::Acc), S::Assigned>,
     size: u64,
     aggregate: A,
     unfull: Unfull<S::Stored, (u64, A::Acc)>,
@@ -168,8 +168,8 @@ where
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, first, || ctx.split());
+        let keys = records.map(|record| self.selector.key(record));
+        self.table.hint(keys, first, || ctx.split());
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 
 use slotflow_runtime::pipe::{Pipe, Then};
 use slotflow_runtime::{
-    Build, Context, Error, Family, Flow, Hint, Key, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
+    Build, Context, Error, Family, Flow, Hint, MAX_TIMESTAMP, Measures, Operator, Output, Owned, Result,
     SubtaskContext, Timestamp,
 };
 
@@ -15,7 +15,7 @@ use super::shape::greatest_divisor;
 use super::stacks::Stacks;
 use super::unfull::Unfull;
 use crate::Stream;
-use crate::keyed::{Assigner, KeySelector, Table};
+use crate::keyed::{Assigner, KeySelector, ValueTable};
 
 impl<'env, P, S> CountWindowed<'env, P, S> {
     /// Gives a window at every `slide`-th record of a key, with as many of the last ones as its size: Flink's
@@ -122,7 +122,7 @@ where
 
     fn build(self, subtask: &SubtaskContext) -> Result<Self::Operator> {
         let SlidingCountPlan { selector, assigner, panes, aggregate } = self;
-        let table = Table::new(subtask, assigner);
+        let table = ValueTable::new(subtask, assigner);
         Ok(SlidingCountWindows { selector, table, panes, aggregate, stacked: 0, unfull: Unfull::default() })
     }
 }
@@ -130,7 +130,7 @@ where
 /// The operator of [`SlidingCountPlan`].
 pub struct SlidingCountWindows<T, S: KeySelector<T>, A: Merge<T>> {
     selector: S,
-    table: Table<S::Stored, Counted<A::Acc>, S::Assigned>,
+    table: ValueTable<S::Stored, Counted<A::Acc>, S::Assigned>,
     panes: Panes,
     aggregate: A,
     /// How many panes all keys have in their stacks.
@@ -209,8 +209,8 @@ where
     where
         <Owned<T> as Family>::Of<'s>: 'r,
     {
-        let hashes = records.map(|record| self.selector.key(record).hash());
-        self.table.hint(hashes, first, || ctx.split());
+        let keys = records.map(|record| self.selector.key(record));
+        self.table.hint(keys, first, || ctx.split());
     }
 
     #[inline(always)]

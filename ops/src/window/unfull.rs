@@ -3,7 +3,7 @@
 use slotflow_runtime::{Context, FIRING_BUDGET, Flow, Key, Measures};
 use tracing::warn;
 
-use crate::keyed::{Assigned, Drain, Table};
+use crate::keyed::{Assigned, Drain, ValueTable};
 use crate::tally::Tally;
 
 /// The records that no window gives.
@@ -24,7 +24,7 @@ impl<K: Key, V> Unfull<K, V> {
     /// state that is left, and the report says so.
     pub(super) fn ended<A: Assigned>(
         &mut self,
-        table: &mut Table<K, V, A>,
+        table: &mut ValueTable<K, V, A>,
         waiting: impl Fn(&V) -> u64,
         ctx: &Context<'_>,
     ) -> Flow {

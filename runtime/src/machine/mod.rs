@@ -23,7 +23,7 @@ pub use cgroup::Cgroup;
 pub use cpus::Cpus;
 pub(crate) use cycles::{cycles, cycles_are_even};
 pub use placement::{CoreThread, Placement};
-pub use prefetch::prefetch;
+pub use prefetch::{CACHE_LINE, prefetch, prefetch_whole};
 pub use probe::{Driver, Probe};
 pub(crate) use sys::terminal_size;
 pub use topology::{Crossing, Topology};

@@ -16,3 +16,15 @@ pub fn prefetch<T>(address: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+/// How much memory a core fetches at once: 64 bytes on all that we know.
+pub const CACHE_LINE: usize = 64;
+
+/// As [`prefetch`], of a whole value of up to two cache lines: many a value lies across the border of two.
+#[inline(always)]
+pub fn prefetch_whole<T>(address: *const T) {
+    prefetch(address);
+    if !CACHE_LINE.is_multiple_of(size_of::<T>().max(1)) {
+        prefetch(address.wrapping_add(1).cast::<u8>().wrapping_sub(1));
+    }
+}

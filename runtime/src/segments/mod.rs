@@ -16,7 +16,7 @@ mod tables;
 mod visit;
 mod window;
 
-use crate::machine::prefetch;
+use crate::machine::{CACHE_LINE, prefetch, prefetch_whole};
 use crate::{Hint, Key};
 use directory::Directory;
 pub use entries::Entries;
@@ -29,7 +29,7 @@ pub use visit::{Cursor, Visited};
 const SEGMENT_BYTES: usize = 128 * 1024;
 
 /// State up to this size is in the core's own caches: asking for it ahead costs more than it saves (PERF.md, keyed).
-const CACHED_BYTES: usize = 256 * 1024;
+pub(crate) const CACHED_BYTES: usize = 256 * 1024;
 
 /// The tags of state up to this size, a small part of it, are in the core's own caches; those of more state are worth
 /// being asked for as well, and the entry itself is then found by them (PERF.md, keyed).
@@ -38,9 +38,6 @@ const TAGS_CACHED_BYTES: usize = 8 * 1024 * 1024;
 /// A segment with this many times as many homes as entries is given fewer in a round (a guess: afterwards it has one
 /// and a half to three times as many, and can take more before it grows).
 const DESERTED: usize = 10;
-
-/// How much memory a core fetches at once: 64 bytes on all that we know.
-const CACHE_LINE: usize = 64;
 
 /// Values by key, of one subtask.
 ///
@@ -86,9 +83,9 @@ impl<K: Key, V> Segments<K, V> {
         } else if bytes <= CACHED_BYTES {
             segments.note(hashes, first, directory.place(), |_| {});
         } else if bytes <= TAGS_CACHED_BYTES {
-            segments.note(hashes, first, directory.place(), prefetch);
+            segments.note(hashes, first, directory.place(), prefetch_whole);
         } else {
-            segments.note_afar(hashes, first, directory.place(), prefetch, prefetch);
+            segments.note_afar(hashes, first, directory.place(), prefetch, prefetch_whole);
         }
     }
 
@@ -122,6 +119,22 @@ impl<K: Key, V> Segments<K, V> {
             // By itself: a closure that is called in two places the compiler calls, and does not put there.
             None => seek((directory, segments), key, is, make),
         }
+    }
+
+    /// Adds the entry of a key that is not there yet.
+    pub fn put(&mut self, entry: (K, V)) -> &mut (K, V) {
+        struct Hashed(u64);
+        impl Key for Hashed {
+            fn hash(&self) -> u64 {
+                self.0
+            }
+        }
+        self.entry(None, Hashed(entry.0.hash()), |_, _| false, |_| entry)
+    }
+
+    /// Gives back all entries and all memory.
+    pub fn reset(&mut self) {
+        *self = Segments::new(self.directory.hashes());
     }
 
     /// The value of a key that may not be there.

@@ -1,9 +1,9 @@
 //! Entries with their keys, for state that outlives a record: process functions.
 
-use slotflow_runtime::{Key, key_group};
+use slotflow_runtime::segments::Segments;
+use slotflow_runtime::{Hint, Key, key_group};
 
-use super::{Assigned, Segments, Table};
-use crate::StateSize;
+use super::{Assigned, Table};
 use crate::keyed::Cursor;
 
 /// Where a round over all entries is.
@@ -20,7 +20,19 @@ impl Round {
     }
 }
 
-impl<K: Key, V, A: Assigned> Table<K, V, A> {
+impl<K: Key, V, A: Assigned> Table<Segments<K, V>, A> {
+    /// Notes where the keys of these hashes are to be looked for, under numbers from `first` on, as
+    /// [`Operator::hint`](slotflow_runtime::Operator::hint) does. `split` gives the records' source partition.
+    #[inline(always)]
+    pub(crate) fn hint_hashes(
+        &mut self,
+        hashes: impl Iterator<Item = u64>,
+        first: Hint,
+        split: impl FnOnce() -> u32,
+    ) {
+        self.of(split).hint(hashes, first);
+    }
+
     /// The entry among those of `hash` that `is` the one.
     pub(crate) fn find(
         &mut self,
@@ -53,17 +65,12 @@ impl<K: Key, V, A: Assigned> Table<K, V, A> {
         true
     }
 
-    /// As [`Segments::size`].
-    pub(crate) fn size(&self) -> StateSize {
-        self.parts().iter().map(Segments::size).sum()
-    }
-
     /// The entries of key group `group` among `groups`.
     pub(crate) fn group(&self, group: usize, groups: usize) -> impl Iterator<Item = &(K, V)> {
         let first_of = |group: usize| ((group as u128) << 64).div_ceil(groups as u128);
         let (first, last) = (first_of(group) as u64, (first_of(group + 1) - 1) as u64);
         let by_hash = self.groups.is_empty();
-        let part = if by_hash { &self.segments } else { &self.groups[group] };
+        let part = if by_hash { &self.all } else { &self.groups[group] };
         let (first, last) = if by_hash { (first, last) } else { (0, u64::MAX) };
         let within = move |entry: &&(K, V)| !by_hash || key_group(entry.0.hash(), groups) == group;
         part.stretch(first, last).filter(within)

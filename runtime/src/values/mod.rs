@@ -1,0 +1,177 @@
+//! Values by key: those of numbers that are near each other in pages, and all others in segments.
+//!
+//! Identifiers are often given one after the other, and then a number says by itself where its value is: no hash, no
+//! tags, no search, and no room for what might collide. Which keys are so is seen and not told:
+//!
+//! 1. Pages come to be when two new keys, one after the other, are numbers near each other. They cover what is between
+//!    these two at first, and more on either side as values come to them, as long as one in sixteen of the numbers they
+//!    cover has its value there.
+//! 2. A key whose number they cover is looked for in them, and then in the segments, where it may be from before: from
+//!    there it moves to its page when it is asked for. All other keys are in segments.
+//! 3. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys of
+//!    one number are both served, the second one by the segments.
+//!
+//! Nothing is taken out by itself. For values that come and go there are [`Segments`].
+
+mod pages;
+
+use crate::machine::prefetch_whole;
+use crate::segments::{self, CACHED_BYTES, Segments};
+use crate::{Hint, Key, LOOK_AHEAD, StateSize};
+use pages::{CHUNK, Pages};
+
+/// How many keys a chunk is worth: one in sixteen of its numbers (a guess: with three times fewer, pages would take as
+/// much memory as segments, 47 bytes an entry of 24; PERF.md, keyed).
+const WORTH: usize = CHUNK as usize / 16;
+
+/// How near two numbers are for which there are pages (a guess: where keys are far from each other, 18 KiB are taken in
+/// vain at most).
+const NEAR: u64 = 8 * CHUNK;
+
+/// Values by key, of one subtask, whose keys stay.
+///
+/// ```
+/// use slotflow_runtime::values::Values;
+///
+/// let mut counts = Values::new((0, u64::MAX));
+/// for user in [1_000_001u64, 1_000_002, 1_000_001] {
+///     *counts.value(user, |known, user| known == user, |user| (user, 0)) += 1;
+/// }
+/// let mut counts: Vec<_> = counts.into_iter().collect();
+/// counts.sort();
+/// assert_eq!(counts, [(1_000_001, 2), (1_000_002, 1)]);
+/// ```
+pub struct Values<K, V> {
+    pages: Pages<(K, V)>,
+    segments: Segments<K, V>,
+    keys: usize,
+    /// The number of the newest key that no page covered.
+    newest: u64,
+}
+
+impl<K: Key, V> Values<K, V> {
+    /// None yet, of keys that have hashes from `first` on, of which there are `more` besides. A hash outside costs
+    /// time and changes nothing.
+    pub fn new(hashes: (u64, u64)) -> Self {
+        Values { pages: Pages::new(), segments: Segments::new(hashes), keys: 0, newest: u64::MAX }
+    }
+
+    /// Has what is needed for these keys asked for meanwhile, as far as it pays, or notes it under numbers from `first`
+    /// on, as [`Segments::hint`] does. It is for where most keys are: others are found without.
+    #[inline(always)]
+    pub fn hint<Q: Key>(&mut self, keys: impl Iterator<Item = Q>, first: Hint) {
+        if 2 * self.pages.len() < self.keys {
+            self.segments.hint(keys.map(|key| key.hash()), first);
+        } else if first == Hint::NONE {
+            keys.take(1).for_each(|key| self.fetch(&key));
+        } else if self.pages.bytes() > CACHED_BYTES {
+            keys.take(LOOK_AHEAD).for_each(|key| self.fetch(&key));
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(&self, key: &impl Key) {
+        if let Some(entry) = key.number().and_then(|number| self.pages.place(number)) {
+            prefetch_whole(entry);
+        }
+    }
+
+    /// The value of `key`, which is `same` as a known one, or made a new one by `make`.
+    #[inline(always)]
+    pub fn value<Q: Key>(
+        &mut self,
+        key: Q,
+        same: impl Fn(&K, &Q) -> bool,
+        make: impl FnOnce(Q) -> (K, V),
+    ) -> &mut V {
+        &mut self.entry(None, key, same, make).1
+    }
+
+    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new one
+    /// by `make`. A hint of another key, or of another time, costs time and changes nothing.
+    #[inline(always)]
+    pub fn entry<Q: Key>(
+        &mut self,
+        hint: Option<Hint>,
+        key: Q,
+        same: impl Fn(&K, &Q) -> bool,
+        make: impl FnOnce(Q) -> (K, V),
+    ) -> &mut (K, V) {
+        let Values { pages, segments, keys, newest } = self;
+        let number = key.number();
+        match number {
+            Some(number) if pages.covers(number) => {
+                let is = |entry: &(K, V), key: &Q| same(&entry.0, key);
+                let settle = |pages, key| settle((pages, segments, keys), (number, key), is, make);
+                pages.known_or(number, key, is, settle)
+            }
+            _ => segments.entry(hint, key, same, |key| {
+                let entry = make(key);
+                *keys += 1;
+                if let Some(number) = number {
+                    begin(pages, *keys, std::mem::replace(newest, number), number);
+                }
+                entry
+            }),
+        }
+    }
+
+    /// How many keys there are, and what all of it takes, in bytes. Costs a look at each segment.
+    pub fn size(&self) -> StateSize {
+        self.segments.size() + StateSize { keys: self.pages.len(), bytes: self.pages.bytes() }
+    }
+}
+
+/// Begins pages with the number of a new key, if it is near the one that came before, and if there are none with values.
+#[cold]
+fn begin<E>(pages: &mut Pages<E>, keys: usize, before: u64, number: u64) {
+    // They have some time to get a value before others begin: their numbers need not come right behind.
+    let is_time = pages.listed() == 0 || keys.is_power_of_two();
+    if is_time && number.abs_diff(before) < NEAR {
+        pages.begin(before, number);
+    }
+}
+
+/// The entry of a key that pages cover and do not have: one that moves there, or a new one.
+#[cold]
+#[inline(never)]
+fn settle<'a, K: Key, V, Q: Key>(
+    (pages, segments, keys): (&'a mut Pages<(K, V)>, &'a mut Segments<K, V>, &mut usize),
+    (number, key): (u64, Q),
+    is: impl Fn(&(K, V), &Q) -> bool,
+    make: impl FnOnce(Q) -> (K, V),
+) -> &'a mut (K, V) {
+    let (hash, elsewhere) = (key.hash(), *keys - pages.len());
+    let known = if elsewhere > 0 { segments.remove_by(hash, |entry| is(entry, &key)) } else { None };
+    if known.is_some() && elsewhere == 1 {
+        segments.reset();
+    }
+    let entry = known.unwrap_or_else(|| {
+        let entry = make(key);
+        *keys += 1;
+        entry
+    });
+    if pages.listed() <= pages.len() / WORTH {
+        pages.widen();
+    }
+    match pages.insert(number, entry) {
+        Ok(entry) => entry,
+        // Another key of the same number was there before.
+        Err(entry) => segments.put(entry),
+    }
+}
+
+/// The keys and values, in no order.
+pub type Entries<K, V> = std::iter::Chain<pages::IntoEntries<(K, V)>, segments::Entries<K, V>>;
+
+impl<K, V> IntoIterator for Values<K, V> {
+    type Item = (K, V);
+    type IntoIter = Entries<K, V>;
+
+    fn into_iter(self) -> Entries<K, V> {
+        self.pages.into_iter().chain(self.segments)
+    }
+}
+
+#[cfg(test)]
+mod tests;
