@@ -1,7 +1,8 @@
 //! `keyed`: an exchange by key, then a running sum and count for each key.
 //!
-//! A variant is one word or several with `+` between them: `zipf`, keys of unequal frequency; `crossing`, sources in
-//! slots of their own, so that every record leaves its slot; `fanout`, one source for all keyed subtasks.
+//! A variant is one word or several with `+` between them: `zipf`, keys of unequal frequency; `sparse`, keys that are
+//! far from each other; `crossing`, sources in slots of their own, so that every record leaves its slot; `fanout`, one
+//! source for all keyed subtasks.
 
 use slotflow::prelude::*;
 
@@ -56,16 +57,23 @@ pub struct Shape {
     keys: u64,
     /// 0 if all keys are equally frequent.
     octaves: u32,
+    /// What each key is multiplied by.
+    apart: u32,
 }
+
+/// 2^32 divided by the golden ratio: multiples of it are as far from each other as can be (Knuth, TAOCP 3, 6.4).
+const FAR: u32 = 0x9E37_79B9;
 
 impl Shape {
     pub fn of(args: &Args) -> Shape {
-        Shape { keys: args.keys, octaves: if args.has("zipf") { (args.keys + 1).ilog2() } else { 0 } }
+        let octaves = if args.has("zipf") { (args.keys + 1).ilog2() } else { 0 };
+        Shape { keys: args.keys, octaves, apart: if args.has("sparse") { FAR } else { 1 } }
     }
 
     #[inline(always)]
     pub fn record(&self, i: u64) -> (u32, u32) {
-        if self.octaves > 0 { zipf(i, self.octaves) } else { record(i, self.keys) }
+        let (key, value) = if self.octaves > 0 { zipf(i, self.octaves) } else { record(i, self.keys) };
+        (key.wrapping_mul(self.apart), value)
     }
 }
 
@@ -77,6 +85,9 @@ pub fn run(args: &Args) -> Result<String> {
     let outcome = Outcome::default();
     if args.has("crossing") || args.has("fanout") {
         apart(&env, args, outcome.clone())?;
+    } else if args.has("sparse") && args.keys == 100_000 {
+        let far = |(key, value): (u32, u32)| (key.wrapping_mul(FAR), value);
+        together(&env, args, outcome.clone(), move |i| far(record(i, 100_000)))?;
     } else if args.has("zipf") || args.keys != 100_000 {
         let shape = Shape::of(args);
         together(&env, args, outcome.clone(), move |i| shape.record(i))?;
