@@ -122,7 +122,7 @@ impl<K: Key, V> Values<K, V> {
     }
 }
 
-/// Begins pages with the number of a new key, if it is near the one that came before, and if there are none with values.
+/// Begins pages with the number of a new key, if it is near the one that came before, unless they have values already.
 #[cold]
 fn begin<E>(pages: &mut Pages<E>, keys: usize, before: u64, number: u64) {
     // They have some time to get a value before others begin: their numbers need not come right behind.

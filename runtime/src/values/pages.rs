@@ -2,8 +2,8 @@
 //!
 //! 1. A page is for 64 numbers that follow each other. It has a bit for each number, which says whether there is an
 //!    entry, and the entries side by side in the order of their numbers: in front of one lie as many as there are bits
-//!    below its own. So it is found by counting bits, and little but entries is in memory. (So are the nodes of Bagwell's
-//!    "Ideal Hash Trees", EPFL 2001.)
+//!    below its own. So it is found by counting bits, and little but entries is in memory. (So are the nodes of
+//!    Bagwell's "Ideal Hash Trees", EPFL 2001.)
 //! 2. A chunk is 64 pages. The chunks from the first number to the last are listed, and each is made when its first
 //!    entry comes. So an entry that comes pays for a page or a chunk at most, and a list of one pointer for each 4,096
 //!    numbers, however many entries there are.
