@@ -25,8 +25,9 @@ use slots::Slots;
 use tables::Tables;
 pub use visit::{Cursor, Visited};
 
-/// How large a segment may be: it should be split in less than a tenth of a step's budget.
-const SEGMENT_BYTES: usize = 128 * 1024;
+/// How large a segment may be: to split one takes some 125,000 instructions, 40 us at three a nanosecond. Four times as
+/// large ones are no faster (PERF.md, steps).
+const SEGMENT_BYTES: usize = 32 * 1024;
 
 /// State up to this size is in the core's own caches: asking for it ahead costs more than it saves (PERF.md, keyed).
 pub(crate) const CACHED_BYTES: usize = 256 * 1024;

@@ -87,7 +87,7 @@ fn segments_are_split_one_after_the_other_and_not_all_at_once() {
         most = most.max(segments.segments.all().len() - before);
     }
     let split = segments.segments.all().len();
-    assert!(split == 128 && most <= 8, "{most} of {split} at once");
+    assert!(split == 512 && most <= 16, "{most} of {split} at once");
 }
 
 #[test]
