@@ -195,7 +195,11 @@ impl Core {
         self.park.prepare();
         let called = self.read_mailbox();
         let round = self.round(None);
-        if called || round.progressed || round.due_ns <= self.watch.now_ns() {
+        let found = called || round.progressed;
+        if found {
+            self.idle_since_ns = 0;
+        }
+        if found || round.due_ns <= self.watch.now_ns() {
             self.park.cancel();
             self.wake_neighbours();
             return CoreTurn::Again;

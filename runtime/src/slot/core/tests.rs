@@ -56,6 +56,26 @@ impl Subtask for Waits {
     }
 }
 
+/// Has something to do whenever it is asked twice at one time: in the last look before its core sleeps.
+struct LastMoment {
+    asked_ns: u64,
+    did: Sender<u64>,
+}
+
+impl Subtask for LastMoment {
+    fn step(&mut self, turn: Turn) -> Step {
+        if std::mem::replace(&mut self.asked_ns, turn.now_ns) < turn.now_ns {
+            return Step::Idle(turn.now_ns + 1);
+        }
+        self.did.send(turn.now_ns).expect("the test listens as long as the core turns");
+        Step::Progress(1)
+    }
+
+    fn ready(&self) -> bool {
+        false
+    }
+}
+
 fn deployment(build: BuildSubtask) -> Deployment {
     Deployment {
         job: JobControl::new("job", 1).0,
@@ -105,6 +125,22 @@ fn who_is_woken_for_nothing_does_not_spin() {
     clock.advance(1_000_000);
     core.woke(since_ns);
     assert_eq!(core.turn(), CoreTurn::Sleep(clock.now_ns() + 1_000_000));
+}
+
+#[test]
+fn who_finds_something_in_the_last_look_spins_behind_it() {
+    let (mailbox, inbox) = channel();
+    let (clock, (did, done)) = (Clock::manual(), channel());
+    let mut core = core(inbox, clock.clone());
+    core.settings.idle = Idle::Park(1_000);
+    let last_moment = LastMoment { asked_ns: 0, did };
+    mailbox.send(Command::Deploy(vec![deployment(Box::new(|| Ok(Box::new(last_moment))))])).unwrap();
+    for _ in 0..100 {
+        assert_eq!(core.turn(), CoreTurn::Again);
+        clock.advance(100);
+    }
+    let times: Vec<u64> = done.try_iter().collect();
+    assert!(times.len() > 2 && times.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{times:?}");
 }
 
 #[test]
