@@ -51,7 +51,7 @@ pub use flat_map::FlatMap;
 pub use flat_map_with::{Collector, FlatMapWith};
 pub use fold_at_end::FoldAtEnd;
 pub use inspect::Inspect;
-pub use join::{AsOfJoin, AsOfJoined, Enrich, Enriched, IntervalJoin, IntervalJoined, TooLate};
+pub use join::{AsOfJoin, AsOfJoined, Enrich, Enriched, IntervalJoin, IntervalJoined};
 pub use keyed::{
     Aggregate, Aggregated, AsAssigned, Assigned, ByHash, ByKey, ByKeyOrAll, ByReference, ByValue, Fold, Hash,
     HashOrAll, InPlace, KeySelector, KeyedByReference, KeyedFold, KeyedFoldAtEnd, KeyedStream, MapWithState,

@@ -12,17 +12,22 @@ use slotflow_runtime::{
 };
 
 use super::kept::{Keeps, Kept};
-use super::late::TooLate;
 use super::{Side, bytes, keep};
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
-use crate::window::{Aside, Late};
+use crate::window::{Aside, Dropped, Late, Wording};
 use crate::{Either, Split, Stream, tally};
 
-/// What late records are warned of with.
-const LATE: &str = "an as-of join drops late records; `with_late` behind it keeps them";
+/// How late records are told of.
+const LATE: Wording = Wording {
+    what: "an as-of join drops late records; `with_late` behind it keeps them",
+    reason: tally::LATE,
+};
 
-/// What late versions are warned of with.
-const LATE_VERSION: &str = "an as-of join gets late versions: what was joined before has older ones";
+/// How late versions are told of.
+const LATE_VERSION: Wording = Wording {
+    what: "an as-of join gets late versions: what was joined before has older ones",
+    reason: "late version",
+};
 
 impl<'env, A, B, P, S> KeyedStream<'env, P, S>
 where
@@ -71,8 +76,7 @@ where
         U: 'static,
         G: FnMut(A, Option<&B>) -> Option<U> + Clone + Send + 'static,
     {
-        let (selector, assigner, late) =
-            (self.selector.clone(), self.assigner, TooLate::new(LATE, tally::LATE));
+        let (selector, assigner, late) = (self.selector.clone(), self.assigner, Dropped::new(&LATE));
         self.then("as_of_join", AsOfJoin { selector, assigner, join, retention: None, late })
     }
 }
@@ -149,7 +153,7 @@ where
 
 /// Describes [`KeyedStream::as_of_join`].
 #[derive(Clone)]
-pub struct AsOfJoin<S, G, L = TooLate> {
+pub struct AsOfJoin<S, G, L = Dropped> {
     selector: S,
     assigner: Assigner,
     join: G,
@@ -174,7 +178,7 @@ where
         let state = State {
             kept: Kept::new(self.assigner.hashes_of(subtask)),
             late: self.late,
-            late_versions: TooLate::new(LATE_VERSION, "late version"),
+            late_versions: Dropped::new(&LATE_VERSION),
         };
         let (selector, join, retention) = (self.selector, self.join, self.retention);
         Ok(AsOfJoined { selector, join, retention, state: Box::new(state) })
@@ -193,7 +197,7 @@ pub struct AsOfJoined<A, B, S: KeySelector<Either<A, B>>, G, L> {
 struct State<K, A, B, L> {
     kept: Kept<K, History<A, B>>,
     late: L,
-    late_versions: TooLate,
+    late_versions: Dropped,
 }
 
 /// What is kept of a key.
@@ -301,7 +305,7 @@ where
             Either::Second(version) => keep(&mut history.versions, time, version),
         }
         if is_late {
-            late_versions.count(ctx);
+            late_versions.count(1, ctx);
         }
         let due = history.due(self.retention);
         entered.due(due);
@@ -326,7 +330,7 @@ where
 
     fn end<'s>(&mut self, ctx: &mut Context<'s>, _: &mut impl Output<Owned<L::Out>>) -> Flow {
         self.state.late.ended(ctx);
-        self.state.late_versions.over(ctx);
+        self.state.late_versions.said_at_the_end(ctx);
         Flow::Done
     }
 

@@ -12,17 +12,19 @@ use slotflow_runtime::{
 };
 
 use super::kept::{Keeps, Kept};
-use super::late::TooLate;
 use super::{Side, bytes, keep};
 use crate::keyed::{Assigner, KeySelector, KeyedStream};
-use crate::window::{Aside, Late};
+use crate::window::{Aside, Dropped, Late, Wording};
 use crate::{Either, Split, Stream, tally};
 
 /// Bounds and event times further from 0 than this are taken for this far, so that their sums are times, too.
 const FARTHEST: Timestamp = 1 << 60;
 
-/// What a late record is warned of with.
-const LATE: &str = "an interval join drops late records; `with_late` behind it keeps them";
+/// How a late record is told of.
+const LATE: Wording = Wording {
+    what: "an interval join drops late records; `with_late` behind it keeps them",
+    reason: tally::LATE,
+};
 
 impl<'env, A, B, P, S> KeyedStream<'env, P, S>
 where
@@ -82,7 +84,7 @@ where
                 "between {from} and {to} ms there is no time: the first bound must not be the larger"
             ))
         });
-        let late = TooLate::new(LATE, tally::LATE);
+        let late = Dropped::new(&LATE);
         let stream = self.then("interval_join", IntervalJoin { selector, assigner, between, join, late });
         refused.into_iter().for_each(|error| stream.env.graph(|graph| graph.mistake(stream.last, error)));
         stream
@@ -110,7 +112,7 @@ where
     /// # pairs.sink(seen.sink());
     /// # late.sink(rest.sink());
     /// # env.run("pairs")?;
-    /// # assert!(seen.take().len() + 4 * rest.take().len() >= 3);
+    /// # assert_eq!((seen.take().len(), rest.take().len()), (3, 0), "neither side goes back in time");
     /// # Ok::<(), Error>(())
     /// ```
     pub fn with_late<U>(self) -> Split<'env, U, Either<A, B>, EventTime>
@@ -131,7 +133,7 @@ where
 
 /// Describes [`KeyedStream::interval_join`].
 #[derive(Clone)]
-pub struct IntervalJoin<S, G, L = TooLate> {
+pub struct IntervalJoin<S, G, L = Dropped> {
     selector: S,
     assigner: Assigner,
     between: RangeInclusive<Timestamp>,

@@ -4,7 +4,6 @@ mod as_of;
 mod enrich;
 mod interval;
 mod kept;
-mod late;
 
 use std::collections::VecDeque;
 
@@ -13,7 +12,6 @@ use slotflow_runtime::Timestamp;
 pub use as_of::{AsOfJoin, AsOfJoined};
 pub use enrich::{Enrich, Enriched};
 pub use interval::{IntervalJoin, IntervalJoined};
-pub use late::TooLate;
 
 /// Records of one side of a join, in order of time.
 type Side<T> = VecDeque<(Timestamp, T)>;

@@ -45,6 +45,7 @@ pub use dynamic_session::{DynamicGap, DynamicSession};
 pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor, WindowRecord};
 pub use firing::{Timing, WindowFiring};
 pub use global::Global;
+pub(crate) use late::Wording;
 pub use late::{Aside, Dropped, Late};
 pub use merge::{All, Joining, Merge};
 pub use processing_time::{ByClock, InProcessingTime};

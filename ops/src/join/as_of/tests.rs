@@ -26,7 +26,7 @@ fn left() -> Joined {
         assigner: Assigner::Hash,
         join,
         retention: None,
-        late: TooLate::new(LATE, tally::LATE),
+        late: Dropped::new(&LATE),
     }
 }
 
@@ -37,7 +37,7 @@ fn inner() -> Joined {
         assigner: Assigner::Hash,
         join,
         retention: None,
-        late: TooLate::new(LATE, tally::LATE),
+        late: Dropped::new(&LATE),
     }
 }
 

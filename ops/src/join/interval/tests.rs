@@ -25,7 +25,7 @@ fn joined(
         assigner: Assigner::Hash,
         between,
         join: |first, second| (*first, *second),
-        late: TooLate::new(LATE, tally::LATE),
+        late: Dropped::new(&LATE),
     }
 }
 
