@@ -154,10 +154,7 @@ where
     P: Pipe<Out = Owned<T>>,
     T: Send + 'static,
 {
-    let (env, collected) = (Environment::with(Config::default()), Collected::new());
-    describe(env.source(from_iterator(records))).sink(collected.sink());
-    env.run("test")?;
-    Ok(collected.take())
+    collect_by(|env| env.run("test").map(drop), records, describe)
 }
 
 /// As [`collect`], on this thread: in an order, and with a clock, that are drawn from `seed`. A run with the same seed
@@ -184,8 +181,23 @@ where
     P: Pipe<Out = Owned<T>>,
     T: Send + 'static,
 {
+    collect_by(|env| env.simulate("test", seed).map(drop), records, describe)
+}
+
+/// Runs the job of [`collect`] as is said.
+fn collect_by<I, P, T>(
+    run: impl FnOnce(Environment) -> Result<()>,
+    records: I,
+    describe: impl for<'env> FnOnce(Stream<'env, Begin<FromIterator<I::IntoIter>>>) -> Stream<'env, P>,
+) -> Result<Vec<T>>
+where
+    I: IntoIterator<Item: 'static>,
+    I::IntoIter: Send + 'static,
+    P: Pipe<Out = Owned<T>>,
+    T: Send + 'static,
+{
     let (env, collected) = (Environment::with(Config::default()), Collected::new());
     describe(env.source(from_iterator(records))).sink(collected.sink());
-    env.simulate("test", seed)?;
+    run(env)?;
     Ok(collected.take())
 }
