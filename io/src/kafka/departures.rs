@@ -85,19 +85,15 @@ fn is_late(gone: &Receiver<Infallible>, until: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, Weak, mpsc};
-
     use rdkafka::ClientConfig;
     use rdkafka::consumer::BaseConsumer;
     use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Native};
-    use slotflow_runtime::{IoCores, Waker};
+    use slotflow_runtime::IoCores;
 
     use super::super::MockKafka;
-    use super::super::assigned::Assigned;
     use super::super::group::Member;
     use super::super::log::ClientLog;
     use super::super::off_slot::OffSlot;
-    use super::super::start::Start;
     use super::*;
 
     /// A member without a reader, which takes no partition.
@@ -106,19 +102,7 @@ mod tests {
         config.set("group.id", "g").set("bootstrap.servers", kafka.bootstrap());
         config.set("heartbeat.interval.ms", "50").set("session.timeout.ms", "5000");
         let client: BaseConsumer<ClientLog> = config.create_with_context(ClientLog::default()).unwrap();
-        let (changes, _) = mpsc::channel();
-        let joined = client.context().join(Member {
-            group: "g".into(),
-            start: Start::default(),
-            timeout: Duration::from_secs(1),
-            assigned: Assigned::default(),
-            changes,
-            waker: Waker::default(),
-            queue: Weak::new(),
-            at_start: Vec::new(),
-            known: Mutex::default(),
-            is_classic: true,
-        });
+        let joined = client.context().join(Member::of_a_test().0);
         joined.unwrap();
         client.subscribe(&["words"]).unwrap();
         OffSlot::make(&IoCores::default(), "a member", || Ok((client, ()))).unwrap().0

@@ -324,11 +324,9 @@ fn told(outcome: KafkaResult<()>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A member whose reader has what is given besides.
-    fn member() -> (Member, mpsc::Receiver<Change>) {
+impl Member {
+    /// A member of group "g" without a queue, whose reader has what is given besides.
+    pub(super) fn of_a_test() -> (Member, mpsc::Receiver<Change>) {
         let (changes, heard) = mpsc::channel();
         let member = Member {
             group: "g".into(),
@@ -344,10 +342,15 @@ mod tests {
         };
         (member, heard)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_reader_that_does_not_say_where_it_stands_is_not_one_that_has_nothing() {
-        let (member, heard) = member();
+        let (member, heard) = Member::of_a_test();
         let began = Instant::now();
         let partitions =
             [0, 1].map(|split| TopicPartition { split, topic: "words".into(), partition: split });
