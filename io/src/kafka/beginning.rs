@@ -298,13 +298,14 @@ mod tests {
         let words = TopicPartition { split: 0, topic: "words".into(), partition: 0 };
         let mut found = beginning.find(&[words]).unwrap();
         assert!(found[0].is_news);
-        let mut kept = |error| {
-            kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, &[error])).unwrap();
+        let mut kept = |errors: &'static [Native]| {
+            kafka.with(move |cluster| cluster.request_errors(Api::OffsetCommit, errors)).unwrap();
             (beginning.keep(&mut found).unwrap(), found[0].is_news)
         };
-        assert_eq!(kept(Native::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS), (true, true));
-        assert_eq!(kept(Native::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID), (false, true), "it is evicted");
-        let unknown = Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        assert_eq!(kept(&[Native::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS]), (true, true));
+        assert_eq!(kept(&[Native::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]), (false, true), "it is evicted");
+        // Once more than librdkafka asks again by itself, which does so twice.
+        let unknown = &[Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 3];
         assert_eq!(kept(unknown), (true, false), "a broker that has just begun is asked again");
     }
 }

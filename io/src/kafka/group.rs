@@ -22,7 +22,8 @@
 //!
 //! 6. The reader is gone, and with it this thread. The last offsets are stored by the member as it is, and then it
 //!    leaves ([`departures`](super::departures)), in the classic protocol behind the round in which it may be.
-//! 7. What the group refuses for good, or a topic of which the member has partitions, fails the job.
+//! 7. What the group refuses for good fails the job. So does a topic that is gone while the member has partitions of
+//!    it; in the classic protocol alone, as librdkafka looks for topics that are gone in no other.
 //!
 //! A member that was evicted lets go at once, also if that happens while it drains, which the answer to a commit tells:
 //! its partitions have another reader already, which begins at the last offsets that were stored. What lies between is
