@@ -246,7 +246,24 @@ fn name_member(config: &mut ClientConfig, subtask: usize) {
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::testing::subtask;
+
     use super::*;
+
+    /// What is known to nobody but its name is known again when it is back; who leaves is forgotten.
+    #[test]
+    fn a_member_with_a_name_of_its_own_does_not_leave_at_the_end_of_its_job() {
+        let leaves = |source: KafkaSource| {
+            let source = source.topic("words").group("g").spread_by_group();
+            let reader = source.open_member(&subtask()).unwrap();
+            let leaving = Arc::strong_count(&source.departures) - 1;
+            drop(reader);
+            leaving == 1
+        };
+        let nameless = || KafkaSource::new("127.0.0.1:1");
+        assert!(leaves(nameless()));
+        assert!(!leaves(nameless().setting(INSTANCE, "here")));
+    }
 
     #[test]
     fn members_of_one_source_have_names_of_their_own_where_they_have_any() {

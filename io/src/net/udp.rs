@@ -302,3 +302,48 @@ impl UdpCounts {
         self.0.1.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::testing::subtask;
+    use slotflow_runtime::{Arena, Blame};
+
+    use super::*;
+
+    /// Takes note of how long datagrams are.
+    struct Lengths(Vec<usize>);
+
+    impl Output<Frames> for Lengths {
+        fn push<'s>(&mut self, frame: Frame<'s>, _: &mut Context<'s>) {
+            self.0.push(frame.bytes().len());
+        }
+    }
+
+    /// Asks at a time of 1,000 ns.
+    fn poll(reader: &mut UdpReader, lengths: &mut Lengths) -> Polled {
+        let (arena, blame, place) = (Arena::new(), Blame::default(), subtask());
+        reader.poll(9, &mut Context::new(&arena, &place, &blame, 1_000), lengths).unwrap()
+    }
+
+    /// What a source says of an empty socket, and of one at which a datagram waits, which is given, too.
+    fn polled(describe: fn(UdpSource) -> UdpSource) -> (Polled, Polled, Vec<usize>) {
+        let (to, from) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        from.connect(to.local_addr().unwrap()).unwrap();
+        let mut source = describe(UdpSource::on(to));
+        source.splits().unwrap();
+        let mut reader = source.open(&subtask(), &[0]).unwrap();
+        let mut lengths = Lengths(Vec::new());
+        let empty = poll(&mut reader, &mut lengths);
+        from.send(b"tick").unwrap();
+        let filled = poll(&mut reader, &mut lengths);
+        (empty, filled, lengths.0)
+    }
+
+    #[test]
+    fn an_empty_socket_is_due_at_once_where_it_is_polled_busily_and_later_where_it_is_not() {
+        let tick = |due_ns| (Polled::Until(due_ns), Polled::Records(1), vec![4]);
+        assert_eq!(polled(UdpSource::busy_poll), tick(1_000));
+        assert_eq!(polled(|it| it), tick(101_000));
+        assert_eq!(polled(|it| it.poll_every(Duration::MAX)), tick(1_000 + 365 * 24 * 3_600 * 1_000_000_000));
+    }
+}
