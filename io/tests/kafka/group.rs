@@ -166,22 +166,27 @@ fn what_a_group_refuses_for_good_fails_the_job_with_its_remedy() {
     assert!(fenced.contains("another member has the same `group.instance.id`"), "{fenced}");
 }
 
-#[test]
-fn a_topic_that_goes_fails_the_job_by_its_name() {
+/// What the job is told when the topic goes that its member reads.
+fn told_when_gone(source: fn(&MockKafka) -> KafkaSource) -> String {
     let kafka = kafka("words", PARTITIONS, 5);
-    let source = source(&kafka).setting("topic.metadata.refresh.interval.ms", 100);
-    let mut member = Member::join(source);
+    let mut member = Member::join(source(&kafka).setting("topic.metadata.refresh.interval.ms", 100));
     wait_for(|| {
         member.step();
         (member.got() == 20).then_some(())
     });
     let gone = Native::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     kafka.with(move |cluster| cluster.topic_error("words", gone)).unwrap().unwrap();
-    let told = wait_for(|| member.reading.poll(100).err()).to_string();
-    assert!(
-        told.contains("words") && told.ends_with("; check that the topic was not deleted or made anew"),
-        "{told}"
-    );
+    wait_for(|| member.reading.poll(100).err()).to_string()
+}
+
+#[test]
+fn a_topic_that_goes_fails_the_job_by_its_name_also_where_it_was_found_by_a_pattern() {
+    for told in [told_when_gone(source), told_when_gone(|kafka| source(kafka).topics_like("wor*"))] {
+        assert!(
+            told.contains("words") && told.ends_with("; check that the topic was not deleted or made anew"),
+            "{told}"
+        );
+    }
 }
 
 /// The poll that a member must not leave out for long is not that of its reader.
