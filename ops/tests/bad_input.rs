@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+mod setting;
+
 use std::cell::Cell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use setting::checked;
 use slotflow::prelude::*;
 use slotflow::runtime::job::JobMetrics;
 use slotflow::runtime::testing::Harness;
@@ -37,7 +40,7 @@ macro_rules! accounted_for {
             let (env, counts) = (Environment::with(Config::default()), Collected::new());
             let lag = Watermarks::bounded_out_of_orderness(ms(lag_ms));
             let $timed = env.source(from_iterator(TIMES)).with_timestamps(|time| *time, lag);
-            $counts.sink(counts.sink());
+            checked($counts).sink(counts.sink());
             let late = ended(env).dropped();
             let counted: u64 = counts.take().into_iter().sum();
             assert_eq!(counted + late, TIMES.len() as u64, "with a lag of {lag_ms} ms {late} are late");
@@ -90,7 +93,7 @@ fn records_at_the_ends_of_time_are_joined_or_counted_as_late() {
     let both = stream().connect(stream()).key_by(|either| match either {
         Either::First(time) | Either::Second(time) => *time % 2,
     });
-    both.as_of_join(|record, _| Some(record)).retain(Duration::MAX).sink(joined.sink());
+    checked(both.as_of_join(|record, _| Some(record)).retain(Duration::MAX)).sink(joined.sink());
     let metrics = ended(env);
     let operators = metrics.subtasks.iter().flat_map(|subtask| &subtask.operators);
     let late: u64 = operators.map(|operator| operator.dropped("late")).sum();
@@ -145,7 +148,7 @@ fn keys_that_change_lose_no_record() {
             let records = env.source(generate(RECORDS, |n| n as i64));
             let timed = records.with_timestamps(|n| *n, Watermarks::bounded_out_of_orderness(ms(2_000)));
             let $keyed = timed.key_by(fickle());
-            $counts.sink(counts.sink());
+            checked($counts).sink(counts.sink());
             assert_eq!(ended(env).dropped(), 0);
             assert_eq!(counts.take().into_iter().sum::<u64>(), RECORDS);
         };

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+mod setting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use setting::checked;
 use slotflow::prelude::*;
 use slotflow::runtime::job::JobMetrics;
 use slotflow::runtime::{Ending, JobReport, Left};
@@ -33,7 +36,7 @@ fn late_records_are_in_the_metrics_by_operator_and_reason() {
     let records = env.source(generate(400_000, |n| n as i64));
     let timed = records.with_timestamps(|n| if *n < 300_000 { 60 } else { 7 }, says);
     let windows = timed.key_by(|n| n % 10).window(Tumbling::of(Duration::from_millis(10)));
-    let sums = windows.reduce(|a, _| a).name("sums");
+    let sums = checked(windows.reduce(|a, _| a).name("sums"));
     let some = sums.try_map_or_skip(|it| if it.key < 3 { Err("few") } else { Ok(it) });
     let fewer = some.try_filter_or_skip(|it| if it.key < 5 { Err("few") } else { Ok(true) });
     fewer.try_flat_map_or_skip(|it| if it.key < 6 { Err("few") } else { Ok([it]) }).sink(callback(|_| ()));
@@ -68,7 +71,7 @@ fn with_budget(budget_bytes: usize) -> Result<Job> {
     let both = side().connect(side()).key_by(|either| match either {
         Either::First(n) | Either::Second(n) => *n,
     });
-    let joined = both.interval_join(0..=5, |a, _| *a).name("pairs");
+    let joined = checked(both.interval_join(0..=5, |a, _| *a).name("pairs"));
     joined.key_by(|n| n % 2).fold(0u64, |sum, _| *sum += 1).sink(callback(|_| ()));
     env.start("budget")
 }
@@ -113,7 +116,7 @@ fn a_drained_job_counts_the_windows_that_never_fired_and_one_that_ends_waits_for
         let timed =
             env.source(generate(records, |n| n as i64)).with_timestamps(|_| 7, Watermarks::monotonous());
         let windows = timed.key_by(|n| n % 10).window(Tumbling::of(Duration::from_secs(60)));
-        let sums = windows.reduce(|a, b| a + b).name("sums").map(|sum| sum.value);
+        let sums = checked(windows.reduce(|a, b| a + b).name("sums")).map(|sum| sum.value);
         sums.key_by(|_| 0).fold(0, |sum, n| *sum += n).name("all").sink(callback(|_: i64| ()));
     };
     let env = Environment::with(Config::default());
@@ -173,7 +176,7 @@ fn what_is_emitted_at_the_end_is_not_late_for_those_behind() {
     let counts = timed.key_by(|n| n % 3_000).fold_at_end(0u64, |count, _| *count += 1);
     let windows = counts.key_by(|it| it.0 % 2).window(Tumbling::of(Duration::from_millis(10)));
     let sums = Collected::new();
-    windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|window| window.value.1).sink(sums.sink());
+    checked(windows.reduce(|a, b| (a.0, a.1 + b.1))).map(|window| window.value.1).sink(sums.sink());
     let metrics = ended(env);
     assert_eq!((sums.take().iter().sum::<u64>(), metrics.dropped()), (10_000, 0));
 }

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+mod setting;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use setting::checked;
 use slotflow::prelude::*;
-use slotflow_runtime::Cloned;
-use slotflow_runtime::testing::WatermarkChecker;
 
 /// A record: key, event time, number.
 type Reading = (u8, i64, u64);
@@ -56,15 +57,12 @@ macro_rules! firings {
     ($setting:expr, $readings:expr, |$keyed:ident| $windows:expr) => {{
         let (env, given) = ($setting.environment(), Collected::new());
         let (all, count) = ($readings.to_vec(), $readings.len() as u64);
-        let $keyed = env
+        let timed = env
             .source(generate(count, move |i| all[i as usize]))
             .with_timestamps(|reading| reading.1, Watermarks::bounded_out_of_orderness(ms(10)))
-            .parallelism(1)
-            .rebalance()
-            .then("checker", Cloned(WatermarkChecker::default()))
-            .parallelism(1)
-            .key_by(|reading| reading.0);
-        $windows.process(|it| ((it.key, it.start), (it.timing, it.value))).sink(given.sink());
+            .parallelism(1);
+        let $keyed = checked(timed.rebalance()).parallelism(1).key_by(|reading| reading.0);
+        checked($windows.process(|it| ((it.key, it.start), (it.timing, it.value)))).sink(given.sink());
         env.run("triggers").unwrap();
         let mut firings = Firings::new();
         for (window, (timing, value)) in given.take() {

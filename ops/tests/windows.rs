@@ -245,7 +245,7 @@ fn with_late(how: &str) -> (Sums, Vec<Reading>) {
     macro_rules! sinks {
         ($windows:expr, $record:expr) => {{
             let (main, side) = $windows;
-            main.sink(fired.sink());
+            checked(main).sink(fired.sink());
             side.map($record).process(|_| AtItsTime).sink(late.sink());
         }};
     }
@@ -328,11 +328,11 @@ fn late_records_go_aside_and_windows_have_all_others_whatever_they_come_to() {
 fn windows_of_all_records_meet_at_one_subtask() {
     for parallelism in 1..=3 {
         let (env, counts) = (Environment::with(Config::default()).parallelism(parallelism), Collected::new());
-        env.source(generate(100, |i| i as i64))
+        let windows = env
+            .source(generate(100, |i| i as i64))
             .with_timestamps(|time| *time, Watermarks::bounded_out_of_orderness(ms(100)))
-            .window_all(Tumbling::of(ms(10)))
-            .process(|window| (window.start, window.value.len()))
-            .sink(counts.sink());
+            .window_all(Tumbling::of(ms(10)));
+        checked(windows.process(|window| (window.start, window.value.len()))).sink(counts.sink());
         env.run("counts").unwrap();
         assert_eq!(counts.take(), (0..10).map(|n| (10 * n, 10)).collect::<Vec<_>>());
     }
@@ -358,7 +358,7 @@ fn crossing(records: u64, keys: u64, phases: Phases) -> (u64, u64) {
     let windows = timed.key_by(|record| record.0).window(Tumbling::of(ms(1_000)));
     macro_rules! summed {
         ($windows:expr) => {
-            drop($windows.reduce(|a, b| (a.0, a.1 + b.1)).map(|it| it.value.1).sink(results.sink()))
+            drop(checked($windows.reduce(|a, b| (a.0, a.1 + b.1))).map(|it| it.value.1).sink(results.sink()))
         };
     }
     match phases {
@@ -432,9 +432,10 @@ fn records_that_own_memory_or_lose_their_key_are_reduced_behind_the_exchange() {
         };
         let texts = source().map(|(key, n)| (key.to_string(), n)).key_by_ref(|it| it.0.as_str());
         let texts = texts.window(Tumbling::of(ms(1_000))).reduce(|a, b| (a.0, a.1 + b.1));
-        texts.map(|it| (it.key, it.value.1)).sink(owning.sink());
+        checked(texts).map(|it| (it.key, it.value.1)).sink(owning.sink());
         let lost = source().key_by(|it| it.0).window(Tumbling::of(ms(1_000)));
-        lost.reduce(|a, b| (99, a.1 + b.1)).map(|it| (it.key.to_string(), it.value.1)).sink(losing.sink());
+        let lost = checked(lost.reduce(|a, b| (99, a.1 + b.1)));
+        lost.map(|it| (it.key.to_string(), it.value.1)).sink(losing.sink());
         let explained = env.explain().unwrap().text();
         assert_eq!(explained.matches("two phases").count(), usize::from(parallelism > 1), "{explained}");
         env.run("sums").unwrap();
@@ -456,9 +457,7 @@ fn by_partition(parallelism: usize, exchanged: bool) -> Vec<(u64, i64, u64)> {
         .with_timestamps(|record| record.1, Watermarks::bounded_out_of_orderness(ms(10)));
     macro_rules! windowed {
         ($keyed:expr) => {
-            $keyed
-                .window(Sliding::of(ms(10), ms(5)))
-                .reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2))
+            checked($keyed.window(Sliding::of(ms(10), ms(5))).reduce(|a, b| (a.0, a.1.max(b.1), a.2 + b.2)))
                 .map(|window| (window.key, window.start, window.value.2))
                 .sink(results.sink())
         };
