@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // Clippy does not take a test's helpers for tests.
 
+mod setting;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use proptest::prelude::*;
+use setting::fewer_cases;
 use slotflow::prelude::*;
 use slotflow_runtime::pipe::Pipe;
 use slotflow_runtime::testing::WatermarkChecker;
@@ -27,7 +31,7 @@ struct Script {
 }
 
 /// What a split gives.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Lines {
     times: Vec<i64>,
     given: usize,
@@ -221,6 +225,38 @@ fn a_silent_split_holds_time_up_until_it_is_idle_and_does_not_end_it() {
         env.simulate("silent", Simulation::seed(seed).drain_at(100_000)).unwrap();
         assert!((50..60).contains(&(seen.reached_ns(5) / MS)), "seed {seed}: {}", seen.reached_ns(5));
         assert_eq!((seen.rose().last(), seen.ended()), (Some(&98), false), "seed {seed}");
+    }
+}
+
+/// Some records that end with it, that are all there ever is, or that come when it has been idle for long, with times
+/// that nobody has come to yet.
+fn random_lines() -> impl Strategy<Value = Lines> {
+    (0..30i64, 0..3u64, 0..3u8).prop_map(|(count, pause_ms, kind)| {
+        let some = lines((0..count).map(|n| n * pause_ms as i64), pause_ms * MS);
+        match kind {
+            0 => some,
+            1 => some.endless(),
+            _ => lines(10_000..10_003, 120 * MS).endless(),
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(fewer_cases(64))]
+
+    /// Beside one that goes on by the millisecond, all the others are idle from 108 ms on.
+    #[test]
+    fn whatever_is_idle_neither_holds_time_up_nor_ends_it(
+        mut splits in prop::collection::vec(random_lines(), 0..6), parallelism in 1..=4usize, seed in any::<u64>(),
+    ) {
+        splits.insert(seed as usize % (splits.len() + 1), lines(0..200, MS).endless());
+        let env = environment(parallelism);
+        let watermarks = Watermarks::monotonous().idle_after(Duration::from_millis(50));
+        let seen = watched(env.source(script(splits)).with_timestamps(|time| *time, watermarks));
+        env.simulate("idle", Simulation::seed(seed).drain_at(100_000)).unwrap();
+        let reached_ms = seen.reached_ns(150) / MS;
+        prop_assert!((151..161).contains(&reached_ms), "150 is reached after {reached_ms} ms");
+        prop_assert!(seen.rose().is_sorted() && !seen.ended());
     }
 }
 
