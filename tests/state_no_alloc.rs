@@ -200,3 +200,83 @@ fn joins_of_known_keys_allocate_nothing() {
     joined!(INTERVAL, interval_join, 0..=50, |fact: &(u64, i64), _| fact.1);
     assert_eq!((AS_OF.steady(), ENRICH.steady(), INTERVAL.steady()), (0, 0, 0));
 }
+
+/// Sessions of a thousand keys, of three records each that are a hundred milliseconds apart; then there is none for two
+/// hundred, and a hundred and fifty end a session.
+fn sessions(lateness_ms: u64, marks: &'static Marks) {
+    let (env, ms) = (environment(), std::time::Duration::from_millis);
+    env.source(generate(65 * 3_000, |n| (n % 1_000, (n / 10 + n / 3_000 * 100) as i64)))
+        .with_timestamps(|record| record.1, Watermarks::bounded_out_of_orderness(ms(5)))
+        .key_by_source_partition(|record| record.0)
+        .window(Session::with_gap(ms(150)))
+        .allowed_lateness(ms(lateness_ms))
+        .reduce(|a, _| a)
+        .sink(callback(move |session: WindowResult<u64, (u64, i64)>| marks.note(session.start / 4)));
+    env.run("sessions").expect("it does not fail");
+}
+
+#[test]
+fn sessions_of_known_keys_allocate_nothing_and_a_key_that_comes_back_has_one_list_of_them() {
+    static KNOWN: Marks = Marks::new();
+    static FORGOTTEN: Marks = Marks::new();
+    let run = || {
+        sessions(200, &KNOWN);
+        [KNOWN.steady()]
+    };
+    assert_eq!(least(run), [0]);
+    sessions(0, &FORGOTTEN);
+    let (sessions, lists) = ((60 - 16) * 1_000, FORGOTTEN.steady());
+    assert!(lists > sessions / 2 && lists <= sessions, "{lists} lists of {sessions} sessions");
+}
+
+/// Records of a thousand keys, ten a millisecond, in windows of so many.
+macro_rules! counted {
+    ($marks:ident, |$keyed:ident| $windows:expr) => {{
+        let env = environment();
+        let $keyed = env
+            .source(generate(65 * 40 * WINDOW_MS as u64, |n| (n % 1_000, n as i64 / 10)))
+            .key_by_source_partition(|record| record.0);
+        $windows.reduce(|_, b| b).sink(callback(|window: (u64, (u64, i64))| $marks.note(window.1.1 / 4)));
+        env.run("counts").expect("it does not fail");
+    }};
+}
+
+#[test]
+fn count_windows_of_known_keys_allocate_nothing() {
+    static TUMBLING: Marks = Marks::new();
+    static SLIDING: Marks = Marks::new();
+    let run = || {
+        counted!(TUMBLING, |keyed| keyed.count_window(4));
+        counted!(SLIDING, |keyed| keyed.count_window(4).every(2));
+        [TUMBLING.steady(), SLIDING.steady()]
+    };
+    assert_eq!(least(run), [0; 2]);
+}
+
+/// Five records a window of either side of each of a hundred keys.
+fn grouped(marks: &'static Marks) {
+    let fact = |n: u64| (n / 2 % 100, n as i64 / 10);
+    let either = move |n| if n % 2 == 0 { Either::First(fact(n)) } else { Either::Second(fact(n)) };
+    let side = |either: &Either<(u64, i64), (u64, i64)>| match either {
+        Either::First(fact) | Either::Second(fact) => *fact,
+    };
+    let env = environment();
+    env.source(generate(65 * 10 * WINDOW_MS as u64, either))
+        .with_timestamps(move |either| side(either).1, Watermarks::monotonous())
+        .key_by_source_partition(move |either| side(either).0)
+        .window(Tumbling::of(std::time::Duration::from_millis(WINDOW_MS as u64)))
+        .co_group(|window| window.start)
+        .sink(callback(move |start| marks.note(start)));
+    env.run("groups").expect("it does not fail");
+}
+
+/// A list of five has room for four at first, then for eight, and is given away as a copy. How many are begun behind
+/// the last window depends on how long steps are.
+#[test]
+fn groups_of_known_keys_allocate_nothing_but_their_lists() {
+    static GROUPS: Marks = Marks::new();
+    grouped(&GROUPS);
+    let (windows, lists) = (60 - 16, 100 * 2);
+    let allocated = GROUPS.steady();
+    assert!(allocated <= (windows + 1) * lists * 3, "{allocated} for {} lists", windows * lists);
+}
