@@ -11,10 +11,10 @@ pub use slotflow_ops::{
     CountTrigger, DeltaEvictor, DeltaTrigger, EarlyTrigger, Either, Environment, EventTimeTrigger, Evictor,
     EvictorContext, Global, KeyedProcessFunction, KeyedStream, ListState, MapState, Merge, MergingTrigger,
     ProcessContext, ProcessFunction, ProcessingTimeTrigger, ProcessingTimeoutTrigger, PurgingTrigger,
-    ReducingState, Request, Session, Sliding, State, StateDescriptor, StateDescriptors, Stream, Sunk,
-    TimeDomain, TimeEvictor, Timer, Timing, Trigger, TriggerContext, TriggerResult, Ttl, Tumbling,
-    Unanswered, ValueState, WatermarkAlignment, WatermarkGenerator, Watermarks, WindowFiring, WindowRecord,
-    WindowResult,
+    ReducingState, Request, Session, Sliding, State, StateBackend, StateDescriptor, StateDescriptors,
+    StateSize, Stored, Stream, Sunk, TimeDomain, TimeEvictor, Timer, Timing, Trigger, TriggerContext,
+    TriggerResult, Ttl, Tumbling, Unanswered, ValueState, WatermarkAlignment, WatermarkGenerator, Watermarks,
+    WindowFiring, WindowRecord, WindowResult,
 };
 pub use slotflow_runtime as runtime;
 pub use slotflow_runtime::{

@@ -13,8 +13,8 @@ use setting::checked;
 use slotflow::prelude::*;
 use slotflow::runtime::job::JobMetrics;
 use slotflow::runtime::testing::Harness;
-use slotflow::{Aggregate, Merge, Timer, ValueState};
-use slotflow_ops::{StateBackend, keyed_process};
+use slotflow::{Aggregate, Merge, StateBackend, Timer, ValueState};
+use slotflow_ops::keyed_process;
 
 /// Runs a job to its end, and gives its last metrics.
 fn ended(env: Environment) -> JobMetrics {

@@ -20,7 +20,41 @@ pub enum Stored {
 /// state names the states, with their versions, and is read by name: a state that was added since begins empty,
 /// one that is no longer declared is refused.
 ///
-/// Called on the slot's thread, between records. The only backend so far keeps state in memory.
+/// Called on the slot's thread, between records. The only backend so far keeps state in memory; a job can be given no
+/// other one, and stores nothing by itself. A test of a process function, and a host that steps operators of its own,
+/// may have its state:
+///
+/// ```
+/// use slotflow::prelude::*;
+/// use slotflow::testing::{Harness, keyed_process};
+/// use slotflow::{StateBackend, ValueState};
+///
+/// struct Count(ValueState<u64>);
+///
+/// impl KeyedProcessFunction<char, char> for Count {
+///     type Out = (char, u64);
+///     fn process(&mut self, letter: char, ctx: &mut ProcessContext<'_, char, Self::Out>) {
+///         let count = *self.0.value_or_default(ctx) + 1;
+///         self.0.set(ctx, count);
+///         ctx.push((letter, count));
+///     }
+/// }
+///
+/// let open = |states: &mut StateDescriptors<'_>| Count(states.value("count"));
+/// let harness = || Harness::new(keyed_process(|letter: &char| *letter, open));
+/// let (mut before, mut after) = (harness()?, harness()?);
+/// "abba".chars().try_for_each(|letter| before.push(letter))?;
+/// // A harness has 16 key groups.
+/// for group in 0..16 {
+///     let mut stored = Vec::new();
+///     before.operator().state().snapshot(group, &mut stored)?;
+///     after.operator().state().restore(group, &stored)?;
+/// }
+/// assert_eq!(after.operator().state().size().keys, 2);
+/// after.push('b')?;
+/// assert_eq!(after.take(), [('b', 3)]);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait StateBackend {
     /// Appends keys, states and timers of a key group.
     ///
