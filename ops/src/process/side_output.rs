@@ -14,7 +14,8 @@ where
     /// The main output and the side output of the last operator, one that gives [`Routed`] records: Flink's
     /// `getSideOutput`, typed. Both are streams of their own, each behind an edge, and both must end in a sink.
     ///
-    /// For more than one side output let the side's records be `Routed` again, and say `side_output` of it.
+    /// For more than one side output let the side's records be `Routed` again, and say `side_output` of it, as
+    /// `examples/order_checks.rs` does.
     ///
     /// ```
     /// # use slotflow::prelude::*;
