@@ -141,12 +141,12 @@ fn entry(line: &[u8]) -> Option<(Name, Position)> {
     Some(((unescaped(fields.next()?)?, begin), Position { range_bytes, offset, identity }))
 }
 
-fn broken(path: &Path, line: usize) -> Error {
+pub(super) fn broken(path: &Path, line: usize) -> Error {
     let what = format!("line {line} of the positions {} is none", path.display());
     Error::world(what, "mend it, or remove the file to read everything again")
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
+pub(super) fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::world(
         format!("the positions {} cannot be {what}: {error}", path.display()),
         "give `positions` a file that this process may write",

@@ -83,7 +83,7 @@ impl Lock {
     }
 }
 
-fn in_use(lock: &Path) -> Error {
+pub(super) fn in_use(lock: &Path) -> Error {
     let what = format!("another job writes the same files: it holds {}", lock.display());
     Error::world(what, "stop it, or give the sink another folder or prefix")
 }

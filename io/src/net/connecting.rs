@@ -125,3 +125,30 @@ impl Connecting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slotflow_runtime::{Owned, Sink, Source};
+
+    use super::super::{SocketSink, SocketSource, UdpSource};
+
+    /// What is wrong before the start: nobody listens at port 1, or the address is none.
+    #[test]
+    fn every_address_that_cannot_be_used_has_its_golden_text() {
+        let sockets = [
+            SocketSource::connect(Vec::<&str>::new()),
+            SocketSource::connect(["127.0.0.1:1"]),
+            SocketSource::connect(["unix:/nowhere/quotes"]),
+            SocketSource::listen("unix:/nowhere/quotes"),
+            SocketSource::listen("127.0.0.1"),
+        ];
+        let of_sockets = sockets.map(|mut source| source.splits().unwrap_err().to_string());
+        let datagrams =
+            [UdpSource::bind("nowhere"), UdpSource::bind("127.0.0.1:0").join([127, 0, 0, 1].into())];
+        let of_datagrams = datagrams.map(|mut source| source.splits().unwrap_err().to_string());
+        let mut sink = SocketSink::connect("127.0.0.1:1");
+        let of_sink = Sink::<Owned<String>>::check(&mut sink).unwrap_err().to_string();
+        let texts: Vec<String> = of_sockets.into_iter().chain(of_datagrams).chain([of_sink]).collect();
+        assert_eq!(texts.join("\n") + "\n", include_str!("golden/addresses.txt"));
+    }
+}

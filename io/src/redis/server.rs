@@ -250,6 +250,9 @@ impl fmt::Display for Failure {
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::{Owned, Sink, Source};
+
+    use super::super::{RedisRecord, RedisSink, RedisSource};
     use super::*;
 
     #[test]
@@ -274,6 +277,39 @@ mod tests {
         {
             assert!(!passes(said), "{said}");
         }
+    }
+
+    /// Each message says what happened; the remedy stands behind the semicolon.
+    #[test]
+    fn every_refusal_has_its_golden_text() {
+        let server = Server::new("redis://me:secret@h:6379");
+        let refused = |said: &str| {
+            let answer = ::redis::parse_redis_value(format!("-{said}\r\n").as_bytes()).unwrap();
+            server.failure("XADD", &answer.extract_error().unwrap_err()).about("words").into_error()
+        };
+        let mut texts: Vec<Error> = [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair",
+            "NOPERM this user has no permissions",
+            "NOGROUP No such key",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "MOVED 3999 h:6381",
+            "CROSSSLOT Keys in request don't hash to the same slot",
+            "ERR unknown command 'XAUTOCLAIM'",
+            "ERR unknown command 'AUTH', with args beginning with: 'secret'",
+            "LOADING Redis is loading the dataset in memory",
+        ]
+        .map(refused)
+        .into();
+        texts.extend(["nowhere", "redis://h/?a@b"].map(|url| Server::new(url).check().unwrap_err()));
+        let source = || RedisSource::new("redis://h:6379");
+        let sources = [source(), source().stream("words").stream("words").group("g")];
+        texts.extend(sources.map(|mut source| source.splits().unwrap_err()));
+        let mut sink = RedisSink::new("redis://h:6379");
+        texts.push(Sink::<Owned<RedisRecord>>::check(&mut sink).unwrap_err());
+        let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
+        assert_eq!(texts, include_str!("golden/refusals.txt"));
     }
 
     #[test]

@@ -205,3 +205,25 @@ fn unanswered(error: ureq::Error) -> Outcome {
 pub(super) fn without_user(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, host)| host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each message says what happened; the remedy stands behind the semicolon.
+    #[test]
+    fn every_failure_has_its_golden_text() {
+        let registry = SchemaRegistry::new("http://registry:8081").timeout_ms(500).retry(3, 100);
+        let refused = registry.parsed::<u32>("/schemas/ids/3", "a page").unwrap_err();
+        let with_user = SchemaRegistry::new("http://me:secret@registry:8081").schema(1).unwrap_err();
+        let texts = [
+            registry.away("Connection refused"),
+            registry.refused("/schemas/ids/3", "401 Unauthorized"),
+            refused,
+            with_user,
+            registry.unfit("this build has no TLS", "https needs the feature schema-registry-tls"),
+        ];
+        let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
+        assert_eq!(texts, include_str!("golden/failures.txt"));
+    }
+}

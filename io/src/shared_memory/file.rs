@@ -220,7 +220,31 @@ fn in_use(path: &Path, lock: &Path, end: End) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use slotflow_runtime::Source;
+
+    use super::super::{RingWriter, SharedMemorySource};
     use super::*;
+
+    #[test]
+    fn every_failure_has_its_golden_text() {
+        let folder = std::env::temp_dir().join(format!("slotflow-words-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("ring"), folder.join("other"));
+        let mut writer = RingWriter::open(&path, 0).unwrap();
+        std::fs::write(&other, [7; 64]).unwrap();
+        let source = SharedMemorySource::at("/dev/null/ring").splits();
+        let texts = [
+            RingFile::open(&path, 0, End::Writer, Duration::ZERO).err().unwrap(),
+            RingWriter::open(&other, 0).err().unwrap(),
+            source.err().unwrap(),
+            writer.try_push(&[0; 1 << 20]).unwrap_err(),
+            RingFile::open(&path, 0, End::Reader, Duration::ZERO).unwrap().broken("its tail is none"),
+        ];
+        let texts: String = texts.iter().map(|error| format!("{error}\n")).collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let texts = texts.replace(&folder.display().to_string(), "/dev/shm");
+        assert_eq!(texts, include_str!("golden/failures.txt"));
+    }
 
     #[test]
     fn a_ring_has_one_end_of_each_kind_as_long_as_that_lives() {
