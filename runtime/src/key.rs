@@ -35,7 +35,8 @@ pub trait Key {
 
     /// The key as a number, if it is one: where keys are numbers near each other, state is found by them and not by
     /// hashes ([`values`](crate::values)). Keys of a type that wraps a number may pass it on. Equal keys have equal
-    /// numbers, and different keys should have different ones: of those that do not, all but one are slow to find.
+    /// numbers, also where one is borrowed and the other is kept, as they have equal hashes; or one key has two states.
+    /// Different keys should have different numbers: of those that do not, all but one are slow to find.
     #[inline(always)]
     fn number(&self) -> Option<u64> {
         None

@@ -17,7 +17,7 @@ use crate::Either;
 pub trait KeySelector<T>: Clone + Send + 'static {
     /// The key, which may be borrowed from the record.
     type Key<'r>: Key;
-    /// The key as it is kept with state; hashes as the borrowed one does.
+    /// The key as it is kept with state; has the hash and the number of the borrowed one.
     type Stored: Key + 'static;
     /// What assigns its keys to key groups.
     type Assigned: Assigned;

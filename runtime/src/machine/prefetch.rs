@@ -20,11 +20,12 @@ pub fn prefetch<T>(address: *const T) {
 /// How much memory a core fetches at once: 64 bytes on all that we know.
 pub const CACHE_LINE: usize = 64;
 
-/// As [`prefetch`], of a whole value of up to two cache lines: many a value lies across the border of two.
+/// As [`prefetch`], of a whole value of up to two cache lines: many a value lies across the border of two. Memory is
+/// given out in multiples of 16 bytes at least, so small ones in a row do so too seldom to ask.
 #[inline(always)]
 pub fn prefetch_whole<T>(address: *const T) {
     prefetch(address);
-    if !CACHE_LINE.is_multiple_of(size_of::<T>().max(1)) {
+    if size_of::<T>() > align_of::<T>().max(16) {
         prefetch(address.wrapping_add(1).cast::<u8>().wrapping_sub(1));
     }
 }

@@ -24,11 +24,6 @@ impl Directory {
         Directory { stretches: vec![0; (more >> shift) as usize + 1], first, more, shift }
     }
 
-    /// The hashes it is for: the first one, and how many more there are.
-    pub fn hashes(&self) -> (u64, u64) {
-        (self.first, self.more)
-    }
-
     /// The segment of a hash. One outside is taken for the first or the last.
     pub fn segment_of(&self, hash: u64) -> usize {
         self.stretches[self.stretch_of(hash)] as usize

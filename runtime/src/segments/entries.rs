@@ -19,6 +19,18 @@ impl<K: Key, V> Segments<K, V> {
         self.segments.take(segment, slot)
     }
 
+    /// As [`remove_by`](Segments::remove_by), where others will follow and none come back: what nearly all entries have
+    /// left is made smaller at once.
+    pub(crate) fn leave_by(&mut self, hash: u64, is: impl Fn(&(K, V)) -> bool) -> Option<(K, V)> {
+        let entry = self.remove_by(hash, is)?;
+        let segment = self.directory.segment_of(hash);
+        if self.segments.all()[segment].is_deserted() {
+            let stretches = self.directory.stretches_of(hash);
+            shrink(&mut self.directory, &mut self.segments, (segment, stretches));
+        }
+        Some(entry)
+    }
+
     /// Looks at so many slots from `cursor` on, whether there is an entry or not, and takes out what `keep` does
     /// not want. Says whether there are more; a segment that is split meanwhile is seen at the next round. Segments
     /// that nearly all entries have left are made smaller behind it: here and not whenever one goes, since most that go
@@ -34,7 +46,8 @@ impl<K: Key, V> Segments<K, V> {
             let Some(segment) = self.segments.all().get(cursor.segment) else { return false };
             if cursor.slot >= segment.slots() {
                 if segment.is_deserted() {
-                    shrink(&mut self.directory, &mut self.segments, cursor.segment);
+                    let stretches = self.directory.stretches_with(cursor.segment);
+                    shrink(&mut self.directory, &mut self.segments, (cursor.segment, stretches));
                 }
                 *cursor = Cursor { segment: cursor.segment + 1, slot: 0 };
                 continue;

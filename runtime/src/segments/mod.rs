@@ -3,7 +3,7 @@
 //! Extendible hashing (Fagin, Nievergelt, Pippenger, Strong: ACM TODS 4(3), 1979): a directory over the
 //! hash's high bits names the segment of each stretch of hashes, and a segment that is full becomes two. One
 //! table of ten million keys would stall its slot for up to a second when it grows; a segment splits in some
-//! ten microseconds. And a key group is a stretch of hashes, so its keys lie in neighbouring segments.
+//! dozens of microseconds. And a key group is a stretch of hashes, so its keys lie in neighbouring segments.
 //!
 //! A table for each key group was measured first, and is slower: a thousand tables' headers fill the core's
 //! first cache (PERF.md, keyed).
@@ -16,6 +16,8 @@ mod tables;
 mod visit;
 mod window;
 
+use std::ops::Range;
+
 use crate::machine::{CACHE_LINE, prefetch, prefetch_whole};
 use crate::{Hint, Key};
 use directory::Directory;
@@ -25,8 +27,8 @@ use slots::Slots;
 use tables::Tables;
 pub use visit::{Cursor, Visited};
 
-/// How large a segment may be: to split one takes some 125,000 instructions, 40 us at three a nanosecond. Four times as
-/// large ones are no faster (PERF.md, steps).
+/// How large a segment may be: to split one takes some 125,000 instructions, 40 us at three a nanosecond, at a million
+/// keys. Four times as large ones are no faster (PERF.md, steps).
 const SEGMENT_BYTES: usize = 32 * 1024;
 
 /// State up to this size is in the core's own caches: asking for it ahead costs more than it saves (PERF.md, keyed).
@@ -123,7 +125,7 @@ impl<K: Key, V> Segments<K, V> {
     }
 
     /// Adds the entry of a key that is not there yet.
-    pub fn put(&mut self, entry: (K, V)) -> &mut (K, V) {
+    pub(crate) fn put(&mut self, entry: (K, V)) -> &mut (K, V) {
         struct Hashed(u64);
         impl Key for Hashed {
             fn hash(&self) -> u64 {
@@ -131,11 +133,6 @@ impl<K: Key, V> Segments<K, V> {
             }
         }
         self.entry(None, Hashed(entry.0.hash()), |_, _| false, |_| entry)
-    }
-
-    /// Gives back all entries and all memory.
-    pub fn reset(&mut self) {
-        *self = Segments::new(self.directory.hashes());
     }
 
     /// The value of a key that may not be there.
@@ -236,15 +233,20 @@ fn table<K: Key, V>(number: usize, homes: usize) -> Slots<(K, V)> {
     table.limited(limit)
 }
 
-/// Gives a segment that nearly all entries have left as many homes as it needs, and none if it has no entry.
+/// Gives a segment, whose stretches these are, and which nearly all entries have left, as many homes as it needs, and
+/// none if it has no entry.
 #[cold]
-fn shrink<K: Key, V>(directory: &mut Directory, segments: &mut Tables<(K, V)>, number: usize) {
+fn shrink<K: Key, V>(
+    directory: &mut Directory,
+    segments: &mut Tables<(K, V)>,
+    (number, stretches): (usize, Range<usize>),
+) {
     let smaller = match segments.all()[number].len() {
         0 => Slots::none(),
         len => Slots::new(len + len / 2),
     };
     let deserted = segments.replace(number, smaller);
-    segments.aim(directory.stretches(), directory.stretches_with(number));
+    segments.aim(directory.stretches(), stretches);
     for entry in deserted {
         add(directory, segments, entry);
     }

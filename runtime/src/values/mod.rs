@@ -1,15 +1,18 @@
 //! Values by key: those of numbers that are near each other in pages, and all others in segments.
 //!
-//! Identifiers are often given one after the other, and then a number says by itself where its value is: no hash, no
-//! tags, no search, and no room for what might collide. Which keys are so is seen and not told:
+//! Identifiers are often given one after the other, and then a number says by itself where its value is: no hash,
+//! no tags, no search, and no room for what might collide. Which keys are so is seen and not told:
 //!
-//! 1. Pages come to be when two new keys, one after the other, are numbers near each other. They cover what is between
-//!    these two at first, and more on either side as values come to them, as long as one in sixteen of the numbers they
-//!    cover has its value there.
-//! 2. A key whose number they cover is looked for in them, and then in the segments, where it may be from before: from
-//!    there it moves to its page when it is asked for. All other keys are in segments.
-//! 3. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys of
-//!    one number are both served, the second one by the segments.
+//! 1. Pages come to be when two new keys, one after the other, are numbers near each other. They cover the chunks
+//!    of these two and those between at first. From there they spread, to the neighbours of numbers that have a
+//!    value there and to new keys, as long as about one in sixteen of the numbers they cover has its value there.
+//! 2. A key whose number they cover is looked for in them, and then in the segments, where it may be from before:
+//!    from there it moves to its page when it is asked for. All other keys are in segments.
+//! 3. Pages that have nearly nothing, since the first numbers were not like those that followed, are given up: what
+//!    they have goes to segments, and others may come to be elsewhere. There are never pages in two places that are
+//!    far from each other.
+//! 4. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys
+//!    of one number are both served, the second one by the segments.
 //!
 //! Nothing is taken out by itself. For values that come and go there are [`Segments`].
 
@@ -20,13 +23,22 @@ use crate::segments::{self, CACHED_BYTES, Segments};
 use crate::{Hint, Key, LOOK_AHEAD, StateSize};
 use pages::{CHUNK, Pages};
 
-/// How many keys a chunk is worth: one in sixteen of its numbers (a guess: with three times fewer, pages would take as
-/// much memory as segments, 47 bytes an entry of 24; PERF.md, keyed).
+/// How many keys a chunk is worth: one in sixteen of its numbers (a guess: with three times fewer, pages of entries
+/// of 24 bytes would take as much memory as segments, reasoned from 32 bytes a page).
 const WORTH: usize = CHUNK as usize / 16;
 
-/// How near two numbers are for which there are pages (a guess: where keys are far from each other, 18 KiB are taken in
-/// vain at most).
+/// How many chunks may be covered before they are worth it, so that those which are have neighbours (a guess).
+const MORE: usize = 3;
+
+/// How near two numbers are for which pages begin: a few chunks (a guess; each that is made in vain takes 2 KiB).
 const NEAR: u64 = 8 * CHUNK;
+
+/// Pages are given up that have fewer than one of so many keys (a guess: where the keys are some million numbers in
+/// a row that come in any order, the first pages have one of a thousand).
+const FEW: usize = 4096;
+
+/// The largest entry in pages, in bytes: an entry that comes moves up to 63 others, and these are 32 KiB then.
+const LARGEST: usize = 512;
 
 /// Values by key, of one subtask, whose keys stay.
 ///
@@ -46,26 +58,42 @@ pub struct Values<K, V> {
     segments: Segments<K, V>,
     keys: usize,
     /// The number of the newest key that no page covered.
-    newest: u64,
+    newest: Option<u64>,
 }
 
 impl<K: Key, V> Values<K, V> {
+    /// Whether any may be in pages.
+    const PAGED: bool = size_of::<(K, V)>() <= LARGEST;
+
     /// None yet, of keys that have hashes from `first` on, of which there are `more` besides. A hash outside costs
     /// time and changes nothing.
     pub fn new(hashes: (u64, u64)) -> Self {
-        Values { pages: Pages::new(), segments: Segments::new(hashes), keys: 0, newest: u64::MAX }
+        Values { pages: Pages::new(), segments: Segments::new(hashes), keys: 0, newest: None }
     }
 
-    /// Has what is needed for these keys asked for meanwhile, as far as it pays, or notes it under numbers from `first`
-    /// on, as [`Segments::hint`] does. It is for where most keys are: others are found without.
+    /// Has what is needed for these keys asked for meanwhile, as far as it pays, or notes it under numbers from
+    /// `first` on, as [`Segments::hint`] does. It is for where most keys are: others are found without.
     #[inline(always)]
     pub fn hint<Q: Key>(&mut self, keys: impl Iterator<Item = Q>, first: Hint) {
         if 2 * self.pages.len() < self.keys {
+            if self.pages.len() > 0 {
+                self.give_up();
+            }
             self.segments.hint(keys.map(|key| key.hash()), first);
         } else if first == Hint::NONE {
             keys.take(1).for_each(|key| self.fetch(&key));
         } else if self.pages.bytes() > CACHED_BYTES {
             keys.take(LOOK_AHEAD).for_each(|key| self.fetch(&key));
+        }
+    }
+
+    /// Gives pages up that have nearly nothing.
+    #[cold]
+    fn give_up(&mut self) {
+        if self.pages.len() < WORTH && FEW * self.pages.len() < self.keys {
+            for entry in std::mem::replace(&mut self.pages, Pages::new()) {
+                self.segments.put(entry);
+            }
         }
     }
 
@@ -87,8 +115,8 @@ impl<K: Key, V> Values<K, V> {
         &mut self.entry(None, key, same, make).1
     }
 
-    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new one
-    /// by `make`. A hint of another key, or of another time, costs time and changes nothing.
+    /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new
+    /// one by `make`. A hint of another key, or of another time, costs time and changes nothing.
     #[inline(always)]
     pub fn entry<Q: Key>(
         &mut self,
@@ -98,18 +126,18 @@ impl<K: Key, V> Values<K, V> {
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut (K, V) {
         let Values { pages, segments, keys, newest } = self;
-        let number = key.number();
+        let number = if Self::PAGED { key.number() } else { None };
         match number {
             Some(number) if pages.covers(number) => {
                 let is = |entry: &(K, V), key: &Q| same(&entry.0, key);
-                let settle = |pages, key| settle((pages, segments, keys), (number, key), is, make);
+                let settle = |pages, key| settle((pages, segments, keys), (number, key), &same, make);
                 pages.known_or(number, key, is, settle)
             }
             _ => segments.entry(hint, key, same, |key| {
                 let entry = make(key);
                 *keys += 1;
                 if let Some(number) = number {
-                    begin(pages, *keys, std::mem::replace(newest, number), number);
+                    spread(pages, *keys, newest.replace(number), number);
                 }
                 entry
             }),
@@ -122,43 +150,46 @@ impl<K: Key, V> Values<K, V> {
     }
 }
 
-/// Begins pages with the number of a new key, if it is near the one that came before, unless they have values already.
-#[cold]
-fn begin<E>(pages: &mut Pages<E>, keys: usize, before: u64, number: u64) {
+/// Has the number of a new key covered, if it is near those that are, or if pages begin with it and the one before.
+fn spread<E>(pages: &mut Pages<E>, keys: usize, before: Option<u64>, number: u64) {
+    if pages.len() > 0 {
+        return pages.reach(number, most(pages));
+    }
     // They have some time to get a value before others begin: their numbers need not come right behind.
-    let is_time = pages.listed() == 0 || keys.is_power_of_two();
-    if is_time && number.abs_diff(before) < NEAR {
-        pages.begin(before, number);
+    let is_time = pages.is_bare() || keys.is_power_of_two();
+    if let Some(before) = before.filter(|before| is_time && number.abs_diff(*before) < NEAR) {
+        pages.begin([before, number]);
     }
 }
 
-/// The entry of a key that pages cover and do not have: one that moves there, or a new one.
+/// How many chunks may be listed.
+fn most<E>(pages: &Pages<E>) -> usize {
+    MORE + pages.len() / WORTH
+}
+
+/// The entry of a key that pages cover and do not have: one that moves there, or a new one. If another key of the
+/// same number is there, it stays where it is.
 #[cold]
 #[inline(never)]
 fn settle<'a, K: Key, V, Q: Key>(
     (pages, segments, keys): (&'a mut Pages<(K, V)>, &'a mut Segments<K, V>, &mut usize),
     (number, key): (u64, Q),
-    is: impl Fn(&(K, V), &Q) -> bool,
+    same: impl Fn(&K, &Q) -> bool,
     make: impl FnOnce(Q) -> (K, V),
 ) -> &'a mut (K, V) {
-    let (hash, elsewhere) = (key.hash(), *keys - pages.len());
-    let known = if elsewhere > 0 { segments.remove_by(hash, |entry| is(entry, &key)) } else { None };
-    if known.is_some() && elsewhere == 1 {
-        segments.reset();
-    }
-    let entry = known.unwrap_or_else(|| {
+    let (elsewhere, most) = (*keys - pages.len(), most(pages));
+    pages.reach(number.saturating_sub(CHUNK), most);
+    pages.reach(number.saturating_add(CHUNK), most);
+    let make = |key| {
         let entry = make(key);
+        debug_assert_eq!(entry.0.number(), Some(number), "a key is kept that has another number");
         *keys += 1;
         entry
-    });
-    if pages.listed() <= pages.len() / WORTH {
-        pages.widen();
-    }
-    match pages.insert(number, entry) {
-        Ok(entry) => entry,
-        // Another key of the same number was there before.
-        Err(entry) => segments.put(entry),
-    }
+    };
+    let Some(vacancy) = pages.vacancy(number) else { return segments.entry(None, key, same, make) };
+    let is = |(known, _): &(K, V)| same(known, &key);
+    let known = if elsewhere > 0 { segments.leave_by(key.hash(), is) } else { None };
+    vacancy.insert(known.unwrap_or_else(|| make(key)))
 }
 
 /// The keys and values, in no order.

@@ -5,8 +5,8 @@
 //!    below its own. So it is found by counting bits, and little but entries is in memory. (So are the nodes of
 //!    Bagwell's "Ideal Hash Trees", EPFL 2001.)
 //! 2. A chunk is 64 pages. The chunks from the first number to the last are listed, and each is made when its first
-//!    entry comes. So an entry that comes pays for a page or a chunk at most, and a list of one pointer for each 4,096
-//!    numbers, however many entries there are.
+//!    entry comes. So an entry that comes pays for a page or a chunk at most, and for a list that grows, of one pointer
+//!    for each 4,096 numbers.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -110,29 +110,42 @@ impl<E> Pages<E> {
         (number.wrapping_sub(self.first) / CHUNK) as usize
     }
 
-    /// How many chunks are listed, whether they are made or not.
-    pub fn listed(&self) -> usize {
-        self.chunks.len()
-    }
-
-    /// Covers these two numbers and all between them, and no others, if there is no entry yet.
-    pub fn begin(&mut self, one: u64, other: u64) {
-        let (from, to) = (one.min(other) / CHUNK, one.max(other) / CHUNK);
+    /// Covers the chunks of these two numbers and all between, and no others, if there is no entry yet.
+    pub fn begin(&mut self, [one, other]: [u64; 2]) {
         if self.len == 0 {
+            let (from, to) = (one.min(other) / CHUNK, one.max(other) / CHUNK);
             (self.chunks, self.first) = ((from..=to).map(|_| None).collect(), from * CHUNK);
         }
     }
 
-    /// Covers one chunk more on either side, where there are such numbers.
-    pub fn widen(&mut self) {
-        let (chunk, behind) = (self.first / CHUNK, self.first / CHUNK + self.chunks.len() as u64);
-        if behind <= u64::MAX / CHUNK {
-            self.chunks.push(None);
+    /// Covers the chunk of this number and all between it and the others, if no more than so many are listed then.
+    #[inline]
+    pub fn reach(&mut self, number: u64, most: usize) {
+        if !self.covers(number) {
+            self.extend(number / CHUNK, most);
         }
-        if chunk > 0 {
-            self.chunks.insert(0, None);
-            self.first -= CHUNK;
+    }
+
+    fn extend(&mut self, chunk: u64, most: usize) {
+        let first = self.first / CHUNK;
+        let Some(last) = (first + self.chunks.len() as u64).checked_sub(1) else { return };
+        let (from, to) = (chunk.min(first), chunk.max(last));
+        if to - from < most as u64 {
+            self.chunks.splice(0..0, (from..first).map(|_| None));
+            self.chunks.resize_with((to - from) as usize + 1, || None);
+            self.first = from * CHUNK;
         }
+    }
+
+    /// How many chunks are listed, whether they are made or not.
+    #[cfg(test)]
+    pub fn listed(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Whether no number is covered.
+    pub fn is_bare(&self) -> bool {
+        self.chunks.is_empty()
     }
 
     /// Where the entry of a number is, if there is one; for guesses.
@@ -169,27 +182,36 @@ impl<E> Pages<E> {
         otherwise(self, asked)
     }
 
-    /// Adds the entry of a number.
-    ///
-    /// # Errors
-    /// The number is not covered, or has one: the entry comes back.
-    pub fn insert(&mut self, number: u64, entry: E) -> Result<&mut E, E> {
+    /// Where an entry of this number may be added; `None` if it is not covered, or has one.
+    pub fn vacancy(&mut self, number: u64) -> Option<Vacancy<'_, E>> {
         let chunk = self.chunk_of(number);
         let Pages { chunks, bytes, len, .. } = self;
-        let Some(chunk) = chunks.get_mut(chunk) else { return Err(entry) };
-        let chunk = chunk.get_or_insert_with(|| {
+        let chunk = chunks.get_mut(chunk)?.get_or_insert_with(|| {
             *bytes += size_of::<Chunk<E>>();
             Chunk::boxed()
         });
         let (page, bit) = chunk.page_mut(number);
-        if page.known & bit != 0 {
-            return Err(entry);
-        }
+        (page.known & bit == 0).then_some(Vacancy { page, bit, len, bytes })
+    }
+}
+
+/// Room for an entry.
+pub struct Vacancy<'a, E> {
+    page: &'a mut Page<E>,
+    bit: u64,
+    len: &'a mut usize,
+    bytes: &'a mut usize,
+}
+
+impl<'a, E> Vacancy<'a, E> {
+    /// Adds it.
+    pub fn insert(self, entry: E) -> &'a mut E {
+        let Vacancy { page, bit, len, bytes } = self;
         *bytes -= page.bytes();
         let at = page.insert(bit, entry);
         *bytes += page.bytes();
         *len += 1;
-        Ok(&mut page.entries[at])
+        &mut page.entries[at]
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values of numbers and of other keys, against the standard library's map.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use proptest::prelude::*;
@@ -32,7 +33,7 @@ fn in_pages(keys: impl Iterator<Item = u64>, rounds: u64) -> (usize, Values<u64,
 
 #[test]
 fn numbers_near_each_other_come_to_be_in_pages_wherever_they_begin_and_in_whichever_order() {
-    for first in [0, 1_000_000_000_000, u64::MAX - 19_999] {
+    for first in [0, 4_000, 1_000_003_900, u64::MAX - 19_999] {
         // 7,919 is prime to 20,000: each comes once, and never next to the one before.
         for factor in [1, 19_999, 7_919] {
             let numbers = (0..20_000u64).map(|n| first + n * factor % 20_000);
@@ -41,6 +42,19 @@ fn numbers_near_each_other_come_to_be_in_pages_wherever_they_begin_and_in_whiche
             assert!(values.into_iter().all(|(_, count)| count == 2));
         }
     }
+}
+
+#[test]
+fn what_keys_have_left_for_pages_is_given_back() {
+    let mut keys: Vec<_> = (0..300_000).collect();
+    keys.sort_by_key(Key::hash);
+    let (mut values, half) = (Values::new(ALL), keys.len() / 2);
+    count(&mut values, &keys[..half], true);
+    let before = values.segments.size();
+    assert!(before.keys > 5_000, "{before:?}");
+    count(&mut values, &keys, true);
+    let left = values.segments.size();
+    assert!(left.bytes < before.bytes / 10, "{left:?} of {before:?}");
 }
 
 #[test]
@@ -54,20 +68,63 @@ fn numbers_far_from_each_other_stay_in_segments() {
 
 #[test]
 fn pages_cover_at_most_sixteen_numbers_for_each_value_in_them() {
-    for every in [1, 4, 8, 15, 17, 40, 1_000] {
-        let mut keys: Vec<_> = (0..30_000).map(|n| n * every).collect();
+    for every in [1, 4, 8, 14, 18, 40, 1_000] {
+        let mut keys: Vec<_> = (0..30_000).map(|n| 1_000_003_900 + n * every).collect();
+        let in_turn = in_pages(keys.iter().copied(), 3);
         keys.sort_by_key(Key::hash);
-        let (paged, values) = in_pages(keys.into_iter(), 3);
-        let listed = values.pages.listed();
-        assert!(listed <= (2 + paged / WORTH).max(9), "{listed} chunks with a key at every {every}th number");
-        assert!(every > 8 || paged == 30_000, "{paged} in pages with a key at every {every}th number");
+        for (paged, values) in [in_turn, in_pages(keys.into_iter(), 3)] {
+            let listed = values.pages.listed();
+            assert!(listed <= (MORE + paged / WORTH).max(9), "{listed} chunks with a key at every {every}th");
+            assert!(every > 8 || paged == 30_000, "{paged} in pages with a key at every {every}th number");
+            assert!(every < 18 || paged < 3_000, "{paged} in pages with a key at every {every}th number");
+        }
     }
 }
 
 #[test]
-fn one_number_far_away_keeps_no_others_out_of_pages() {
-    let (paged, _) = in_pages([0].into_iter().chain((0..5_000).map(|n| 1_000_000_007 + n)), 3);
-    assert_eq!(paged, 5_000);
+fn some_numbers_far_away_keep_no_others_out_of_pages() {
+    for far in [1, 3, 5] {
+        let (paged, _) = in_pages((0..far).chain((0..50_000).map(|n| 1_000_000_007 + n)), 3);
+        assert!(paged > 25_000, "{paged} in pages behind {far} far away");
+    }
+}
+
+#[test]
+fn what_has_much_stays_in_segments() {
+    let mut values = Values::new(ALL);
+    for n in (0..1_000u64).chain(0..1_000) {
+        values.entry(None, n, |known, n| known == n, |n| (n, [n; 100])).1[99] += 1;
+    }
+    assert_eq!(values.pages.len(), 0);
+    assert!(values.into_iter().all(|(n, value)| value[99] == n + 2));
+}
+
+#[test]
+fn a_key_that_cannot_be_made_leaves_no_trace() {
+    let mut values = Values::new(ALL);
+    for n in (0..3_000u64).chain(0..3_000) {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            values.entry(
+                None,
+                n,
+                |known, n| known == n,
+                |n| if n % 3 == 0 { panic!("planned") } else { (n, n) },
+            );
+        }));
+        assert_eq!(made.is_err(), n % 3 == 0);
+    }
+    assert_eq!((values.keys, values.size().keys), (2_000, 2_000));
+    assert!(values.pages.len() > 1_900);
+}
+
+#[test]
+fn many_keys_of_one_number_are_served_without_moving() {
+    let mut values = Values::new(ALL);
+    let keys: Vec<_> = (0..400).flat_map(|n| [Alike(n, true), Alike(n, false)]).collect();
+    (0..5).for_each(|_| count(&mut values, &keys, false));
+    let (in_pages, in_segments) = (values.pages.len(), values.segments.size().keys);
+    assert_eq!((in_pages, in_segments), (400, 400));
+    assert!(values.into_iter().all(|(_, count)| count == 5));
 }
 
 #[test]
@@ -116,7 +173,7 @@ fn what_is_kept_is_dropped_with_the_values_and_with_what_is_left_of_them() {
         for n in (0..6_000u64).chain(0..6_000).chain((0..3_000).map(|n| n << 30)) {
             values.entry(None, n, |known, n| known == n, |n| (n, owned.clone()));
         }
-        assert!((values.pages.len(), values.segments.size().keys) == (6_000, 2_999));
+        assert_eq!((values.pages.len(), values.segments.size().keys), (6_000, 2_999));
         values
     };
     drop(filled());
