@@ -11,7 +11,9 @@
 //! 3. Pages that have nearly nothing, since the first numbers were not like those that followed, are given up: what
 //!    they have goes to segments, and others may come to be elsewhere. There are never pages in two places that are
 //!    far from each other.
-//! 4. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys
+//! 4. Where there are more than 4 MiB of entries, pages spread no further, and all they have goes to segments, page by
+//!    page as records are shown ahead: to add one to a page costs more where it is in no cache.
+//! 5. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys
 //!    of one number are both served, the second one by the segments.
 //!
 //! Nothing is taken out by itself. For values that come and go there are [`Segments`].
@@ -36,6 +38,10 @@ const NEAR: u64 = 8 * CHUNK;
 /// Pages are given up that have fewer than one of so many keys (a guess: where the keys are some million numbers in
 /// a row that come in any order, the first pages have one of a thousand).
 const FEW: usize = 4096;
+
+/// How many bytes of entries may be in pages. With 12 MiB keys that come in any order cost more there than in segments
+/// until all have come, and with 120 MiB three times as much (PERF.md, keyed).
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest entry in pages, in bytes: an entry that comes moves up to 63 others, and these are 32 KiB then.
 const LARGEST: usize = 512;
@@ -75,7 +81,7 @@ impl<K: Key, V> Values<K, V> {
     /// `first` on, as [`Segments::hint`] does. It is for where most keys are: others are found without.
     #[inline(always)]
     pub fn hint<Q: Key>(&mut self, keys: impl Iterator<Item = Q>, first: Hint) {
-        if 2 * self.pages.len() < self.keys {
+        if 2 * self.pages.len() < self.keys || !fits::<(K, V)>(self.keys) {
             if self.pages.len() > 0 {
                 self.give_up();
             }
@@ -87,13 +93,14 @@ impl<K: Key, V> Values<K, V> {
         }
     }
 
-    /// Gives pages up that have nearly nothing.
+    /// Gives pages up that have nearly nothing, and one page if there is too much.
     #[cold]
     fn give_up(&mut self) {
-        if self.pages.len() < WORTH && FEW * self.pages.len() < self.keys {
-            for entry in std::mem::replace(&mut self.pages, Pages::new()) {
-                self.segments.put(entry);
-            }
+        let has_nothing = self.pages.len() < WORTH && FEW * self.pages.len() < self.keys;
+        let given_up = if has_nothing { usize::MAX } else { usize::from(!fits::<(K, V)>(self.keys)) };
+        let pages = std::iter::from_fn(|| self.pages.shed());
+        for entry in pages.take(given_up).flatten() {
+            self.segments.put(entry);
         }
     }
 
@@ -150,21 +157,27 @@ impl<K: Key, V> Values<K, V> {
     }
 }
 
+/// Whether so many entries may be in pages.
+#[inline(always)]
+fn fits<E>(entries: usize) -> bool {
+    entries * size_of::<E>() <= MOST_BYTES
+}
+
 /// Has the number of a new key covered, if it is near those that are, or if pages begin with it and the one before.
 fn spread<E>(pages: &mut Pages<E>, keys: usize, before: Option<u64>, number: u64) {
     if pages.len() > 0 {
-        return pages.reach(number, most(pages));
+        return pages.reach(number, most(pages, keys));
     }
     // They have some time to get a value before others begin: their numbers need not come right behind.
-    let is_time = pages.is_bare() || keys.is_power_of_two();
+    let is_time = fits::<E>(keys) && (pages.is_bare() || keys.is_power_of_two());
     if let Some(before) = before.filter(|before| is_time && number.abs_diff(*before) < NEAR) {
         pages.begin([before, number]);
     }
 }
 
-/// How many chunks may be listed.
-fn most<E>(pages: &Pages<E>) -> usize {
-    MORE + pages.len() / WORTH
+/// How many chunks may be listed, where there are so many keys.
+fn most<E>(pages: &Pages<E>, keys: usize) -> usize {
+    if fits::<E>(keys) { MORE + pages.len() / WORTH } else { 0 }
 }
 
 /// The entry of a key that pages cover and do not have: one that moves there, or a new one. If another key of the
@@ -177,7 +190,7 @@ fn settle<'a, K: Key, V, Q: Key>(
     same: impl Fn(&K, &Q) -> bool,
     make: impl FnOnce(Q) -> (K, V),
 ) -> &'a mut (K, V) {
-    let (elsewhere, most) = (*keys - pages.len(), most(pages));
+    let (elsewhere, most) = (*keys - pages.len(), most(pages, *keys));
     pages.reach(number.saturating_sub(CHUNK), most);
     pages.reach(number.saturating_add(CHUNK), most);
     let make = |key| {

@@ -182,6 +182,23 @@ impl<E> Pages<E> {
         otherwise(self, asked)
     }
 
+    /// Takes the entries of one page out; `None` if there are none. The last chunk's go first, and then it is covered
+    /// no more.
+    pub fn shed(&mut self) -> Option<Vec<E>> {
+        while let Some(last) = self.chunks.last_mut() {
+            let pages = last.iter_mut().flat_map(|chunk| chunk.0.iter_mut());
+            if let Some(page) = pages.rev().find(|page| page.known != 0) {
+                self.bytes -= page.bytes();
+                self.len -= page.entries.len();
+                page.known = 0;
+                return Some(std::mem::take(&mut page.entries));
+            }
+            let made = self.chunks.pop().flatten();
+            self.bytes -= made.map_or(0, |_| size_of::<Chunk<E>>());
+        }
+        None
+    }
+
     /// Where an entry of this number may be added; `None` if it is not covered, or has one.
     pub fn vacancy(&mut self, number: u64) -> Option<Vacancy<'_, E>> {
         let chunk = self.chunk_of(number);

@@ -46,7 +46,7 @@ fn numbers_near_each_other_come_to_be_in_pages_wherever_they_begin_and_in_whiche
 
 #[test]
 fn what_keys_have_left_for_pages_is_given_back() {
-    let mut keys: Vec<_> = (0..300_000).collect();
+    let mut keys: Vec<_> = (0..200_000).collect();
     keys.sort_by_key(Key::hash);
     let (mut values, half) = (Values::new(ALL), keys.len() / 2);
     count(&mut values, &keys[..half], true);
@@ -54,7 +54,7 @@ fn what_keys_have_left_for_pages_is_given_back() {
     assert!(before.keys > 5_000, "{before:?}");
     count(&mut values, &keys, true);
     let left = values.segments.size();
-    assert!(left.bytes < before.bytes / 10, "{left:?} of {before:?}");
+    assert!(left.bytes < before.bytes / 5, "{left:?} of {before:?}");
 }
 
 #[test]
@@ -87,6 +87,26 @@ fn some_numbers_far_away_keep_no_others_out_of_pages() {
         let (paged, _) = in_pages((0..far).chain((0..50_000).map(|n| 1_000_000_007 + n)), 3);
         assert!(paged > 25_000, "{paged} in pages behind {far} far away");
     }
+}
+
+#[test]
+fn more_than_pages_are_for_goes_to_segments_page_by_page() {
+    let (mut keys, mut values) = ((0..400_000).collect::<Vec<u64>>(), Values::new(ALL));
+    let fit = MOST_BYTES / size_of::<(u64, u64)>();
+    count(&mut values, &keys[..fit], true);
+    count(&mut values, &keys[..fit], true);
+    let most = values.pages.len();
+    assert!(most > fit / 10 * 9, "{most} of {fit}");
+    // In any order, so that some are near the pages that are left.
+    keys.sort_by_key(Key::hash);
+    for records in keys.chunks(LOOK_AHEAD) {
+        let before = values.pages.len();
+        count(&mut values, records, true);
+        assert!(before <= values.pages.len() + LOOK_AHEAD, "one page for as many records as it has numbers");
+    }
+    count(&mut values, &keys, true);
+    assert!(values.pages.is_bare() && values.pages.bytes() < 10_000, "{} bytes", values.pages.bytes());
+    assert!(values.into_iter().all(|(n, count)| count == if (n as usize) < fit { 4 } else { 2 }));
 }
 
 #[test]
