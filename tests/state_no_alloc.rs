@@ -226,7 +226,8 @@ fn sessions_of_known_keys_allocate_nothing_and_a_key_that_comes_back_has_one_lis
     assert_eq!(least(run), [0]);
     sessions(0, &FORGOTTEN);
     let (sessions, lists) = ((60 - 16) * 1_000, FORGOTTEN.steady());
-    assert!(lists > sessions / 2 && lists <= sessions, "{lists} lists of {sessions} sessions");
+    // How many are begun behind the last mark depends on where its step ends.
+    assert!(lists > sessions / 2 && lists <= sessions + 1_000, "{lists} lists of {sessions} sessions");
 }
 
 /// Records of a thousand keys, ten a millisecond, in windows of so many.

@@ -8,13 +8,16 @@
 //!    value there and to new keys, as long as about one in sixteen of the numbers they cover has its value there.
 //! 2. A key whose number they cover is looked for in them, and then in the segments, where it may be from before:
 //!    from there it moves to its page when it is asked for. All other keys are in segments.
-//! 3. Pages that have nearly nothing, since the first numbers were not like those that followed, are given up: what
-//!    they have goes to segments, and others may come to be elsewhere. There are never pages in two places that are
-//!    far from each other.
-//! 4. Where there are more than 4 MiB of entries, pages spread no further, and all they have goes to segments, page by
-//!    page as records are shown ahead: to add one to a page costs more where it is in no cache.
-//! 5. A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys
-//!    of one number are both served, the second one by the segments.
+//! 3. Pages to which nearly none of the new keys come, since the first numbers were not like those that followed, are
+//!    given up: what they have goes to segments, and others may come to be elsewhere. There are never pages in two
+//!    places that are far from each other.
+//! 4. Where there are more than 4 MiB of entries, whose keys come in any order, one more costs less in a segment than
+//!    in a page that is in no cache: nothing comes to pages any more, and what they have goes to segments.
+//!
+//! Both go page by page as records are shown ahead, so not where no inlet is in front.
+//!
+//! A number is as good as a hash, and no more: an entry that is found by it is compared with the key. Two keys of one
+//! number are both served, the second one by the segments.
 //!
 //! Nothing is taken out by itself. For values that come and go there are [`Segments`].
 
@@ -35,12 +38,12 @@ const MORE: usize = 3;
 /// How near two numbers are for which pages begin: a few chunks (a guess; each that is made in vain takes 2 KiB).
 const NEAR: u64 = 8 * CHUNK;
 
-/// Pages are given up that have fewer than one of so many keys (a guess: where the keys are some million numbers in
-/// a row that come in any order, the first pages have one of a thousand).
-const FEW: usize = 4096;
+/// Pages are given up that have fewer than one of so many keys that have come since they began (a guess: where keys are
+/// as far from each other as pages allow, and 4 MiB of 16 bytes, three chunks have one of 341).
+const FEW: usize = 512;
 
-/// How many bytes of entries may be in pages. With 12 MiB keys that come in any order cost more there than in segments
-/// until all have come, and with 120 MiB three times as much (PERF.md, keyed).
+/// How many bytes of entries there may be where some are in pages. With 12 MiB, keys that come in any order cost more
+/// there than in segments until all have come, and with 120 MiB three times as much (PERF.md, keyed).
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest entry in pages, in bytes: an entry that comes moves up to 63 others, and these are 32 KiB then.
@@ -62,7 +65,10 @@ const LARGEST: usize = 512;
 pub struct Values<K, V> {
     pages: Pages<(K, V)>,
     segments: Segments<K, V>,
+    /// How many there are, or more, if a key could not be hashed that had been counted.
     keys: usize,
+    /// How many there were when the pages began.
+    begun: usize,
     /// The number of the newest key that no page covered.
     newest: Option<u64>,
 }
@@ -74,7 +80,7 @@ impl<K: Key, V> Values<K, V> {
     /// None yet, of keys that have hashes from `first` on, of which there are `more` besides. A hash outside costs
     /// time and changes nothing.
     pub fn new(hashes: (u64, u64)) -> Self {
-        Values { pages: Pages::new(), segments: Segments::new(hashes), keys: 0, newest: None }
+        Values { pages: Pages::new(), segments: Segments::new(hashes), keys: 0, begun: 0, newest: None }
     }
 
     /// Has what is needed for these keys asked for meanwhile, as far as it pays, or notes it under numbers from
@@ -96,7 +102,7 @@ impl<K: Key, V> Values<K, V> {
     /// Gives pages up that have nearly nothing, and one page if there is too much.
     #[cold]
     fn give_up(&mut self) {
-        let has_nothing = self.pages.len() < WORTH && FEW * self.pages.len() < self.keys;
+        let has_nothing = self.pages.len() < WORTH && FEW * self.pages.len() < self.keys - self.begun;
         let given_up = if has_nothing { usize::MAX } else { usize::from(!fits::<(K, V)>(self.keys)) };
         let pages = std::iter::from_fn(|| self.pages.shed());
         for entry in pages.take(given_up).flatten() {
@@ -132,19 +138,21 @@ impl<K: Key, V> Values<K, V> {
         same: impl Fn(&K, &Q) -> bool,
         make: impl FnOnce(Q) -> (K, V),
     ) -> &mut (K, V) {
-        let Values { pages, segments, keys, newest } = self;
+        let Values { pages, segments, keys, begun, newest } = self;
         let number = if Self::PAGED { key.number() } else { None };
         match number {
             Some(number) if pages.covers(number) => {
                 let is = |entry: &(K, V), key: &Q| same(&entry.0, key);
-                let settle = |pages, key| settle((pages, segments, keys), (number, key), &same, make);
+                let settle = |pages, key| settle((pages, segments, keys), (number, key), hint, &same, make);
                 pages.known_or(number, key, is, settle)
             }
             _ => segments.entry(hint, key, same, |key| {
                 let entry = make(key);
                 *keys += 1;
-                if let Some(number) = number {
-                    spread(pages, *keys, newest.replace(number), number);
+                if let Some(number) = number
+                    && spread(pages, *keys, newest.replace(number), number)
+                {
+                    *begun = *keys;
                 }
                 entry
             }),
@@ -163,16 +171,19 @@ fn fits<E>(entries: usize) -> bool {
     entries * size_of::<E>() <= MOST_BYTES
 }
 
-/// Has the number of a new key covered, if it is near those that are, or if pages begin with it and the one before.
-fn spread<E>(pages: &mut Pages<E>, keys: usize, before: Option<u64>, number: u64) {
+/// Has the number of a new key covered, if it is near those that are. Says whether pages begin, with it and the one before.
+fn spread<E>(pages: &mut Pages<E>, keys: usize, before: Option<u64>, number: u64) -> bool {
     if pages.len() > 0 {
-        return pages.reach(number, most(pages, keys));
+        pages.reach(number, most(pages, keys));
+        return false;
     }
     // They have some time to get a value before others begin: their numbers need not come right behind.
     let is_time = fits::<E>(keys) && (pages.is_bare() || keys.is_power_of_two());
-    if let Some(before) = before.filter(|before| is_time && number.abs_diff(*before) < NEAR) {
-        pages.begin([before, number]);
-    }
+    let Some(before) = before.filter(|before| is_time && number.abs_diff(*before) < NEAR) else {
+        return false;
+    };
+    pages.begin([before, number]);
+    true
 }
 
 /// How many chunks may be listed, where there are so many keys.
@@ -187,10 +198,11 @@ fn most<E>(pages: &Pages<E>, keys: usize) -> usize {
 fn settle<'a, K: Key, V, Q: Key>(
     (pages, segments, keys): (&'a mut Pages<(K, V)>, &'a mut Segments<K, V>, &mut usize),
     (number, key): (u64, Q),
+    hint: Option<Hint>,
     same: impl Fn(&K, &Q) -> bool,
     make: impl FnOnce(Q) -> (K, V),
 ) -> &'a mut (K, V) {
-    let (elsewhere, most) = (*keys - pages.len(), most(pages, *keys));
+    let (fits, elsewhere, most) = (fits::<(K, V)>(*keys), *keys - pages.len(), most(pages, *keys));
     pages.reach(number.saturating_sub(CHUNK), most);
     pages.reach(number.saturating_add(CHUNK), most);
     let make = |key| {
@@ -199,7 +211,9 @@ fn settle<'a, K: Key, V, Q: Key>(
         *keys += 1;
         entry
     };
-    let Some(vacancy) = pages.vacancy(number) else { return segments.entry(None, key, same, make) };
+    let Some(vacancy) = fits.then(|| pages.vacancy(number)).flatten() else {
+        return segments.entry(hint, key, same, make);
+    };
     let is = |(known, _): &(K, V)| same(known, &key);
     let known = if elsewhere > 0 { segments.leave_by(key.hash(), is) } else { None };
     vacancy.insert(known.unwrap_or_else(|| make(key)))

@@ -115,6 +115,8 @@ impl<E> Pages<E> {
         if self.len == 0 {
             let (from, to) = (one.min(other) / CHUNK, one.max(other) / CHUNK);
             (self.chunks, self.first) = ((from..=to).map(|_| None).collect(), from * CHUNK);
+            // One may have been made for an entry that never came.
+            self.bytes = 0;
         }
     }
 
@@ -128,11 +130,10 @@ impl<E> Pages<E> {
 
     fn extend(&mut self, chunk: u64, most: usize) {
         let first = self.first / CHUNK;
-        let Some(last) = (first + self.chunks.len() as u64).checked_sub(1) else { return };
-        let (from, to) = (chunk.min(first), chunk.max(last));
-        if to - from < most as u64 {
+        let (from, to) = (chunk.min(first), (chunk + 1).max(first + self.chunks.len() as u64));
+        if !self.chunks.is_empty() && to - from <= most as u64 {
             self.chunks.splice(0..0, (from..first).map(|_| None));
-            self.chunks.resize_with((to - from) as usize + 1, || None);
+            self.chunks.resize_with((to - from) as usize, || None);
             self.first = from * CHUNK;
         }
     }
@@ -182,21 +183,27 @@ impl<E> Pages<E> {
         otherwise(self, asked)
     }
 
-    /// Takes the entries of one page out; `None` if there are none. The last chunk's go first, and then it is covered
-    /// no more.
+    /// Takes the entries of the last page out; `None` if there are none. What is behind the last entry is covered no
+    /// more then.
     pub fn shed(&mut self) -> Option<Vec<E>> {
-        while let Some(last) = self.chunks.last_mut() {
-            let pages = last.iter_mut().flat_map(|chunk| chunk.0.iter_mut());
-            if let Some(page) = pages.rev().find(|page| page.known != 0) {
-                self.bytes -= page.bytes();
-                self.len -= page.entries.len();
-                page.known = 0;
-                return Some(std::mem::take(&mut page.entries));
-            }
+        self.trim();
+        let chunk = self.chunks.last_mut()?.as_mut()?;
+        let page = chunk.0.iter_mut().rev().find(|page| page.known != 0)?;
+        self.bytes -= page.bytes();
+        self.len -= page.entries.len();
+        page.known = 0;
+        let entries = std::mem::take(&mut page.entries);
+        self.trim();
+        Some(entries)
+    }
+
+    /// Forgets the last chunks, as long as they have no entry.
+    fn trim(&mut self) {
+        let has_none = |chunk: &Chunk<E>| chunk.0.iter().all(|page| page.known == 0);
+        while self.chunks.last().is_some_and(|last| last.as_ref().is_none_or(|chunk| has_none(chunk))) {
             let made = self.chunks.pop().flatten();
             self.bytes -= made.map_or(0, |_| size_of::<Chunk<E>>());
         }
-        None
     }
 
     /// Where an entry of this number may be added; `None` if it is not covered, or has one.

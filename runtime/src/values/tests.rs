@@ -83,7 +83,7 @@ fn pages_cover_at_most_sixteen_numbers_for_each_value_in_them() {
 
 #[test]
 fn some_numbers_far_away_keep_no_others_out_of_pages() {
-    for far in [1, 3, 5] {
+    for far in [1, 3, 40] {
         let (paged, _) = in_pages((0..far).chain((0..50_000).map(|n| 1_000_000_007 + n)), 3);
         assert!(paged > 25_000, "{paged} in pages behind {far} far away");
     }
@@ -100,13 +100,38 @@ fn more_than_pages_are_for_goes_to_segments_page_by_page() {
     // In any order, so that some are near the pages that are left.
     keys.sort_by_key(Key::hash);
     for records in keys.chunks(LOOK_AHEAD) {
-        let before = values.pages.len();
+        let (before, listed) = (values.pages.len(), values.pages.listed());
         count(&mut values, records, true);
-        assert!(before <= values.pages.len() + LOOK_AHEAD, "one page for as many records as it has numbers");
+        assert!(values.pages.listed() <= listed, "nothing more is covered");
+        let goes = before - values.pages.len();
+        assert!(goes <= LOOK_AHEAD || before < WORTH, "{goes}: a page for as many records as it has numbers");
     }
     count(&mut values, &keys, true);
     assert!(values.pages.is_bare() && values.pages.bytes() < 10_000, "{} bytes", values.pages.bytes());
     assert!(values.into_iter().all(|(n, count)| count == if (n as usize) < fit { 4 } else { 2 }));
+}
+
+#[test]
+fn one_key_more_than_pages_are_for_empties_them_although_all_are_asked_for() {
+    let fit = MOST_BYTES / size_of::<(u64, [u64; 7])>();
+    let mut values = Values::new(ALL);
+    let ask = |values: &mut Values<u64, [u64; 7]>, keys: &[u64]| {
+        for ahead in keys.chunks(LOOK_AHEAD) {
+            values.hint(ahead.iter().copied(), Hint(0));
+            for (number, key) in ahead.iter().enumerate() {
+                values.entry(Some(Hint(number)), *key, |known, key| known == key, |key| (key, [0; 7])).1
+                    [6] += 1;
+            }
+        }
+    };
+    let mut keys: Vec<_> = (0..=fit as u64).collect();
+    ask(&mut values, &keys[..fit]);
+    ask(&mut values, &keys[..fit]);
+    assert!(values.pages.len() > fit / 10 * 9, "{} of {fit}", values.pages.len());
+    keys.sort_by_key(Key::hash);
+    (0..3).for_each(|_| ask(&mut values, &keys));
+    assert!(values.pages.is_bare(), "{} of {fit} are left", values.pages.len());
+    assert!(values.into_iter().all(|(n, count)| count[6] == if n < fit as u64 { 5 } else { 3 }));
 }
 
 #[test]
@@ -144,7 +169,15 @@ fn many_keys_of_one_number_are_served_without_moving() {
     (0..5).for_each(|_| count(&mut values, &keys, false));
     let (in_pages, in_segments) = (values.pages.len(), values.segments.size().keys);
     assert_eq!((in_pages, in_segments), (400, 400));
-    assert!(values.into_iter().all(|(_, count)| count == 5));
+    // Those in pages come first.
+    let first =
+        |values: Values<Alike, u64>| values.into_iter().take(400).map(|(key, _)| key).collect::<Vec<_>>();
+    let mut again = Values::new(ALL);
+    (0..6).for_each(|_| count(&mut again, &keys, false));
+    assert!(
+        again.segments.find(&Alike(7, true)).is_some() != again.segments.find(&Alike(7, false)).is_some()
+    );
+    assert_eq!(first(values), first(again), "one round more, and the same are there");
 }
 
 #[test]
@@ -238,5 +271,33 @@ proptest! {
             prop_assert_eq!(values.keys, model.len());
         }
         prop_assert_eq!(values.into_iter().collect::<HashMap<_, _>>(), model);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    /// Of values so long that pages are for 8,456 of them: they come to be, are given up, and shed.
+    #[test]
+    fn every_key_has_its_own_value_while_pages_come_and_go(
+        runs in prop::collection::vec((0..3u64, 0..9_000u64, 1..3_000u64, 1..40u64, any::<(bool, bool)>()), 1..8),
+    ) {
+        let (mut values, mut model) = (Values::new(ALL), HashMap::new());
+        for (place, first, count_of, every, (other, is_shown)) in runs {
+            let keys: Vec<_> = (0..count_of).map(|n| Alike((place << 40) + first + n * every, other)).collect();
+            for ahead in keys.chunks(LOOK_AHEAD) {
+                if is_shown {
+                    values.hint(ahead.iter().copied(), Hint(0));
+                }
+                for (number, key) in ahead.iter().enumerate() {
+                    let (hint, make) = (is_shown.then_some(Hint(number)), |key| (key, [0u64; 60]));
+                    values.entry(hint, *key, |known, key| known == key, make).1[59] += 1;
+                    *model.entry(*key).or_insert(0) += 1;
+                }
+            }
+            prop_assert_eq!((values.size().keys, values.keys), (model.len(), model.len()));
+        }
+        let counts: HashMap<_, _> = values.into_iter().map(|(key, value)| (key, value[59])).collect();
+        prop_assert_eq!(counts, model);
     }
 }
