@@ -171,7 +171,8 @@ fn fits<E>(entries: usize) -> bool {
     entries * size_of::<E>() <= MOST_BYTES
 }
 
-/// Has the number of a new key covered, if it is near those that are. Says whether pages begin, with it and the one before.
+/// Has the number of a new key covered, if it is near those that are. Says whether pages begin, with it and the one
+/// before.
 fn spread<E>(pages: &mut Pages<E>, keys: usize, before: Option<u64>, number: u64) -> bool {
     if pages.len() > 0 {
         pages.reach(number, most(pages, keys));
