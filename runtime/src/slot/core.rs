@@ -197,7 +197,6 @@ impl Core {
         let round = self.round(None);
         let found = called || round.progressed;
         if found {
-            // Idle time begins anew behind what was done, as in a turn.
             self.idle_since_ns = 0;
         }
         if found || round.due_ns <= self.watch.now_ns() {
