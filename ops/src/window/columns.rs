@@ -346,7 +346,7 @@ impl<K: Key + Eq + Clone, A: Clone> Columns<K, A> {
         self.spare = Spare::default();
         self.numbers = Values::new(self.hashes);
         for (number, key) in (0..).zip(&self.keys) {
-            self.numbers.value(key.clone(), |known, key| known == key, |key| (key, number));
+            self.numbers.entry(None, key.clone(), |known, key| known == key, |key| (key, number));
         }
         true
     }

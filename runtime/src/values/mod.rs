@@ -56,7 +56,7 @@ const LARGEST: usize = 512;
 ///
 /// let mut counts = Values::new((0, u64::MAX));
 /// for user in [1_000_001u64, 1_000_002, 1_000_001] {
-///     *counts.value(user, |known, user| known == user, |user| (user, 0)) += 1;
+///     counts.entry(None, user, |known, user| known == user, |user| (user, 0)).1 += 1;
 /// }
 /// let mut counts: Vec<_> = counts.into_iter().collect();
 /// counts.sort();
@@ -115,17 +115,6 @@ impl<K: Key, V> Values<K, V> {
         if let Some(entry) = key.number().and_then(|number| self.pages.place(number)) {
             prefetch_whole(entry);
         }
-    }
-
-    /// The value of `key`, which is `same` as a known one, or made a new one by `make`.
-    #[inline(always)]
-    pub fn value<Q: Key>(
-        &mut self,
-        key: Q,
-        same: impl Fn(&K, &Q) -> bool,
-        make: impl FnOnce(Q) -> (K, V),
-    ) -> &mut V {
-        &mut self.entry(None, key, same, make).1
     }
 
     /// The entry of `key`, of which `hint` was given, if it was, and which is `same` as a known one or made a new
