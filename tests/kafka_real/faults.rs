@@ -89,6 +89,16 @@ fn start_filling(topics: &Topics, numbers: Range<u32>) -> Job {
     env.start("filling").unwrap()
 }
 
+/// Waits for the end of such a job, which needs some seconds; where it stands, the test says so and does not hang.
+fn has_filled(job: Job) {
+    let began = Instant::now();
+    while !job.has_ended() {
+        assert!(began.elapsed() < 2 * PATIENCE, "{}\n{:?}", job.why_slow(), job.metrics());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    job.wait().unwrap();
+}
+
 /// A source and two sinks live through each way of ending.
 #[test]
 fn a_broker_that_is_restarted_costs_no_line() {
@@ -112,7 +122,7 @@ fn restarted_costs_no_line(broker: &Broker, topics: &Topics, source: KafkaSource
         topics.wait_for(&job, u64::from(written) + 1_000);
         broker.end(signal);
         broker.again();
-        filling.wait().unwrap();
+        has_filled(filling);
         written = fill_until(topics, written + 10_000, |_| true);
     }
     job.drain(PATIENCE).unwrap();
